@@ -1,0 +1,228 @@
+/* Who is it, and is it now? RFC 6043 4.2.1.1, 4.2.1.2, 4.2.3.1, 4.2.3.2, 5.2; RFC 3830 5.4. */
+#include <stdio.h>
+#include <string.h>
+
+#include "kms/internal.h"
+
+#define RAND_MIN 16 /* octets: as long as the longest key of suite 128, RFC 6043 12.1 */
+
+static bool check_hdr(struct kms_exchange *x, struct kms_failure *f)
+{
+    const struct mikey_hdr *h = &x->m.hdr;
+    const struct kms_config *c = &x->worker->kms->config;
+
+    switch (h->data_type) {
+    case MIKEY_REQUEST_INIT_PSK:
+    case MIKEY_RESOLVE_INIT_PSK:
+        break;
+    default:
+        tbs_fail(&f->diag, TBS_ERR_UNSUPPORTED, "data type %u (%s) is not served here",
+                 h->data_type, mikey_data_type_name(h->data_type));
+        return kms_fails(f, KMS_UNSUPPORTED, MIKEY_E_INVALID_DT);
+    }
+    x->is_request = h->data_type == MIKEY_REQUEST_INIT_PSK;
+    x->suite = mikey_suite_of_prf(h->prf);
+    if (!x->suite || !(x->suite == &mikey_suite_256 ? c->suite_256 : c->suite_128)) {
+        tbs_fail(&f->diag, TBS_ERR_UNSUPPORTED, "PRF func %u is not offered here", h->prf);
+        return kms_fails(f, KMS_UNSUPPORTED, MIKEY_E_INVALID_PRF);
+    }
+    if (h->n_cs != 0 || h->map_type != MIKEY_MAP_EMPTY) { /* RFC 6043 4.2.1.1 */
+        tbs_fail(&f->diag, TBS_ERR_MALFORMED,
+                 "the HDR of a %s has #CS 0 and the Empty map, not %u and map type %u",
+                 mikey_data_type_name(h->data_type), h->n_cs, h->map_type);
+        return kms_fails(f, KMS_MALFORMED, MIKEY_E_UNSPECIFIED);
+    }
+    return true;
+}
+
+static struct tbs_bytes rand_of(const struct kms_exchange *x)
+{
+    return mikey_rand_data(&x->m.payloads, x->is_request ? MIKEY_RANDRI : MIKEY_RANDRR);
+}
+
+/* Payloads that MUST be there, checked before any key is touched. */
+static bool check_payloads(struct kms_exchange *x, struct kms_failure *f)
+{
+    const struct mikey_payloads *p = &x->m.payloads;
+    const struct mikey_payload *v, *t = mikey_find(p, MIKEY_T, 0);
+    enum tbs_err err = mikey_find_v(&x->m, x->suite, &v, &f->diag);
+
+    if (err == TBS_ERR_UNSUPPORTED)
+        return kms_fails(f, KMS_UNSUPPORTED, MIKEY_E_INVALID_MAC);
+    if (err)
+        return kms_fails(f, KMS_MALFORMED, MIKEY_E_UNSPECIFIED);
+    if (!t || (t->t.ts_type != MIKEY_TS_NTP_UTC && t->t.ts_type != MIKEY_TS_NTP)) {
+        tbs_fail(&f->diag, TBS_ERR_TIME, "the message has no T of an NTP type");
+        return kms_fails(f, KMS_TIME, MIKEY_E_INVALID_TS);
+    }
+    if (rand_of(x).len < RAND_MIN) {
+        tbs_fail(&f->diag, TBS_ERR_MALFORMED,
+                 "the message has no RANDR%s of at least %d octets (RFC 6043 12.1)",
+                 x->is_request ? "i" : "r", RAND_MIN);
+        return kms_fails(f, KMS_MALFORMED, MIKEY_E_UNSPECIFIED);
+    }
+    return true;
+}
+
+static bool check_kms_identity(struct kms_exchange *x, struct kms_failure *f)
+{
+    struct tbs_bytes id = mikey_id_data(&x->m.payloads, MIKEY_IDRKMS);
+
+    if (id.len == 0 || tbs_bytes_equal(id, tbs_bytes_str(x->worker->kms->identity)))
+        return true;
+    tbs_fail(&f->diag, TBS_ERR_UNSUPPORTED, "the message is for another KMS (IDRkms)");
+    return kms_fails(f, KMS_UNSUPPORTED, MIKEY_E_INVALID_ID);
+}
+
+/* Unwraps `wrapped` and checks the MAC with it. */
+static enum tbs_err try_psk(struct kms_exchange *x, struct tbs_bytes owner,
+                            struct tbs_bytes wrapped, struct tbs_bytes identity,
+                            struct tbs_diag *diag)
+{
+    struct tbs_secret psk = {0};
+    struct mikey_keys keys MIKEY_KEYS_AUTO = {0};
+    struct mikey_context context = {.usage = MIKEY_USE_INIT, .csb_id = x->m.hdr.csb_id};
+    enum tbs_err err = custody_unwrap_secret(x->worker->session, owner, wrapped, &psk, diag);
+
+    if (err)
+        return err;
+    *(x->is_request ? &context.randri : &context.randrr) = rand_of(x);
+    struct mikey_inkey inkey = {.prf = x->suite->prf, .key = tbs_secret_view(&psk)};
+
+    err = mikey_derive_auth(x->suite, &inkey, &context, &keys, diag);
+    if (!err)
+        err = mikey_verify(
+            &x->m, x->suite, &keys,
+            (struct mikey_followed_by){identity, tbs_bytes_str(x->worker->kms->identity)}, diag);
+    if (err) {
+        tbs_secret_free(&psk);
+        return err;
+    }
+    x->psk = psk;
+    x->init_keys = keys;
+    keys = (struct mikey_keys){0};
+    return TBS_OK;
+}
+
+/* Wrapped PSKs are bound to the primary identity and the PSK id. */
+static struct tbs_bytes owner_of(const struct store_credential *c,
+                                 char ret_owner[2 * STORE_NAME_MAX + 2])
+{
+    size_t n = strlen(c->primary) + 1;
+
+    memcpy(ret_owner, c->primary, n);
+    memcpy(ret_owner + n, c->psk_id, strlen(c->psk_id));
+    return tbs_bytes(ret_owner, n + strlen(c->psk_id));
+}
+
+static enum tbs_err try_credential(struct kms_exchange *x, const struct store_credential *c,
+                                   struct tbs_bytes claimed, struct tbs_diag *diag)
+{
+    char owner[2 * STORE_NAME_MAX + 2];
+    struct tbs_bytes identity = claimed.len ? claimed : tbs_bytes_str(c->primary);
+    enum tbs_err err =
+        try_psk(x, owner_of(c, owner), tbs_bytes(c->wrapped, c->wrapped_len), identity, diag);
+
+    if (err)
+        return err;
+    if (!c->active || !c->subscriber_active)
+        return tbs_fail(diag, TBS_ERR_AUTH, "the credential or its subscriber is disabled");
+    x->credential = *c;
+    return TBS_OK;
+}
+
+/* The same work for one who is not known: nobody outside can tell the two apart. */
+static enum tbs_err try_decoy(struct kms_exchange *x, struct tbs_diag *diag)
+{
+    const struct kms *kms = x->worker->kms;
+    enum tbs_err err = try_psk(x, tbs_bytes_str(kms->identity), tbs_buf_view(&kms->decoy),
+                               tbs_bytes_str(kms->identity), diag);
+
+    if (err == TBS_OK || err == TBS_ERR_AUTH)
+        return tbs_fail(diag, TBS_ERR_AUTH, "no such subscriber or pre-shared key");
+    return err;
+}
+
+static enum tbs_err by_psk_id(struct kms_exchange *x, struct tbs_bytes psk_id,
+                              struct tbs_bytes claimed, struct tbs_diag *diag)
+{
+    struct store_credential c;
+    struct store_subscriber owner;
+    enum tbs_err err = store_find_credential(x->worker->store, psk_id, &c, diag);
+
+    if (!err && claimed.len > 0) {
+        err = store_identity_owner(x->worker->store, claimed, &owner, diag);
+        if (!err && owner.id != c.subscriber_id)
+            err = TBS_ERR_NOT_FOUND;
+    }
+    return err ? err : try_credential(x, &c, claimed, diag);
+}
+
+static enum tbs_err by_identity(struct kms_exchange *x, struct tbs_bytes claimed,
+                                struct tbs_diag *diag)
+{
+    struct store_credentials list;
+    enum tbs_err err = store_find_credentials_by_identity(x->worker->store, claimed, &list, diag);
+
+    if (err)
+        return err;
+    err = TBS_ERR_NOT_FOUND;
+    for (size_t i = 0; i < list.count; i++) {
+        err = try_credential(x, &list.at[i], claimed, diag);
+        if (err != TBS_ERR_AUTH)
+            break;
+    }
+    return err;
+}
+
+static bool check_sender(struct kms_exchange *x, struct kms_failure *f)
+{
+    const struct mikey_payloads *p = &x->m.payloads;
+    uint8_t role = x->is_request ? MIKEY_IDRI : MIKEY_IDRR;
+    struct tbs_bytes claimed = mikey_id_data(p, role);
+    struct tbs_bytes psk_id = mikey_id_data(p, MIKEY_IDRPSK);
+    enum tbs_err err = TBS_ERR_NOT_FOUND;
+
+    if (psk_id.len > 0)
+        err = by_psk_id(x, psk_id, claimed, &f->diag);
+    else if (claimed.len > 0)
+        err = by_identity(x, claimed, &f->diag);
+    /* A name that no store can hold is as unknown as one that it does not hold. */
+    if (err == TBS_ERR_NOT_FOUND || err == TBS_ERR_MALFORMED || err == TBS_ERR_LIMIT)
+        err = try_decoy(x, &f->diag);
+    if (err)
+        return kms_fails(f, KMS_AUTHENTICATION, MIKEY_E_AUTH_FAILURE);
+    const struct mikey_payload *id = mikey_find(p, MIKEY_IDR, role);
+
+    x->identity.type = id ? id->id.id_type : MIKEY_ID_URI;
+    x->identity.data = claimed.len ? claimed : tbs_bytes_str(x->credential.primary);
+    return true;
+}
+
+static bool check_time(struct kms_exchange *x, struct kms_failure *f)
+{
+    int64_t diff = tbs_ntp_diff_seconds(mikey_ts64(mikey_find(&x->m.payloads, MIKEY_T, 0)), x->now);
+    int64_t window = x->worker->kms->config.time_window;
+
+    if (diff <= window && diff >= -window)
+        return true;
+    tbs_fail(&f->diag, TBS_ERR_TIME, "the message's T is %lld s off, more than %lld s",
+             (long long)diff, (long long)window);
+    return kms_fails(f, KMS_TIME, MIKEY_E_INVALID_TS);
+}
+
+bool kms_authenticate(struct kms_exchange *x, struct kms_failure *failure)
+{
+    return check_hdr(x, failure) && check_payloads(x, failure) && check_kms_identity(x, failure) &&
+           check_sender(x, failure) && check_time(x, failure);
+}
+
+uint64_t kms_fresh_t(struct kms *kms)
+{
+    uint64_t now = tbs_ntp_now(kms->config.clock), last = atomic_load(&kms->last_t), next;
+
+    do
+        next = (int64_t)(now - last) > 0 ? now : last + 1;
+    while (!atomic_compare_exchange_weak(&kms->last_t, &last, next));
+    return next;
+}

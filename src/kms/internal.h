@@ -1,0 +1,70 @@
+/* Shared by the KMS's own files. */
+#ifndef TBS_KMS_INTERNAL_H
+#define TBS_KMS_INTERNAL_H
+
+#include <stdatomic.h>
+
+#include "custody/ticket.h"
+#include "kms/kms.h"
+#include "kms/replay.h"
+#include "mikey/verification.h"
+
+struct kms {
+    struct kms_config config;
+    char identity[STORE_NAME_MAX + 1];
+    struct policy policy;
+    struct replay *replay;
+    struct tbs_buf decoy; /* a wrapped secret that nobody has */
+    _Atomic uint64_t last_t;
+};
+
+/* One exchange in work. */
+struct kms_exchange {
+    struct kms_worker *worker;
+    struct mikey_message m;
+    bool is_request; /* REQUEST_INIT, not RESOLVE_INIT */
+    const struct mikey_suite *suite;
+    uint64_t now;
+    struct store_credential credential;
+    struct ticket_id identity; /* as the message or else the store says it */
+    struct tbs_secret psk;
+    struct mikey_keys init_keys; /* auth: set as soon as the peer is authenticated */
+};
+
+/* What went wrong, as the wire and the log say it. */
+struct kms_failure {
+    enum kms_outcome outcome;
+    uint8_t error_no; /* enum mikey_error_no */
+    struct tbs_diag diag;
+};
+
+/* Sets the failure and returns false, so that callers write `return kms_fails(...)`. The
+ * sentence is what diag holds already. Failures of token, store and memory always become
+ * KMS_UNAVAILABLE. */
+bool kms_fails(struct kms_failure *failure, enum kms_outcome outcome, uint8_t error_no);
+
+/* authenticate.c: HDR, PSK, MAC, time window. False with `failure` filled. */
+bool kms_authenticate(struct kms_exchange *x, struct kms_failure *failure);
+/* The T of the next message or ticket: now, and never the same twice in this process. */
+uint64_t kms_fresh_t(struct kms *kms);
+
+/* request.c, resolve.c: the response of an authenticated message. */
+bool kms_ticket_request(struct kms_exchange *x, struct tbs_buf *body, struct kms_failure *failure);
+bool kms_ticket_resolve(struct kms_exchange *x, struct tbs_buf *body, struct kms_failure *failure);
+
+/* respond.c */
+struct policy_subject kms_subject(struct kms_exchange *x);
+/* Begins a response (HDR, T, IDRkms is up to the caller). */
+struct mikey_writer kms_begin_response(const struct kms_exchange *x, uint8_t data_type,
+                                       struct tbs_buf *body, uint64_t t);
+/* Keys that protect the response. */
+bool kms_response_keys(struct kms_exchange *x, struct mikey_keys *keys,
+                       struct kms_failure *failure);
+/* Ends it: V over response || initial message. */
+bool kms_end_response(struct kms_exchange *x, struct mikey_writer *w, const struct mikey_keys *keys,
+                      struct kms_failure *failure);
+void kms_put_idrkms(const struct kms_exchange *x, struct mikey_writer *w);
+/* The Error message of RFC 6043 5.4, with V once the peer is authenticated. */
+void kms_error_message(struct kms_exchange *x, uint8_t error_no, struct tbs_buf *body);
+
+#endif

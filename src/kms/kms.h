@@ -1,0 +1,71 @@
+/* The KMS: answers Ticket Request and Ticket Resolve in the PSK mode, full mode 1.
+ * RFC 6043 4.2.1, 4.2.3, 5.4. It keeps no state per ticket; the replay cache apart, any KMS
+ * with the same TPKs and store answers any message.
+ *
+ * struct kms is shared by all threads; a struct kms_worker belongs to one. */
+#ifndef TBS_KMS_KMS_H
+#define TBS_KMS_KMS_H
+
+#include "base/clock.h"
+#include "custody/custody.h"
+#include "policies/policy.h"
+#include "store/store.h"
+
+struct kms_config {
+    const char *identity;      /* URI; copied */
+    unsigned time_window;      /* seconds around now in which a T is accepted, 1..3600 */
+    bool suite_256, suite_128; /* at least one */
+    size_t replay_entries;     /* authenticated messages remembered, 1..2^24; each takes about
+                                  100 octets, and lives for twice the time window */
+    struct tbs_clock clock;
+};
+
+struct kms;
+
+/* The policy is copied; its settings stay the caller's. Makes a decoy credential, so that an
+ * unknown identity costs what a wrong key costs: needs the token once. TBS_ERR_CONFIG when a
+ * suite that is turned on has no TPK in this custody. */
+enum tbs_err kms_new(const struct kms_config *config, const struct policy *policy,
+                     struct custody *custody, struct custody_session *session, struct kms **ret_kms,
+                     struct tbs_diag *diag);
+void kms_free(struct kms *kms); /* NULL ok */
+
+/* What one thread works with. */
+struct kms_worker {
+    struct kms *kms;
+    struct custody *custody;
+    struct custody_session *session;
+    struct store *store;
+};
+
+enum kms_outcome {
+    KMS_REQUEST_OK,
+    KMS_RESOLVE_OK,
+    KMS_RETRANSMISSION, /* the byte-identical answer of before */
+    KMS_MALFORMED,
+    KMS_UNSUPPORTED,
+    KMS_AUTHENTICATION,
+    KMS_TIME,
+    KMS_REPLAY,
+    KMS_TICKET, /* ticket of unknown type, forged, expired, or of an unknown key */
+    KMS_POLICY, /* parameters not acceptable */
+    KMS_DENIED,
+    KMS_UNAVAILABLE, /* token or store down, replay cache full: try later */
+    KMS_OUTCOMES,
+};
+
+/* A short word for logs and metrics; never NULL. */
+const char *kms_outcome_name(enum kms_outcome outcome);
+
+struct kms_response {
+    enum kms_outcome outcome;
+    struct tbs_buf body; /* a MIKEY message; empty when not even HDR decoded, and when
+                            unavailable */
+    char detail[400];    /* one sentence for the log; no secret */
+};
+
+/* Answers one message; always fills ret_response, whose body the caller frees. */
+void kms_handle(struct kms_worker *worker, struct tbs_bytes message,
+                struct kms_response *ret_response);
+
+#endif

@@ -1,0 +1,219 @@
+/* Ticket Request: policy, keys, ticket, answer. RFC 6043 4.2.1.4, 4.2.1.5. */
+#include <string.h>
+
+#include "kms/internal.h"
+
+static const uint8_t mpk_spi[4]; /* MPKs use SPI 0x00000000 */
+static const uint8_t blank[MIKEY_RAND_LEN];
+
+/* The ticket types, and the PRF that fits what protects the answer. */
+static bool check_type(struct kms_exchange *x, const struct ticket_policy *p, struct kms_failure *f)
+{
+    const struct mikey_suite *suite = mikey_suite_of_prf(p->prf);
+    const struct kms_config *c = &x->worker->kms->config;
+
+    if (p->type != TICKET_TYPE_MIKEY_BASE || p->subtype != TICKET_SUBTYPE ||
+        p->version != TICKET_VERSION) {
+        tbs_fail(&f->diag, TBS_ERR_UNSUPPORTED,
+                 "ticket type %u, subtype %u, version %u is not served here", p->type, p->subtype,
+                 p->version);
+        return kms_fails(f, KMS_UNSUPPORTED, MIKEY_E_INVALID_TICKET);
+    }
+    if (!suite || !(suite == &mikey_suite_256 ? c->suite_256 : c->suite_128) ||
+        suite->encr_key_len > x->suite->encr_key_len) {
+        tbs_fail(&f->diag, TBS_ERR_UNSUPPORTED,
+                 "PRF Func %u of the Ticket Policy is not offered here, or its keys are longer "
+                 "than those of the message (RFC 6043 12.1)",
+                 p->prf);
+        return kms_fails(f, KMS_UNSUPPORTED, MIKEY_E_INVALID_PRF);
+    }
+    return true;
+}
+
+static bool decide(struct kms_exchange *x, struct ticket_policy *desired,
+                   struct ticket_policy *granted, struct kms_failure *f)
+{
+    const struct kms *kms = x->worker->kms;
+    const struct mikey_payload *tp = mikey_find(&x->m.payloads, MIKEY_TP, 0);
+    struct policy_subject subject = kms_subject(x);
+    struct policy_request request = {
+        .initiator = &subject,
+        .desired = desired,
+        .kms = {.type = MIKEY_ID_URI, .data = tbs_bytes_str(kms->identity)},
+        .now = x->now,
+    };
+    enum tbs_err err;
+
+    if (!tp) {
+        tbs_fail(&f->diag, TBS_ERR_MALFORMED, "the REQUEST_INIT has no TP payload");
+        return kms_fails(f, KMS_MALFORMED, MIKEY_E_UNSPECIFIED);
+    }
+    err = ticket_policy_decode(tp, desired, &f->diag);
+    if (err == TBS_ERR_MALFORMED)
+        return kms_fails(f, KMS_MALFORMED, MIKEY_E_UNSPECIFIED);
+    if (err)
+        return kms_fails(f, KMS_POLICY, MIKEY_E_INVALID_TPPAR);
+    if (!check_type(x, desired, f))
+        return false;
+    if (ticket_policy_check(desired, ticket_has_tgk(desired->keys, desired->n_keys), &f->diag))
+        return kms_fails(f, KMS_POLICY, MIKEY_E_INVALID_TPPAR);
+    err = kms->policy.decide_request(kms->policy.settings, &request, granted, &f->diag);
+    if (err == TBS_ERR_DENIED)
+        return kms_fails(f, KMS_DENIED, MIKEY_E_UNSPECIFIED);
+    if (err)
+        return kms_fails(f, KMS_POLICY, MIKEY_E_INVALID_TPPAR);
+    /* What is granted obeys the rules, too: a TGK may have been added. */
+    if (ticket_policy_check(granted, ticket_has_tgk(granted->keys, granted->n_keys), &f->diag))
+        return kms_fails(f, KMS_POLICY, MIKEY_E_INVALID_TPPAR);
+    return true;
+}
+
+static bool spi_taken(const struct mikey_key *keys, size_t n, struct tbs_bytes spi)
+{
+    for (size_t i = 0; i < n; i++)
+        if (tbs_bytes_equal(keys[i].spi, spi))
+            return true;
+    return false;
+}
+
+static bool all_zero(struct tbs_bytes b)
+{
+    for (size_t i = 0; i < b.len; i++)
+        if (b.data[i] != 0)
+            return false;
+    return true;
+}
+
+/* Every key carries an SPI: the wished one, or, where that is all zeros or taken, four octets
+ * that no other key has. */
+static enum tbs_err choose_spis(struct kms_exchange *x, struct mikey_key *keys, size_t n,
+                                uint8_t (*room)[4], uint16_t *flags, struct tbs_diag *diag)
+{
+    for (size_t i = 1; i < n; i++) {
+        enum tbs_err err = TBS_OK;
+
+        if (keys[i].kv == MIKEY_KV_SPI && !all_zero(keys[i].spi)) {
+            if (!spi_taken(keys, i, keys[i].spi))
+                continue;
+            *flags |= TICKET_K;
+        }
+        do {
+            err = custody_random(x->worker->session, room[i], 4, diag);
+            keys[i].spi = tbs_bytes(room[i], 4);
+        } while (!err && spi_taken(keys, i, keys[i].spi));
+        if (err)
+            return err;
+        keys[i].kv = MIKEY_KV_SPI;
+    }
+    return TBS_OK;
+}
+
+/* MPK and session keys with random octets that go from the token into secure memory. */
+static enum tbs_err make_keys(struct kms_exchange *x, struct ticket_policy *granted,
+                              struct mikey_key_set *ret_set, struct tbs_diag *diag)
+{
+    struct mikey_key keys[MIKEY_KEYS_MAX] = {{
+        .type = MIKEY_MPK,
+        .kv = MIKEY_KV_SPI,
+        .key = tbs_bytes(blank, mikey_suite_of_prf(granted->prf)->encr_key_len),
+        .spi = tbs_bytes(mpk_spi, sizeof mpk_spi),
+    }};
+    uint8_t spis[MIKEY_KEYS_MAX][4];
+    struct mikey_key_set set = {0};
+    size_t n = granted->n_keys + 1;
+    enum tbs_err err;
+
+    memcpy(&keys[1], granted->keys, granted->n_keys * sizeof *keys);
+    err = choose_spis(x, keys, n, spis, &granted->flags, diag);
+    if (!err)
+        err = mikey_key_set_copy(keys, n, &set, diag);
+    for (size_t i = 0; !err && i < set.n; i++) {
+        struct mikey_key *k = &set.key[i];
+
+        err = custody_random(x->worker->session, mikey_key_set_octets(&set, k->key), k->key.len,
+                             diag);
+        if (!err && k->salt.len > 0)
+            err = custody_random(x->worker->session, mikey_key_set_octets(&set, k->salt),
+                                 k->salt.len, diag);
+    }
+    if (err)
+        mikey_key_set_free(&set);
+    else
+        *ret_set = set;
+    return err;
+}
+
+static enum tbs_err make_ticket(struct kms_exchange *x, struct ticket_policy *granted,
+                                struct ticket_contents *contents, struct tbs_buf *core,
+                                struct tbs_diag *diag)
+{
+    enum custody_alg alg =
+        granted->prf == MIKEY_PRF_MIKEY_1 ? CUSTODY_HMAC_SHA_1 : CUSTODY_HMAC_SHA_256;
+    const struct custody_key *tpk = custody_current_key(x->worker->custody, CUSTODY_ROLE_TPK, alg);
+
+    if (!tpk)
+        return tbs_fail(diag, TBS_ERR_CONFIG, "the token holds no TPK for PRF Func %u",
+                        granted->prf);
+    granted->n_keys = 0; /* KEMAC SHALL NOT be in the granted policy, RFC 6043 6.10 */
+    contents->t = kms_fresh_t(x->worker->kms);
+    return custody_wrap_ticket(x->worker->session, tpk, granted, contents, core, diag);
+}
+
+/* MPKi || [MPKr] || session keys (RFC 6043 4.2.1.5). */
+static enum tbs_err initiator_keys(const struct ticket_policy *granted,
+                                   const struct ticket_contents *contents,
+                                   struct mikey_key_set *ret_set, struct tbs_diag *diag)
+{
+    struct tbs_secret mpki TBS_SECRET_AUTO = {0}, mpkr TBS_SECRET_AUTO = {0};
+    struct mikey_key keys[MIKEY_KEYS_MAX];
+    size_t n = 0;
+    enum tbs_err err = ticket_derive_mpks(granted->prf, contents, &mpki, &mpkr, diag);
+
+    if (err)
+        return err;
+    keys[n] = contents->keys.key[0];
+    keys[n++].key = tbs_secret_view(&mpki);
+    if (granted->flags & TICKET_I) {
+        keys[n] = contents->keys.key[0];
+        keys[n++].key = tbs_secret_view(&mpkr);
+    }
+    memcpy(&keys[n], &contents->keys.key[1], (contents->keys.n - 1) * sizeof *keys);
+    return mikey_key_set_copy(keys, n + contents->keys.n - 1, ret_set, diag);
+}
+
+static bool respond(struct kms_exchange *x, const struct mikey_key_set *set, struct tbs_bytes core,
+                    struct tbs_buf *body, struct kms_failure *f)
+{
+    struct mikey_keys keys MIKEY_KEYS_AUTO = {0};
+    uint64_t t = kms_fresh_t(x->worker->kms);
+
+    if (!kms_response_keys(x, &keys, f))
+        return false;
+    struct mikey_writer w = kms_begin_response(x, MIKEY_REQUEST_RESP, body, t);
+
+    kms_put_idrkms(x, &w);
+    mikey_put_ticket(&w, core, tbs_bytes(NULL, 0));
+    if (mikey_put_sealed(&w, x->suite, &keys, x->m.hdr.csb_id, t, set, &f->diag))
+        return kms_fails(f, KMS_UNAVAILABLE, MIKEY_E_UNSPECIFIED);
+    return kms_end_response(x, &w, &keys, f);
+}
+
+bool kms_ticket_request(struct kms_exchange *x, struct tbs_buf *body, struct kms_failure *failure)
+{
+    struct ticket_policy desired, granted;
+    struct ticket_contents contents TICKET_CONTENTS_AUTO = {0};
+    struct mikey_key_set set MIKEY_KEY_SET_AUTO = {0};
+    struct tbs_buf core TBS_BUF_AUTO = tbs_buf();
+    uint8_t rand[MIKEY_RAND_LEN];
+    struct tbs_diag *diag = &failure->diag;
+
+    if (!decide(x, &desired, &granted, failure))
+        return false;
+    contents.rand = tbs_bytes(rand, sizeof rand);
+    if (custody_random(x->worker->session, rand, sizeof rand, diag) ||
+        make_keys(x, &granted, &contents.keys, diag) ||
+        make_ticket(x, &granted, &contents, &core, diag) ||
+        initiator_keys(&granted, &contents, &set, diag))
+        return kms_fails(failure, KMS_UNAVAILABLE, MIKEY_E_UNSPECIFIED);
+    return respond(x, &set, tbs_buf_view(&core), body, failure);
+}

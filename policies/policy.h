@@ -1,7 +1,7 @@
 /* Policies: who gets which ticket, and who may resolve it. The KMS brings the facts and asks;
  * a policy only decides. RFC 6043 4.2.1.4, 4.2.3.4, 6.10.
  *
- * A policy is immutable and may be shared between threads. Decisions allocate nothing.
+ * A policy may be shared between threads. Decisions allocate nothing.
  * TBS_ERR_DENIED: not authorised; TBS_ERR_INVALID: parameters that this policy never grants;
  * both with the reason in diag. Other errors are the directory's. */
 #ifndef TBS_POLICIES_POLICY_H
@@ -51,7 +51,7 @@ struct policy {
 /* The built-in policy: every known subscriber may request; the named responder, or a member
  * of the named group, may resolve; validity is at most max_validity. */
 struct policy_builtin {
-    uint32_t max_validity; /* seconds */
+    _Atomic uint32_t max_validity; /* seconds; may change while the policy is used */
 };
 
 /* `settings` lives as long as the policy. */

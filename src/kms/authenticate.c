@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "kms/internal.h"
+#include "kms/psk.h"
 
 #define RAND_MIN 16 /* octets: as long as the longest key of suite 128, RFC 6043 12.1 */
 
@@ -104,24 +105,13 @@ static enum tbs_err try_psk(struct kms_exchange *x, struct tbs_bytes owner,
     return TBS_OK;
 }
 
-/* Wrapped PSKs are bound to the primary identity and the PSK id. */
-static struct tbs_bytes owner_of(const struct store_credential *c,
-                                 char ret_owner[2 * STORE_NAME_MAX + 2])
-{
-    size_t n = strlen(c->primary) + 1;
-
-    memcpy(ret_owner, c->primary, n);
-    memcpy(ret_owner + n, c->psk_id, strlen(c->psk_id));
-    return tbs_bytes(ret_owner, n + strlen(c->psk_id));
-}
-
 static enum tbs_err try_credential(struct kms_exchange *x, const struct store_credential *c,
                                    struct tbs_bytes claimed, struct tbs_diag *diag)
 {
-    char owner[2 * STORE_NAME_MAX + 2];
+    char owner[KMS_PSK_OWNER_MAX];
     struct tbs_bytes identity = claimed.len ? claimed : tbs_bytes_str(c->primary);
-    enum tbs_err err =
-        try_psk(x, owner_of(c, owner), tbs_bytes(c->wrapped, c->wrapped_len), identity, diag);
+    enum tbs_err err = try_psk(x, kms_psk_owner(c->primary, c->psk_id, owner),
+                               tbs_bytes(c->wrapped, c->wrapped_len), identity, diag);
 
     if (err)
         return err;

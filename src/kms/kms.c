@@ -81,6 +81,7 @@ enum tbs_err kms_new(const struct kms_config *config, const struct policy *polic
     kms->config = *config;
     kms->policy = *policy;
     kms->decoy = tbs_buf();
+    kms->last_t = tbs_ntp_now(config->clock); /* so that differences are small from the start */
     snprintf(kms->identity, sizeof kms->identity, "%s", config->identity);
     /* A T is accepted for as long as it can be ahead plus as long as it can be behind. */
     err = replay_new(config->replay_entries, 2 * config->time_window + 1, &kms->replay, diag);
@@ -190,7 +191,7 @@ static void describe(const struct kms_exchange *x, const struct kms_failure *f,
                      struct kms_response *r)
 {
     if (f->diag.code)
-        snprintf(r->detail, sizeof r->detail, "%s", f->diag.text);
+        snprintf(r->detail, sizeof r->detail, "%.*s", (int)sizeof r->detail - 1, f->diag.text);
     else
         snprintf(r->detail, sizeof r->detail, "%s for %s",
                  r->outcome == KMS_REQUEST_OK ? "ticket" : "keys", x->credential.primary);

@@ -61,7 +61,7 @@ struct kms_response {
     enum kms_outcome outcome;
     struct tbs_buf body; /* a MIKEY message; empty when not even HDR decoded, and when
                             unavailable */
-    char detail[400];    /* one sentence for the log; no secret */
+    char detail[320];    /* one sentence for the log; no secret */
 };
 
 /* Answers one message; always fills ret_response, whose body the caller frees. */

@@ -1,0 +1,90 @@
+/* The PKCS#11 backend: its table, and the opening of a token. */
+#include "p11.h"
+
+#include <stdlib.h>
+
+static void p11_close(void *token_)
+{
+    struct p11_token *token = token_;
+    /* No C_Logout: it would log out the other custodies of this process, too. */
+    if (token->holder != CK_INVALID_HANDLE)
+        token->f->C_CloseSession(token->holder);
+    p11_unload(token);
+    free(token);
+}
+
+static enum tbs_err find_and_login(struct p11_token *token, const struct custody_config *config,
+                                   const P11KitUri *uri, struct tbs_diag *diag)
+{
+    CK_TOKEN_INFO info;
+    enum tbs_err err = p11_find_token(token->f, uri, true, &token->slot, &info, diag);
+    if (err != TBS_OK)
+        return err;
+    p11_copy_field(info.label, sizeof info.label, token->name, sizeof token->name);
+    CK_RV rv = token->f->C_OpenSession(token->slot, CKF_SERIAL_SESSION, NULL, NULL, &token->holder);
+    if (rv != CKR_OK)
+        return p11_fail(diag, rv, "opening a session with token '%s'", token->name);
+    return p11_login(token, &info, config->pin_source, diag);
+}
+
+static enum tbs_err open_token(const struct custody_config *config, const P11KitUri *uri,
+                               void **ret_token, struct tbs_diag *diag)
+{
+    struct p11_token *token = calloc(1, sizeof *token);
+    if (!token)
+        return tbs_fail(diag, TBS_ERR_NOMEM, "out of memory opening the token");
+    enum tbs_err err = p11_load(config, token, diag);
+    if (err != TBS_OK) {
+        free(token);
+        return err;
+    }
+    err = find_and_login(token, config, uri, diag);
+    if (err != TBS_OK) {
+        p11_close(token);
+        return err;
+    }
+    *ret_token = token;
+    return TBS_OK;
+}
+
+static enum tbs_err p11_open(const struct custody_config *config, void **ret_token,
+                             struct tbs_diag *diag)
+{
+    P11KitUri *uri;
+    enum tbs_err err = p11_parse_uri(config->uri, true, &uri, diag);
+    if (err != TBS_OK)
+        return err;
+    err = open_token(config, uri, ret_token, diag);
+    p11_kit_uri_free(uri);
+    return err;
+}
+
+static const struct custody_ops ops = {
+    .version = CUSTODY_OPS_VERSION,
+    .name = "pkcs11",
+    .description = "any token with a PKCS#11 2.40 module",
+    .config_help = "module: absolute path of the module. uri: RFC 7512, with token= or serial=. "
+                   "pin_source: fd:N, file:/path, credential:NAME or prompt. environment: "
+                   "NAME=value entries the module needs, such as SOFTHSM2_CONF or "
+                   "P11_KIT_SERVER_ADDRESS.",
+    .open = p11_open,
+    .close = p11_close,
+    .session_open = p11_session_open,
+    .session_close = p11_session_close,
+    .list_keys = p11_list_keys,
+    .generate_key = p11_generate_key,
+    .destroy_key = p11_destroy_key,
+    .login_lost = p11_login_lost,
+    .random = p11_random,
+    .hmac = p11_hmac,
+    .seal = p11_seal,
+    .unseal = p11_unseal,
+    .init_token = p11_init_token,
+};
+
+enum tbs_err custody_backend_pkcs11(const struct custody_ops **ret_ops, struct tbs_diag *diag)
+{
+    (void)diag;
+    *ret_ops = &ops;
+    return TBS_OK;
+}

@@ -1,0 +1,108 @@
+/* The PKCS#11 backend's own: the one header that knows p11-kit. Only functions of PKCS#11 2.40
+ * are called. */
+#ifndef TBS_PKCS11_P11_H
+#define TBS_PKCS11_P11_H
+
+#include <p11-kit/p11-kit.h>
+#include <p11-kit/pkcs11.h>
+#include <p11-kit/uri.h>
+
+#include "custody/backend.h"
+
+#define P11_LABEL_LEN 32
+#define P11_SERIAL_LEN 16
+
+struct p11_token {
+    CK_FUNCTION_LIST *f; /* managed by p11-kit, which counts C_Initialize */
+    bool initialized;
+    CK_SLOT_ID slot;
+    char name[P11_LABEL_LEN + 1]; /* the token's label, for people */
+    /* A login lasts as long as the application has a session; this one is kept for it. */
+    CK_SESSION_HANDLE holder;
+};
+
+struct p11_session {
+    struct p11_token *token;
+    CK_SESSION_HANDLE handle;
+    bool fresh; /* false: replace it before the next use */
+};
+
+/* --- answers.c: CK_RV --- */
+
+const char *p11_rv_name(CK_RV rv); /* "CKR_..."; never NULL */
+enum tbs_err p11_rv_err(CK_RV rv);
+/* "<what>: the token answered CKR_X (0x..); <what it means>", raw = rv. */
+enum tbs_err p11_fail(struct tbs_diag *diag, CK_RV rv, const char *fmt, ...)
+    __attribute__((format(printf, 3, 4)));
+
+/* --- module.c --- */
+
+/* Sets the environment, loads and initialises the module. Undo: p11_unload. */
+enum tbs_err p11_load(const struct custody_config *config, struct p11_token *ret_token,
+                      struct tbs_diag *diag);
+void p11_unload(struct p11_token *token);
+
+/* --- find.c: naming tokens --- */
+
+/* An RFC 7512 URI that names a token and holds nothing else. need_name: token= or serial= is
+ * there. Freed with p11_kit_uri_free. */
+enum tbs_err p11_parse_uri(const char *text, bool need_name, P11KitUri **ret_uri,
+                           struct tbs_diag *diag);
+/* Whether a field of a URI's token info is set: one that is not is all zeros, an empty one all
+ * blanks. */
+bool p11_uri_has(const unsigned char *field, size_t len);
+/* Exactly one token that fits the URI and is initialised (or is not, as asked). TBS_ERR_CONFIG
+ * if there are several. */
+enum tbs_err p11_find_token(CK_FUNCTION_LIST *f, const P11KitUri *uri, bool initialized,
+                            CK_SLOT_ID *ret_slot, CK_TOKEN_INFO *ret_info, struct tbs_diag *diag);
+/* Copies a blank-padded field; size includes the NUL; unprintable octets become '?'. */
+void p11_copy_field(const unsigned char *field, size_t len, char *ret_text, size_t size);
+
+/* --- login.c --- */
+
+/* Logs the user in on token->holder unless the process is logged in already. */
+enum tbs_err p11_login(struct p11_token *token, const CK_TOKEN_INFO *info, const char *pin_source,
+                       struct tbs_diag *diag);
+
+/* --- session.c --- */
+
+/* A session that sees the private keys; TBS_ERR_UNAVAILABLE if the login is gone. */
+enum tbs_err p11_open_handle(struct p11_token *token, bool read_write,
+                             CK_SESSION_HANDLE *ret_handle, struct tbs_diag *diag);
+enum tbs_err p11_session_open(void *token, void **ret_session, struct tbs_diag *diag);
+void p11_session_close(void *session);
+bool p11_login_lost(void *session);
+enum tbs_err p11_random(void *session, uint8_t *out, size_t len, struct tbs_diag *diag);
+enum tbs_err p11_hmac(void *session, const struct custody_key *key, struct tbs_bytes data,
+                      uint8_t *ret_mac, struct tbs_diag *diag);
+enum tbs_err p11_seal(void *session, const struct custody_key *key, const struct custody_aead *aead,
+                      struct tbs_bytes plain, uint8_t *out, struct tbs_diag *diag);
+enum tbs_err p11_unseal(void *session, const struct custody_key *key,
+                        const struct custody_aead *aead, struct tbs_bytes sealed, uint8_t *out,
+                        struct tbs_diag *diag);
+
+/* --- template.c: what a key must look like --- */
+
+/* Reads the attributes of one object and judges them; TBS_ERR_CONFIG says which one is wrong.
+ * id is the object's CKA_ID, known to be valid for role. */
+enum tbs_err p11_judge_key(struct p11_token *token, CK_OBJECT_HANDLE object, const char *id,
+                           enum custody_role role, struct custody_key *ret_key,
+                           struct tbs_diag *diag);
+CK_RV p11_generate(CK_FUNCTION_LIST *f, CK_SESSION_HANDLE session, enum custody_alg alg,
+                   const char *id, const char *label, CK_OBJECT_HANDLE *ret_object);
+
+/* --- keys.c --- */
+
+enum tbs_err p11_list_keys(void *token, struct custody_key_list *ret_list, struct tbs_diag *diag);
+enum tbs_err p11_generate_key(void *token, enum custody_role role, enum custody_alg alg,
+                              const char *id, const char *label, struct custody_key *ret_key,
+                              struct tbs_diag *diag);
+enum tbs_err p11_destroy_key(void *token, const struct custody_key *key, struct tbs_diag *diag);
+
+/* --- init.c --- */
+
+enum tbs_err p11_init_token(const struct custody_config *config, const char *token_label,
+                            const char *so_pin_source, const char *user_pin_source,
+                            struct tbs_diag *diag);
+
+#endif

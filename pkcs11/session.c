@@ -1,0 +1,195 @@
+/* Sessions and the cryptographic operations in them. */
+#include "p11.h"
+
+#include <openssl/crypto.h>
+#include <stdlib.h>
+#include <string.h>
+
+static bool is_public(CK_STATE state)
+{
+    return state == CKS_RO_PUBLIC_SESSION || state == CKS_RW_PUBLIC_SESSION;
+}
+
+enum tbs_err p11_open_handle(struct p11_token *token, bool read_write,
+                             CK_SESSION_HANDLE *ret_handle, struct tbs_diag *diag)
+{
+    CK_SESSION_HANDLE handle;
+    CK_SESSION_INFO info;
+    CK_FLAGS flags = CKF_SERIAL_SESSION | (read_write ? CKF_RW_SESSION : 0);
+    CK_RV rv = token->f->C_OpenSession(token->slot, flags, NULL, NULL, &handle);
+    if (rv != CKR_OK)
+        return p11_fail(diag, rv, "opening a session with token '%s'", token->name);
+    rv = token->f->C_GetSessionInfo(handle, &info);
+    if (rv == CKR_OK && is_public(info.state))
+        rv = CKR_USER_NOT_LOGGED_IN;
+    if (rv != CKR_OK) {
+        token->f->C_CloseSession(handle);
+        return p11_fail(diag, rv, "opening a session with token '%s'", token->name);
+    }
+    *ret_handle = handle;
+    return TBS_OK;
+}
+
+enum tbs_err p11_session_open(void *token, void **ret_session, struct tbs_diag *diag)
+{
+    struct p11_session *session = calloc(1, sizeof *session);
+    if (!session)
+        return tbs_fail(diag, TBS_ERR_NOMEM, "out of memory opening a session");
+    session->token = token;
+    enum tbs_err err = p11_open_handle(token, false, &session->handle, diag);
+    if (err != TBS_OK) {
+        free(session);
+        return err;
+    }
+    session->fresh = true;
+    *ret_session = session;
+    return TBS_OK;
+}
+
+static void drop_handle(struct p11_session *session)
+{
+    if (session->handle != CK_INVALID_HANDLE)
+        session->token->f->C_CloseSession(session->handle);
+    session->handle = CK_INVALID_HANDLE;
+    session->fresh = false;
+}
+
+void p11_session_close(void *session)
+{
+    drop_handle(session);
+    free(session);
+}
+
+bool p11_login_lost(void *session_)
+{
+    struct p11_session *session = session_;
+    struct tbs_diag diag = {0};
+    CK_SESSION_HANDLE handle;
+    if (p11_open_handle(session->token, false, &handle, &diag) != TBS_OK)
+        return diag.raw == CKR_USER_NOT_LOGGED_IN;
+    session->token->f->C_CloseSession(handle);
+    return false;
+}
+
+/* After a failure the state of a session is not known: some tokens keep the operation active.
+ * Such a session is replaced here. */
+static enum tbs_err ready(struct p11_session *session, struct tbs_diag *diag)
+{
+    if (session->fresh)
+        return TBS_OK;
+    drop_handle(session);
+    enum tbs_err err = p11_open_handle(session->token, false, &session->handle, diag);
+    session->fresh = err == TBS_OK;
+    return err;
+}
+
+static enum tbs_err failed(struct p11_session *session, CK_RV rv, const char *what,
+                           const char *key_id, struct tbs_diag *diag)
+{
+    session->fresh = false;
+    return p11_fail(diag, rv, "%s with %s on token '%s'", what, key_id, session->token->name);
+}
+
+static enum tbs_err wrong_length(struct p11_session *session, const char *what, CK_ULONG len,
+                                 struct tbs_diag *diag)
+{
+    session->fresh = false;
+    return tbs_fail(diag, TBS_ERR_TOKEN, "token '%s' gave %lu octets for %s, which is not right",
+                    session->token->name, len, what);
+}
+
+enum tbs_err p11_random(void *session_, uint8_t *out, size_t len, struct tbs_diag *diag)
+{
+    struct p11_session *session = session_;
+    enum tbs_err err = ready(session, diag);
+    if (err != TBS_OK)
+        return err;
+    CK_RV rv = session->token->f->C_GenerateRandom(session->handle, out, len);
+    return rv == CKR_OK ? TBS_OK : failed(session, rv, "random numbers", "no key", diag);
+}
+
+enum tbs_err p11_hmac(void *session_, const struct custody_key *key, struct tbs_bytes data,
+                      uint8_t *ret_mac, struct tbs_diag *diag)
+{
+    struct p11_session *session = session_;
+    CK_FUNCTION_LIST *f = session->token->f;
+    CK_MECHANISM mechanism = {key->alg == CUSTODY_HMAC_SHA_1 ? CKM_SHA_1_HMAC : CKM_SHA256_HMAC,
+                              NULL, 0};
+    uint8_t mac[CUSTODY_MAC_MAX], nothing = 0;
+    CK_ULONG len = sizeof mac;
+    size_t want = key->alg == CUSTODY_HMAC_SHA_1 ? 20 : 32;
+    enum tbs_err err = ready(session, diag);
+    if (err != TBS_OK)
+        return err;
+    CK_RV rv = f->C_SignInit(session->handle, &mechanism, key->handle);
+    /* SoftHSM takes no NULL, not even for an empty message. */
+    if (rv == CKR_OK)
+        rv = f->C_Sign(session->handle, data.len > 0 ? (CK_BYTE *)data.data : &nothing, data.len,
+                       mac, &len);
+    if (rv != CKR_OK)
+        err = failed(session, rv, custody_alg_name(key->alg), key->id, diag);
+    else if (len != want)
+        err = wrong_length(session, "an HMAC", len, diag);
+    else
+        memcpy(ret_mac, mac, want);
+    OPENSSL_cleanse(mac, sizeof mac);
+    return err;
+}
+
+static CK_GCM_PARAMS gcm_params(const struct custody_aead *aead)
+{
+    return (CK_GCM_PARAMS){
+        .iv_ptr = (CK_BYTE *)aead->iv,
+        .iv_len = CUSTODY_GCM_IV_LEN,
+        .iv_bits = 8 * CUSTODY_GCM_IV_LEN,
+        .aad_ptr = (CK_BYTE *)aead->aad.data,
+        .aad_len = aead->aad.len,
+        .tag_bits = 8 * CUSTODY_GCM_TAG_LEN,
+    };
+}
+
+enum tbs_err p11_seal(void *session_, const struct custody_key *key,
+                      const struct custody_aead *aead, struct tbs_bytes plain, uint8_t *out,
+                      struct tbs_diag *diag)
+{
+    struct p11_session *session = session_;
+    CK_FUNCTION_LIST *f = session->token->f;
+    CK_GCM_PARAMS params = gcm_params(aead);
+    CK_MECHANISM mechanism = {CKM_AES_GCM, &params, sizeof params};
+    CK_ULONG want = plain.len + CUSTODY_GCM_TAG_LEN, len = want;
+    enum tbs_err err = ready(session, diag);
+    if (err != TBS_OK)
+        return err;
+    CK_RV rv = f->C_EncryptInit(session->handle, &mechanism, key->handle);
+    if (rv == CKR_OK)
+        rv = f->C_Encrypt(session->handle, (CK_BYTE *)plain.data, plain.len, out, &len);
+    if (rv != CKR_OK)
+        return failed(session, rv, "AES-GCM", key->id, diag);
+    return len == want ? TBS_OK : wrong_length(session, "AES-GCM", len, diag);
+}
+
+enum tbs_err p11_unseal(void *session_, const struct custody_key *key,
+                        const struct custody_aead *aead, struct tbs_bytes sealed, uint8_t *out,
+                        struct tbs_diag *diag)
+{
+    struct p11_session *session = session_;
+    CK_FUNCTION_LIST *f = session->token->f;
+    CK_GCM_PARAMS params = gcm_params(aead);
+    CK_MECHANISM mechanism = {CKM_AES_GCM, &params, sizeof params};
+    CK_ULONG len = sealed.len;
+    enum tbs_err err = ready(session, diag);
+    if (err != TBS_OK)
+        return err;
+    CK_RV rv = f->C_DecryptInit(session->handle, &mechanism, key->handle);
+    if (rv != CKR_OK)
+        return failed(session, rv, "AES-GCM", key->id, diag);
+    rv = f->C_Decrypt(session->handle, (CK_BYTE *)sealed.data, sealed.len, out, &len);
+    if (rv != CKR_OK)
+        err = failed(session, rv, "AES-GCM", key->id, diag);
+    else if (len != sealed.len - CUSTODY_GCM_TAG_LEN)
+        err = wrong_length(session, "AES-GCM", len, diag);
+    if (rv == CKR_GENERAL_ERROR) /* SoftHSM's answer to a wrong tag */
+        err = tbs_fail_raw(diag, TBS_ERR_AUTH, rv, "AES-GCM with %s: the tag does not verify",
+                           key->id);
+    return err;
+}

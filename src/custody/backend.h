@@ -1,0 +1,86 @@
+/* What a custody backend provides: one `static const struct custody_ops` table. The core
+ * (custody.c, calls.c, stored.c, admin.c) owns the contract; a backend owns the token.
+ *
+ * A NULL function means: this kind of token cannot. Each backend has one constructor, listed
+ * in custody.c, which exists in every build: where the backend is compiled out it answers
+ * TBS_ERR_UNSUPPORTED, so that callers carry no #ifdef. */
+#ifndef TBS_CUSTODY_BACKEND_H
+#define TBS_CUSTODY_BACKEND_H
+
+#include "custody/custody.h"
+
+#define CUSTODY_OPS_VERSION 1
+
+#define CUSTODY_KEYS_MAX 1024 /* more keys of ours on one token are refused */
+#define CUSTODY_GCM_IV_LEN 12
+#define CUSTODY_GCM_TAG_LEN 16
+
+/* A growing array of keys; the core sorts it. */
+struct custody_key_list {
+    struct custody_key *keys;
+    size_t n;
+};
+
+/* AES-256-GCM with a 12-octet IV and a 16-octet tag. */
+struct custody_aead {
+    const uint8_t *iv; /* CUSTODY_GCM_IV_LEN octets */
+    struct tbs_bytes aad;
+};
+
+/* token and session are the backend's own. Sessions are used by one thread at a time. */
+struct custody_ops {
+    unsigned version; /* CUSTODY_OPS_VERSION */
+    const char *name;
+    const char *description;
+    const char *config_help;
+
+    /* Finds the one token and logs in. */
+    enum tbs_err (*open)(const struct custody_config *config, void **ret_token,
+                         struct tbs_diag *diag);
+    void (*close)(void *token);
+    enum tbs_err (*session_open)(void *token, void **ret_session, struct tbs_diag *diag);
+    void (*session_close)(void *session);
+
+    /* All keys whose ids are ours, judged; id, label, role, alg and the attributes are set. One
+     * that does not fit its role fails the call. The caller frees ret_list->keys. */
+    enum tbs_err (*list_keys)(void *token, struct custody_key_list *ret_list,
+                              struct tbs_diag *diag);
+    /* ret_key is judged. The token holds no key of that id before. */
+    enum tbs_err (*generate_key)(void *token, enum custody_role role, enum custody_alg alg,
+                                 const char *id, const char *label, struct custody_key *ret_key,
+                                 struct tbs_diag *diag);
+    enum tbs_err (*destroy_key)(void *token, const struct custody_key *key, struct tbs_diag *diag);
+
+    /* True if the token answers but holds no login for this process any more. */
+    bool (*login_lost)(void *session);
+
+    enum tbs_err (*random)(void *session, uint8_t *out, size_t len, struct tbs_diag *diag);
+    /* ret_mac: custody_mac_len octets. */
+    enum tbs_err (*hmac)(void *session, const struct custody_key *key, struct tbs_bytes data,
+                         uint8_t *ret_mac, struct tbs_diag *diag);
+    /* out: plain.len + CUSTODY_GCM_TAG_LEN octets, ciphertext then tag. */
+    enum tbs_err (*seal)(void *session, const struct custody_key *key,
+                         const struct custody_aead *aead, struct tbs_bytes plain, uint8_t *out,
+                         struct tbs_diag *diag);
+    /* sealed: ciphertext and tag; out has room for sealed.len octets, of which the first
+     * sealed.len - CUSTODY_GCM_TAG_LEN are the answer. TBS_ERR_AUTH if the tag is wrong. */
+    enum tbs_err (*unseal)(void *session, const struct custody_key *key,
+                           const struct custody_aead *aead, struct tbs_bytes sealed, uint8_t *out,
+                           struct tbs_diag *diag);
+
+    enum tbs_err (*init_token)(const struct custody_config *config, const char *token_label,
+                               const char *so_pin_source, const char *user_pin_source,
+                               struct tbs_diag *diag);
+};
+
+/* The role an id states. False: not an id of ours. An id that begins like ours but is too long
+ * or holds other characters gives true and *ret_valid = false. */
+bool custody_id_role(struct tbs_bytes id, enum custody_role *ret_role, bool *ret_valid);
+/* TPK: HMAC-SHA-1 or HMAC-SHA-256. KEK: AES-256-GCM or HMAC-SHA-256. */
+bool custody_role_takes(enum custody_role role, enum custody_alg alg);
+const char *custody_alg_name(enum custody_alg alg); /* "HMAC-SHA-256", ... */
+
+/* The constructors. */
+enum tbs_err custody_backend_pkcs11(const struct custody_ops **ret_ops, struct tbs_diag *diag);
+
+#endif

@@ -1,0 +1,190 @@
+/* Custody: what the KMS may ask of the token that holds its master keys, and nothing more.
+ * No call exports a key and no call returns key material of a TPK or a KEK.
+ *
+ * Keys (one key, one role):
+ *   TPK  ticket-protection key: HMAC only; MIKEY's PRF (RFC 3830 4.1) runs on it in the token.
+ *   KEK  key-encryption key: protects stored secrets, see custody_wrap_secret.
+ * A key's identity is its id, "tpk-..." or "kek-...", then [a-z0-9._-], at most
+ * CUSTODY_KEY_ID_MAX octets (CKA_ID in PKCS#11). The label is for people. Ids that carry the
+ * date, like tpk-2026-01, sort by age.
+ *
+ * Threads: struct custody is read-only between custody_open and custody_close and may be
+ * shared; custody_open, custody_close, custody_generate_key and custody_init_token need it
+ * (and the process's environment) alone. A session belongs to one thread at a time.
+ * Processes: a custody works only in the process that opened it; after a fork the child's
+ * calls answer TBS_ERR_INVALID. A program must ignore SIGPIPE: modules that reach their token
+ * through a socket, such as p11-kit's remoting, write to it without care.
+ *
+ * Errors common to all token calls: TBS_ERR_UNAVAILABLE (the token, its connection or the
+ * login is gone, or it is overloaded: try again; if it stays, close everything and open
+ * anew), TBS_ERR_TOKEN (the token failed), TBS_ERR_UNSUPPORTED (the token cannot),
+ * TBS_ERR_CONFIG (a person has to act), TBS_ERR_NOMEM, TBS_ERR_INVALID. diag->raw is the
+ * CK_RV, 0 where no token call failed. */
+#ifndef TBS_CUSTODY_H
+#define TBS_CUSTODY_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/bytes.h"
+#include "base/error.h"
+#include "base/secret.h"
+
+enum custody_role { CUSTODY_ROLE_TPK, CUSTODY_ROLE_KEK };
+
+enum custody_alg {
+    CUSTODY_HMAC_SHA_1,   /* TPK; 32-octet key, 20-octet MAC */
+    CUSTODY_HMAC_SHA_256, /* TPK or KEK; 32-octet key, 32-octet MAC */
+    CUSTODY_AES_256_GCM,  /* KEK */
+};
+
+#define CUSTODY_KEY_ID_MAX 64
+#define CUSTODY_KEY_LABEL_MAX 64
+#define CUSTODY_KCV_LEN 5
+#define CUSTODY_MAC_MAX 32
+#define CUSTODY_OWNER_MAX 1024
+#define CUSTODY_SECRET_MAX 4096
+
+/* A key that was found on the token and judged fit for its role: generated in the token,
+ * always sensitive, never extractable, not modifiable, not copyable, one mechanism. */
+struct custody_key {
+    char id[CUSTODY_KEY_ID_MAX + 1];
+    char label[CUSTODY_KEY_LABEL_MAX + 1]; /* printable; empty if the token has none */
+    enum custody_role role;
+    enum custody_alg alg;
+    bool has_kcv;                 /* HMAC keys that answered */
+    uint8_t kcv[CUSTODY_KCV_LEN]; /* first octets of HMAC over the empty string */
+    /* As the token tells them; a key without them is refused. */
+    bool sensitive, always_sensitive, never_extractable, local;
+    /* Its algorithm answered when it was tried at open. False for an AES-GCM key behind a
+     * connection that does not carry AES-GCM, such as p11-kit's remoting. */
+    bool usable;
+    uint64_t handle; /* the backend's own */
+};
+
+/* Strings are read during the call only. */
+struct custody_config {
+    const char *backend; /* "pkcs11" */
+    const char *module;  /* absolute path of the PKCS#11 module */
+    /* RFC 7512: names the token by token=, serial=, manufacturer=, model=; at least token= or
+     * serial=. Anything else in it is refused, above all slot-id, pin-value, pin-source. */
+    const char *uri;
+    /* See custody/pin.h. NULL only for a token with its own PIN pad, which never gets one. */
+    const char *pin_source;
+    /* "NAME=value", put into the process's environment before the module is loaded. */
+    const char *const *environment;
+    size_t n_environment;
+};
+
+struct custody;
+struct custody_session;
+
+/* Loads the backend, finds exactly one matching token, logs in, finds and judges the keys
+ * once and tries each. A token without keys is fine (tbs-admin fills it); secret keys whose
+ * id begins neither with tpk- nor kek- are not ours and are left alone.
+ * TBS_ERR_NOT_FOUND no such module or token; TBS_ERR_CONFIG several tokens match, the PIN is
+ * wrong, locked or down to its last try, or a key is not what its id says. A PIN the token
+ * has refused is not sent to it again by this process. */
+enum tbs_err custody_open(const struct custody_config *config, struct custody **ret_custody,
+                          struct tbs_diag *diag);
+/* NULL ok. Close all sessions first. */
+void custody_close(struct custody *custody);
+
+/* One per worker thread. Read-only towards the token. A session whose call failed is
+ * replaced by itself before its next call. */
+enum tbs_err custody_session_open(struct custody *custody, struct custody_session **ret_session,
+                                  struct tbs_diag *diag);
+void custody_session_close(struct custody_session *session); /* NULL ok */
+
+/* Keys, sorted by id. They live until custody_generate_key or custody_close. */
+const struct custody_key *custody_keys(const struct custody *custody, size_t *ret_n);
+/* NULL if there is none. */
+const struct custody_key *custody_find_key(const struct custody *custody, struct tbs_bytes id,
+                                           enum custody_role role);
+/* The usable key with this role and algorithm whose id sorts last; NULL if there is none. */
+const struct custody_key *custody_current_key(const struct custody *custody, enum custody_role role,
+                                              enum custody_alg alg);
+
+/* len octets from the token's generator; out is undefined on failure. */
+enum tbs_err custody_random(struct custody_session *session, uint8_t *out, size_t len,
+                            struct tbs_diag *diag);
+
+/* Protects a stored secret (1 to CUSTODY_SECRET_MAX octets), bound to its owner's identity (1
+ * to CUSTODY_OWNER_MAX octets), under the current KEK: an AES-GCM KEK if there is a usable
+ * one, else an HMAC KEK. Appends the blob to *ret_blob, which the caller has initialised:
+ *
+ *   octet 0      version, 1
+ *   octet 1      method, 1 or 2
+ *   octet 2      n, length of the KEK's id, 1 to 64
+ *   n octets     the KEK's id
+ *   32 octets    salt, random from the token (method 2 only)
+ *   12 octets    IV, random from the token
+ *   m octets     ciphertext, as long as the secret
+ *   16 octets    tag
+ *
+ * Additional authenticated data: all octets before the ciphertext, then the owner.
+ * Method 1: AES-256-GCM in the token (NIST SP 800-38D 8.2.2: with random IVs one KEK serves
+ * at most 2^32 secrets; rotate long before).
+ * Method 2: one HMAC-SHA-256 in the token gives a 256-bit key for this blob alone, by the
+ * counter mode of NIST SP 800-108r1 4.1:
+ *   HMAC(KEK, 00000001 || "tbs-kms stored secret" || 00 || salt || 00000100)
+ * and OpenSSL does AES-256-GCM with it; that key is in secret memory during the call.
+ *
+ * TBS_ERR_NOT_FOUND no KEK on the token; TBS_ERR_UNSUPPORTED its KEK cannot be used here;
+ * TBS_ERR_LIMIT owner or secret too long. */
+enum tbs_err custody_wrap_secret(struct custody_session *session, struct tbs_bytes owner,
+                                 struct tbs_bytes secret, struct tbs_buf *ret_blob,
+                                 struct tbs_diag *diag);
+/* The blob names its KEK and method. *ret_secret is the caller's to free.
+ * TBS_ERR_AUTH wrong owner or changed blob; TBS_ERR_NOT_FOUND its KEK is not on this token;
+ * TBS_ERR_MALFORMED, TBS_ERR_UNSUPPORTED the blob does not decode or is of a later version,
+ * or the token cannot do the method it names. */
+enum tbs_err custody_unwrap_secret(struct custody_session *session, struct tbs_bytes owner,
+                                   struct tbs_bytes blob, struct tbs_secret *ret_secret,
+                                   struct tbs_diag *diag);
+
+enum custody_state {
+    CUSTODY_UP,
+    CUSTODY_DEGRADED, /* answers, but something the KMS needs is missing: see why */
+    CUSTODY_DOWN,     /* does not answer, or answers wrongly */
+    CUSTODY_LOCKED,   /* answers, but the login is gone or its PIN is locked */
+};
+
+struct custody_health {
+    enum custody_state state;
+    uint64_t micros;     /* how long the token call took */
+    struct tbs_diag why; /* all zero when UP */
+};
+
+/* One cheap real call with a real key: the key check value of the current TPK (or of another
+ * key) is computed again and compared. A token that is down is an answer, not a failure: fails
+ * with TBS_ERR_INVALID only. */
+enum tbs_err custody_health(struct custody_session *session, struct custody_health *ret_health,
+                            struct tbs_diag *diag);
+const char *custody_state_name(enum custody_state state); /* "up", ... never NULL */
+
+/* Cryptographic operations asked of the token through this session so far. */
+uint64_t custody_token_calls(const struct custody_session *session);
+
+/* --- Administration --- */
+
+/* Generates a key in the token, reads its attributes back, judges and tries it, and reads the
+ * key list anew. A key that fails is destroyed and reported (TBS_ERR_CONFIG, or
+ * TBS_ERR_UNSUPPORTED for an algorithm the token or the connection does not carry).
+ * TBS_ERR_EXISTS the id is taken. label may be NULL. */
+enum tbs_err custody_generate_key(struct custody *custody, enum custody_role role,
+                                  enum custody_alg alg, const char *id, const char *label,
+                                  struct tbs_diag *diag);
+
+/* Initialises the one token that is not initialised yet, names it (1 to 32 octets) and sets
+ * the PINs of the security officer and the user. config->uri may narrow the choice by
+ * manufacturer, model and serial; its token=, if any, is the new name. config->pin_source is
+ * not used. TBS_ERR_EXISTS a token of that name is there: an initialised token is never
+ * touched. TBS_ERR_NOT_FOUND no token to initialise; TBS_ERR_CONFIG several, or a PIN that the
+ * token would not take. */
+enum tbs_err custody_init_token(const struct custody_config *config, const char *token_label,
+                                const char *so_pin_source, const char *user_pin_source,
+                                struct tbs_diag *diag);
+
+#endif

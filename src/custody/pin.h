@@ -1,0 +1,33 @@
+/* Where a PIN comes from. A PIN itself never stands in a configuration or on a command line;
+ * a source does:
+ *
+ *   fd:N               an inherited file descriptor; read up to a line end or the end, so that
+ *                      one pipe may carry several PINs, a line each. Stays open.
+ *   file:/absolute     a regular file, not a symbolic link, owned by this user or root,
+ *                      without any permission for group or others
+ *   credential:NAME    $CREDENTIALS_DIRECTORY/NAME, as systemd's LoadCredential= provides it
+ *   prompt             the controlling terminal, without echo; its settings are restored also
+ *                      when a signal ends the program
+ *
+ * A PIN has 4 to 255 octets after one trailing line feed is removed, and no control
+ * characters. */
+#ifndef TBS_CUSTODY_PIN_H
+#define TBS_CUSTODY_PIN_H
+
+#include "base/secret.h"
+
+#define PIN_MIN 4
+#define PIN_MAX 255
+
+/* Reads the PIN; the caller frees it right after use. Errors never repeat the PIN, nor a
+ * source that is not of the forms above, since that may be a PIN.
+ * TBS_ERR_CONFIG not a source, unsafe permissions, not a PIN; TBS_ERR_NOT_FOUND no such file
+ * or credential; TBS_ERR_IO reading failed; TBS_ERR_UNAVAILABLE no terminal to ask at. */
+enum tbs_err pin_read(const char *source, struct tbs_secret *ret_pin, struct tbs_diag *diag);
+
+/* The same for a program that asks for several: what ("user PIN") is shown at the prompt and
+ * named in errors. */
+enum tbs_err pin_read_for(const char *what, const char *source, struct tbs_secret *ret_pin,
+                          struct tbs_diag *diag);
+
+#endif

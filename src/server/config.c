@@ -1,0 +1,391 @@
+#include "server/config.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <libgen.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/secret.h"
+#include "server/address.h"
+#include "server/config_keys.h"
+#include "server/http.h"
+
+/* Read as signed: cyaml then refuses what does not fit, instead of cutting it. */
+#define NUMBER(key, type, member) CYAML_FIELD_INT(key, CYAML_FLAG_OPTIONAL, type, member)
+#define TEXT(key, flags, type, member, max)                                                        \
+    CYAML_FIELD_STRING_PTR(key, CYAML_FLAG_POINTER | (flags), type, member, 1, max)
+
+static const cyaml_schema_value_t number_entry = {CYAML_VALUE_INT(CYAML_FLAG_DEFAULT, unsigned)};
+static const cyaml_schema_value_t text_entry = {
+    CYAML_VALUE_STRING(CYAML_FLAG_POINTER, char, 1, PATH_MAX)};
+
+static const cyaml_schema_field_t kms_fields[] = {
+    TEXT("identity", 0, struct config_kms, identity, 255),
+    NUMBER("time_window", struct config_kms, time_window),
+    CYAML_FIELD_SEQUENCE("suites", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL, struct config_kms,
+                         suites, &number_entry, 1, 2),
+    NUMBER("max_validity", struct config_kms, max_validity), CYAML_FIELD_END};
+
+static const cyaml_schema_field_t custody_fields[] = {
+    TEXT("module", 0, struct config_custody, module, PATH_MAX),
+    TEXT("uri", 0, struct config_custody, uri, 1024),
+    TEXT("pin", 0, struct config_custody, pin, PATH_MAX),
+    CYAML_FIELD_SEQUENCE("environment", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL,
+                         struct config_custody, environment, &text_entry, 0, 32),
+    CYAML_FIELD_END};
+
+static const cyaml_schema_field_t store_fields[] = {
+    TEXT("path", 0, struct config_store, path, PATH_MAX), CYAML_FIELD_END};
+
+static const cyaml_schema_field_t server_fields[] = {
+    TEXT("listen", CYAML_FLAG_OPTIONAL, struct server_config, listen, ADDRESS_TEXT),
+    TEXT("management", CYAML_FLAG_OPTIONAL, struct server_config, management, ADDRESS_TEXT),
+    TEXT("path", CYAML_FLAG_OPTIONAL, struct server_config, path, HTTP_PATH_MAX),
+    NUMBER("front_threads", struct server_config, front_threads),
+    NUMBER("workers", struct server_config, workers),
+    NUMBER("queue", struct server_config, queue),
+    NUMBER("connections", struct server_config, connections),
+    NUMBER("deadline_ms", struct server_config, deadline_ms),
+    NUMBER("idle_timeout_s", struct server_config, idle_timeout_s),
+    NUMBER("transfer_timeout_s", struct server_config, transfer_timeout_s),
+    NUMBER("grace_s", struct server_config, grace_s),
+    TEXT("address_file", CYAML_FLAG_OPTIONAL, struct server_config, address_file, PATH_MAX),
+    CYAML_FIELD_END};
+
+static const cyaml_strval_t levels[] = {{"debug", LOG_LEVEL_DEBUG},
+                                        {"info", LOG_LEVEL_INFO},
+                                        {"warn", LOG_LEVEL_WARN},
+                                        {"error", LOG_LEVEL_ERROR}};
+
+static const cyaml_schema_field_t log_fields[] = {
+    CYAML_FIELD_ENUM("level", CYAML_FLAG_STRICT | CYAML_FLAG_OPTIONAL, struct config_log, level,
+                     levels, 4),
+    CYAML_FIELD_END};
+
+static const cyaml_schema_field_t root_fields[] = {
+    CYAML_FIELD_MAPPING("kms", CYAML_FLAG_DEFAULT, struct config, kms, kms_fields),
+    CYAML_FIELD_MAPPING("custody", CYAML_FLAG_DEFAULT, struct config, custody, custody_fields),
+    CYAML_FIELD_MAPPING("store", CYAML_FLAG_DEFAULT, struct config, store, store_fields),
+    CYAML_FIELD_MAPPING("server", CYAML_FLAG_OPTIONAL, struct config, server, server_fields),
+    CYAML_FIELD_MAPPING("log", CYAML_FLAG_OPTIONAL, struct config, log, log_fields),
+    CYAML_FIELD_END};
+
+static const cyaml_schema_value_t root = {
+    CYAML_VALUE_MAPPING(CYAML_FLAG_POINTER, struct config, root_fields)};
+
+static const struct number {
+    const char *key;
+    size_t offset;
+    unsigned min, max, preset;
+} numbers[] = {
+    {"kms.time_window", offsetof(struct config, kms.time_window), 1, 3600, 300},
+    {"kms.max_validity", offsetof(struct config, kms.max_validity), 60, 31536000, 86400},
+    {"server.front_threads", offsetof(struct config, server.front_threads), 1, 64, 1},
+    {"server.workers", offsetof(struct config, server.workers), 1, 64, 2},
+    {"server.queue", offsetof(struct config, server.queue), 1, 65536, 256},
+    {"server.connections", offsetof(struct config, server.connections), 1, 65536, 1024},
+    {"server.deadline_ms", offsetof(struct config, server.deadline_ms), 10, 60000, 5000},
+    {"server.idle_timeout_s", offsetof(struct config, server.idle_timeout_s), 1, 3600, 30},
+    {"server.transfer_timeout_s", offsetof(struct config, server.transfer_timeout_s), 1, 300, 10},
+    {"server.grace_s", offsetof(struct config, server.grace_s), 1, 300, 10},
+};
+
+/* What texts and lists must be; also said when they are too long or empty. */
+static const struct {
+    const char *key, *need;
+} needs[] = {
+    {"kms.identity", "a URI of at most 255 octets, such as sip:kms@example.net"},
+    {"kms.suites", "256, 128 or both, such as [256, 128]"},
+    {"custody.module", "the path of a PKCS#11 module"},
+    {"custody.uri", "a PKCS#11 URI without a PIN, such as \"pkcs11:token=tbs\""},
+    {"custody.pin", "a source of the PIN (fd:N, file:PATH, credential:NAME or prompt), never the "
+                    "PIN itself"},
+    {"custody.environment", "a list of at most 32 settings NAME=value"},
+    {"store.path", "the path of the database"},
+    {"server.listen", "a numeric address and port, such as 127.0.0.1:8087"},
+    {"server.management", "a loopback address and port, such as 127.0.0.1:8088"},
+    {"server.path", "a path of at most 255 octets, such as /mikey"},
+    {"server.address_file", "the path of a file to write"},
+    {"log.level", "debug, info, warn or error"},
+};
+
+struct loading {
+    const char *file;
+    char dir[PATH_MAX];
+    struct config_keys *keys;
+    struct config *config;
+    struct tbs_diag *diag;
+};
+
+static enum tbs_err no_memory(struct loading *l)
+{
+    return tbs_fail(l->diag, TBS_ERR_NOMEM, "out of memory while reading %s", l->file);
+}
+
+/* The sentence about one value. It never repeats the value: that may be a PIN. */
+static enum tbs_err wrong(struct loading *l, const char *key)
+{
+    size_t line = config_keys_line(l->keys, key);
+    for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++)
+        if (strcmp(numbers[i].key, key) == 0)
+            return tbs_fail(l->diag, TBS_ERR_CONFIG,
+                            "%s:%zu: %s must be a whole number from %u to %u", l->file, line, key,
+                            numbers[i].min, numbers[i].max);
+    const char *need = "something else";
+    for (size_t i = 0; i < sizeof needs / sizeof needs[0]; i++)
+        if (strcmp(needs[i].key, key) == 0)
+            need = needs[i].need;
+    return tbs_fail(l->diag, TBS_ERR_CONFIG, "%s:%zu: %s must be %s", l->file, line, key, need);
+}
+
+static enum tbs_err read_file(struct loading *l, struct tbs_buf *text)
+{
+    int fd = open(l->file, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    if (fd < 0)
+        return tbs_fail_raw(l->diag, errno == ENOENT ? TBS_ERR_NOT_FOUND : TBS_ERR_IO,
+                            (unsigned long)errno, "cannot open the configuration %s: %s", l->file,
+                            strerror(errno));
+    uint8_t part[4096];
+    ssize_t got;
+    while ((got = read(fd, part, sizeof part)) > 0 && text->len <= CONFIG_FILE_MAX)
+        tbs_put_bytes(text, tbs_bytes(part, (size_t)got));
+    int error = errno;
+    close(fd);
+    if (got < 0)
+        return tbs_fail_raw(l->diag, TBS_ERR_IO, (unsigned long)error,
+                            "cannot read the configuration %s: %s", l->file, strerror(error));
+    if (text->failed)
+        return no_memory(l);
+    if (text->len > CONFIG_FILE_MAX)
+        return tbs_fail(l->diag, TBS_ERR_CONFIG, "the configuration %s is larger than %d octets",
+                        l->file, CONFIG_FILE_MAX);
+    return TBS_OK;
+}
+
+static enum tbs_err find_dir(struct loading *l)
+{
+    char file[PATH_MAX];
+    if (snprintf(file, sizeof file, "%s", l->file) >= (int)sizeof file)
+        return tbs_fail(l->diag, TBS_ERR_CONFIG, "the path of the configuration is too long");
+    if (!realpath(dirname(file), l->dir))
+        return tbs_fail_raw(l->diag, TBS_ERR_IO, (unsigned long)errno,
+                            "cannot find the directory of %s: %s", l->file, strerror(errno));
+    return TBS_OK;
+}
+
+/* cyaml reports a failure as a list of places, the innermost first: the key is put together
+ * from them. Entries of lists belong to their list. */
+__attribute__((format(printf, 3, 0))) static void on_cyaml_log(cyaml_log_t level, void *ctx,
+                                                               const char *fmt, va_list args)
+{
+    (void)level;
+    char *key = ctx, line[256], name[64], longer[256];
+    vsnprintf(line, sizeof line, fmt, args);
+    if (sscanf(line, " in mapping field '%63[^']'", name) != 1)
+        return;
+    snprintf(longer, sizeof longer, "%s%s%s", name, *key ? "." : "", key);
+    strcpy(key, longer);
+}
+
+static enum tbs_err fill(struct loading *l, struct tbs_bytes text)
+{
+    char key[256] = "";
+    const cyaml_config_t with = {.log_fn = on_cyaml_log,
+                                 .log_ctx = key,
+                                 .mem_fn = cyaml_mem,
+                                 .log_level = CYAML_LOG_ERROR,
+                                 .flags = CYAML_CFG_NO_ALIAS};
+    cyaml_err_t err =
+        cyaml_load_data(text.data, text.len, &with, &root, (cyaml_data_t **)&l->config, NULL);
+    if (err == CYAML_OK)
+        return TBS_OK;
+    if (err == CYAML_ERR_OOM)
+        return no_memory(l);
+    if (config_keys_line(l->keys, key) > 0)
+        return wrong(l, key);
+    return tbs_fail(l->diag, TBS_ERR_CONFIG, "%s: not accepted: %s", l->file, cyaml_strerror(err));
+}
+
+static enum tbs_err check_numbers(struct loading *l)
+{
+    for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++) {
+        unsigned *value = (unsigned *)((char *)l->config + numbers[i].offset);
+        if (config_keys_line(l->keys, numbers[i].key) == 0)
+            *value = numbers[i].preset;
+        if (*value < numbers[i].min || *value > numbers[i].max)
+            return wrong(l, numbers[i].key);
+    }
+    if (config_keys_line(l->keys, "log.level") == 0)
+        l->config->log.level = LOG_LEVEL_INFO;
+    return TBS_OK;
+}
+
+static enum tbs_err preset_texts(struct loading *l)
+{
+    struct server_config *server = &l->config->server;
+    struct config_kms *kms = &l->config->kms;
+    if (!server->listen)
+        server->listen = strdup("127.0.0.1:8087");
+    if (!server->management)
+        server->management = strdup("127.0.0.1:8088");
+    if (!server->path)
+        server->path = strdup("/mikey");
+    if (!kms->suites && (kms->suites = malloc(sizeof *kms->suites))) {
+        kms->suites[0] = 256;
+        kms->suites_count = 1;
+    }
+    bool full = server->listen && server->management && server->path && kms->suites;
+    return full ? TBS_OK : no_memory(l);
+}
+
+/* Puts the file's directory before the part of *text that follows the first `skip` octets,
+ * unless that part is absolute. */
+static enum tbs_err make_absolute(struct loading *l, char **text, size_t skip)
+{
+    char *absolute;
+    if (!*text || (*text)[skip] == '/')
+        return TBS_OK;
+    if (asprintf(&absolute, "%.*s%s/%s", (int)skip, *text, l->dir, *text + skip) < 0)
+        return no_memory(l);
+    free(*text);
+    *text = absolute;
+    return TBS_OK;
+}
+
+static enum tbs_err make_paths_absolute(struct loading *l)
+{
+    struct config *c = l->config;
+    const size_t file = strlen("file:");
+    enum tbs_err err = make_absolute(l, &c->store.path, 0);
+    if (err == TBS_OK)
+        err = make_absolute(l, &c->server.address_file, 0);
+    if (err == TBS_OK && strchr(c->custody.module, '/'))
+        err = make_absolute(l, &c->custody.module, 0);
+    if (err == TBS_OK && strncmp(c->custody.pin, "file:", file) == 0)
+        err = make_absolute(l, &c->custody.pin, file);
+    return err;
+}
+
+static bool is_printable(const char *text)
+{
+    for (; *text; text++)
+        if (!isgraph((unsigned char)*text))
+            return false;
+    return true;
+}
+
+static bool is_identity(const char *text)
+{
+    size_t scheme = strspn(text, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
+                                 "+-.");
+    return isalpha((unsigned char)text[0]) && text[scheme] == ':' && text[scheme + 1] &&
+           is_printable(text);
+}
+
+static bool is_pin_source(const char *text)
+{
+    static const char *const forms[] = {"fd:", "file:", "credential:"};
+    for (size_t i = 0; i < sizeof forms / sizeof forms[0]; i++)
+        if (strncmp(text, forms[i], strlen(forms[i])) == 0)
+            return text[strlen(forms[i])] != 0;
+    return strcmp(text, "prompt") == 0;
+}
+
+/* RFC 7512 2.4 would also take a PIN or its source inside the URI; here it has its own key. */
+static bool is_token_uri(const char *text)
+{
+    return strncmp(text, "pkcs11:", 7) == 0 && !strstr(text, "pin-value=") &&
+           !strstr(text, "pin-source=");
+}
+
+static bool is_setting(const char *text)
+{
+    size_t name = strspn(text, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_");
+    return name > 0 && !isdigit((unsigned char)text[0]) && text[name] == '=';
+}
+
+static bool are_suites(const struct config_kms *kms)
+{
+    for (unsigned i = 0; i < kms->suites_count; i++)
+        if (kms->suites[i] != 128 && kms->suites[i] != 256)
+            return false;
+    return kms->suites_count > 0 && (kms->suites_count == 1 || kms->suites[0] != kms->suites[1]);
+}
+
+static bool is_resource(const char *path)
+{
+    return path[0] == '/' && is_printable(path) && !strpbrk(path, "?#");
+}
+
+static enum tbs_err check_texts(struct loading *l)
+{
+    const struct config *c = l->config;
+    struct address address;
+    if (!is_identity(c->kms.identity))
+        return wrong(l, "kms.identity");
+    if (!are_suites(&c->kms))
+        return wrong(l, "kms.suites");
+    if (!is_token_uri(c->custody.uri))
+        return wrong(l, "custody.uri");
+    if (!is_pin_source(c->custody.pin))
+        return wrong(l, "custody.pin");
+    for (unsigned i = 0; i < c->custody.environment_count; i++)
+        if (!is_setting(c->custody.environment[i]))
+            return wrong(l, "custody.environment");
+    if (address_parse(c->server.listen, &address, NULL) != TBS_OK)
+        return wrong(l, "server.listen");
+    if (address_parse(c->server.management, &address, NULL) != TBS_OK ||
+        !address_is_loopback(&address))
+        return wrong(l, "server.management");
+    if (!is_resource(c->server.path))
+        return wrong(l, "server.path");
+    return TBS_OK;
+}
+
+static enum tbs_err load(struct loading *l, struct tbs_buf *text)
+{
+    enum tbs_err err = read_file(l, text);
+    if (err == TBS_OK)
+        err = find_dir(l);
+    if (err == TBS_OK)
+        err = config_keys_new(l->file, tbs_buf_view(text), &l->keys, l->diag);
+    if (err == TBS_OK)
+        err = config_keys_check(l->keys, root_fields, l->diag);
+    if (err == TBS_OK)
+        err = fill(l, tbs_buf_view(text));
+    if (err == TBS_OK)
+        err = check_numbers(l);
+    if (err == TBS_OK)
+        err = preset_texts(l);
+    if (err == TBS_OK)
+        err = check_texts(l);
+    if (err == TBS_OK)
+        err = make_paths_absolute(l);
+    return err;
+}
+
+enum tbs_err config_load(const char *file, struct config **ret_config, struct tbs_diag *diag)
+{
+    struct loading l = {.file = file, .diag = diag};
+    TBS_BUF_AUTO struct tbs_buf text = tbs_buf();
+    enum tbs_err err = load(&l, &text);
+    config_keys_free(l.keys);
+    if (err == TBS_OK)
+        *ret_config = l.config;
+    else
+        config_free(l.config);
+    return err;
+}
+
+void config_free(struct config *config)
+{
+    const cyaml_config_t with = {.mem_fn = cyaml_mem};
+    if (config)
+        cyaml_free(&with, &root, config, 0);
+}

@@ -1,0 +1,67 @@
+/* The configuration of tbs-kmsd: one YAML file, read whole, checked whole, then constant.
+ * Every complaint is one sentence with file, line and what was expected. Relative paths are
+ * relative to the file's directory and are absolute once loaded. No key ever holds a PIN. */
+#ifndef TBS_SERVER_CONFIG_H
+#define TBS_SERVER_CONFIG_H
+
+#include <stddef.h>
+
+#include "base/error.h"
+#include "server/log.h"
+
+#define CONFIG_FILE_MAX 65536 /* octets */
+
+struct config_kms {
+    char *identity;        /* required; a URI such as sip:kms@example.net */
+    unsigned time_window;  /* seconds a timestamp may be off, 1-3600; default 300 */
+    unsigned *suites;      /* of 256 and 128, without repetition; default 256 alone */
+    unsigned suites_count; /* 1 or 2 */
+    unsigned max_validity; /* seconds a ticket may be valid, 60-31536000; default 86400 */
+};
+
+struct config_custody {
+    char *module; /* required; a path, or a bare name that p11-kit's module directory has */
+    char *uri;    /* required; RFC 7512, begins with "pkcs11:", without a PIN */
+    char *pin;    /* required; where the PIN comes from: fd:N, file:PATH, credential:NAME, prompt */
+    char **environment;         /* NAME=value, set before the module is loaded; default none */
+    unsigned environment_count; /* at most 32 */
+};
+
+struct config_store {
+    char *path; /* required */
+};
+
+struct server_config {
+    char *listen;                /* numeric address:port; default 127.0.0.1:8087 */
+    char *management;            /* the same, loopback only; default 127.0.0.1:8088 */
+    char *path;                  /* of the MIKEY resource; default /mikey */
+    unsigned front_threads;      /* 1-64; default 1 */
+    unsigned workers;            /* 1-64, a token session each; default 2 */
+    unsigned queue;              /* requests that may wait, 1-65536; default 256 */
+    unsigned connections;        /* ceiling, 1-65536; default 1024 */
+    unsigned deadline_ms;        /* from a request read to its answer, 10-60000; default 5000 */
+    unsigned idle_timeout_s;     /* a connection without a request, 1-3600; default 30 */
+    unsigned transfer_timeout_s; /* for a whole request to come in, and for its reply to go
+                                    out, 1-300; default 10 */
+    unsigned grace_s;            /* for stopping, 1-300; default 10 */
+    char *address_file; /* where the two bound addresses are written, a line each; default NULL */
+};
+
+struct config_log {
+    enum log_level level; /* debug, info, warn, error; default info */
+};
+
+struct config {
+    struct config_kms kms;
+    struct config_custody custody;
+    struct config_store store;
+    struct server_config server;
+    struct config_log log;
+};
+
+/* TBS_ERR_NOT_FOUND: no such file; TBS_ERR_IO: it cannot be read; TBS_ERR_CONFIG: it is wrong;
+ * TBS_ERR_NOMEM. The result owns all it points to. */
+enum tbs_err config_load(const char *file, struct config **ret_config, struct tbs_diag *diag);
+void config_free(struct config *config); /* NULL ok */
+
+#endif

@@ -1,0 +1,58 @@
+/* Shared by the commands of tbs-admin. */
+#ifndef TBS_TOOLS_ADMIN_H
+#define TBS_TOOLS_ADMIN_H
+
+#include <argp.h>
+#include <jansson.h>
+
+#include "custody/custody.h"
+#include "server/config.h"
+#include "store/store.h"
+
+enum exit_code { EXIT_OK, EXIT_FAILED, EXIT_USAGE, EXIT_CONFIG };
+
+#define ADMIN_DEFAULT_CONFIG "/etc/tbs-kms/tbs-kmsd.yaml"
+
+/* Opened when first asked for, closed by main. */
+struct admin {
+    const char *config_file;
+    bool json;
+    struct config *config;
+    struct store *store;
+    struct custody *custody;
+    struct custody_session *session;
+};
+
+enum tbs_err admin_config(struct admin *a, struct tbs_diag *diag);
+enum tbs_err admin_store(struct admin *a, enum store_mode mode, struct tbs_diag *diag);
+enum tbs_err admin_custody(struct admin *a, struct tbs_diag *diag);
+
+/* One command: `words` are what follows its name(s); n is in [min, max]. */
+struct admin_command {
+    const char *noun, *verb; /* verb NULL: the noun is the whole command */
+    const char *words;       /* for the help */
+    int min, max;
+    enum tbs_err (*run)(struct admin *a, int n, char **words, struct tbs_diag *diag);
+    const char *summary;
+};
+
+extern const struct admin_command admin_init_commands[];
+extern const struct admin_command admin_subscriber_commands[];
+extern const struct admin_command admin_group_commands[];
+extern const struct admin_command admin_key_commands[];
+
+/* Options that some commands take. */
+struct admin_options {
+    const char *psk_id, *psk_out, *psk_in, *name, *identity, *module, *listen, *management, *kek;
+};
+extern struct admin_options admin_options;
+
+/* Prints rows as an aligned table or, with --json, as an array of objects of these columns.
+ * Takes `rows` (an array of arrays of strings) over. */
+void admin_print(const struct admin *a, const char *const *columns, json_t *rows);
+struct tbs_bytes admin_text(const char *word);
+
+/* Writes octets to a new file of mode 0600; refuses one that is there. */
+enum tbs_err admin_write_new(const char *path, struct tbs_bytes octets, struct tbs_diag *diag);
+
+#endif

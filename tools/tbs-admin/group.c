@@ -1,0 +1,93 @@
+/* tbs-admin group: groups and who is in them. */
+#include "tools/tbs-admin/admin.h"
+
+static enum tbs_err group_add(struct admin *a, int n, char **words, struct tbs_diag *diag)
+{
+    enum tbs_err err = admin_store(a, STORE_READ_WRITE, diag);
+
+    (void)n;
+    return err ? err
+               : store_group_add(a->store, admin_text(words[0]),
+                                 admin_text(admin_options.name ? admin_options.name : ""), diag);
+}
+
+static enum tbs_err group_remove(struct admin *a, int n, char **words, struct tbs_diag *diag)
+{
+    enum tbs_err err = admin_store(a, STORE_READ_WRITE, diag);
+
+    (void)n;
+    return err ? err : store_group_remove(a->store, admin_text(words[0]), diag);
+}
+
+static enum tbs_err group_join(struct admin *a, int n, char **words, struct tbs_diag *diag)
+{
+    enum tbs_err err = admin_store(a, STORE_READ_WRITE, diag);
+
+    for (int i = 1; !err && i < n; i++)
+        err = store_member_add(a->store, admin_text(words[0]), admin_text(words[i]), diag);
+    return err;
+}
+
+static enum tbs_err group_leave(struct admin *a, int n, char **words, struct tbs_diag *diag)
+{
+    enum tbs_err err = admin_store(a, STORE_READ_WRITE, diag);
+
+    for (int i = 1; !err && i < n; i++)
+        err = store_member_remove(a->store, admin_text(words[0]), admin_text(words[i]), diag);
+    return err;
+}
+
+static enum tbs_err group_row(void *ctx, const struct store_group *g)
+{
+    json_array_append_new(ctx, json_pack("[s,s]", g->uri, g->name));
+    return TBS_OK;
+}
+
+static enum tbs_err member_row(void *ctx, const struct store_subscriber *s)
+{
+    json_array_append_new(ctx, json_pack("[s,s]", s->primary, s->active ? "active" : "disabled"));
+    return TBS_OK;
+}
+
+static enum tbs_err group_list(struct admin *a, int n, char **words, struct tbs_diag *diag)
+{
+    static const char *const columns[] = {"group", "name", NULL};
+    enum tbs_err err = admin_store(a, STORE_READ_ONLY, diag);
+    json_t *rows = json_array();
+
+    (void)n, (void)words;
+    if (!err)
+        err = store_group_list(a->store, group_row, rows, diag);
+    if (err)
+        json_decref(rows);
+    else
+        admin_print(a, columns, rows);
+    return err;
+}
+
+static enum tbs_err group_members(struct admin *a, int n, char **words, struct tbs_diag *diag)
+{
+    static const char *const columns[] = {"member", "state", NULL};
+    enum tbs_err err = admin_store(a, STORE_READ_ONLY, diag);
+    json_t *rows = json_array();
+
+    (void)n;
+    if (!err)
+        err = store_member_list(a->store, admin_text(words[0]), member_row, rows, diag);
+    if (err)
+        json_decref(rows);
+    else
+        admin_print(a, columns, rows);
+    return err;
+}
+
+const struct admin_command admin_group_commands[] = {
+    {"group", "add", "GROUP [--name TEXT]", 1, 1, group_add, "a new group, without members"},
+    {"group", "remove", "GROUP", 1, 1, group_remove, "forget a group"},
+    {"group", "list", "", 0, 0, group_list, "all groups"},
+    {"group", "join", "GROUP URI...", 2, 16, group_join, "add members"},
+    {"group", "leave", "GROUP URI...", 2, 16, group_leave,
+     "remove members; they can resolve no ticket for the group any more"},
+    {"group", "members", "GROUP", 1, 1, group_members, "who is in a group"},
+    {0},
+};

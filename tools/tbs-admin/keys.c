@@ -1,0 +1,101 @@
+/* tbs-admin keys and status: what the token holds and how it is. */
+#include <stdio.h>
+
+#include "tools/tbs-admin/admin.h"
+
+static const char *alg_name(enum custody_alg alg)
+{
+    switch (alg) {
+    case CUSTODY_HMAC_SHA_1:
+        return "HMAC-SHA-1";
+    case CUSTODY_HMAC_SHA_256:
+        return "HMAC-SHA-256";
+    default:
+        return "AES-256-GCM";
+    }
+}
+
+static json_t *key_row(const struct custody_key *k)
+{
+    char kcv[2 * CUSTODY_KCV_LEN + 1] = "-";
+
+    for (size_t i = 0; k->has_kcv && i < CUSTODY_KCV_LEN; i++)
+        snprintf(kcv + 2 * i, 3, "%02x", k->kcv[i]);
+    return json_pack(
+        "[s,s,s,s,s,s]", k->id, k->role == CUSTODY_ROLE_TPK ? "TPK" : "KEK", alg_name(k->alg), kcv,
+        k->always_sensitive && k->never_extractable && k->local ? "made here, never left"
+                                                                : "not provable",
+        k->usable ? "usable" : "not usable here");
+}
+
+static enum tbs_err keys(struct admin *a, int n, char **words, struct tbs_diag *diag)
+{
+    static const char *const columns[] = {"id",      "role",  "algorithm", "check_value",
+                                          "custody", "state", NULL};
+    enum tbs_err err = admin_custody(a, diag);
+    json_t *rows;
+    size_t n_keys;
+
+    (void)n, (void)words;
+    if (err)
+        return err;
+    const struct custody_key *list = custody_keys(a->custody, &n_keys);
+
+    rows = json_array();
+    for (size_t i = 0; i < n_keys; i++)
+        json_array_append_new(rows, key_row(&list[i]));
+    admin_print(a, columns, rows);
+    return TBS_OK;
+}
+
+static enum tbs_err count(void *ctx, const struct store_subscriber *s)
+{
+    (void)s;
+    (*(size_t *)ctx)++;
+    return TBS_OK;
+}
+
+static enum tbs_err count_groups(void *ctx, const struct store_group *g)
+{
+    (void)g;
+    (*(size_t *)ctx)++;
+    return TBS_OK;
+}
+
+static enum tbs_err status(struct admin *a, int n, char **words, struct tbs_diag *diag)
+{
+    static const char *const columns[] = {"what", "is", NULL};
+    struct custody_health health;
+    size_t subscribers = 0, groups = 0, n_keys;
+    char text[3][64], token[400];
+    enum tbs_err err = admin_store(a, STORE_READ_ONLY, diag);
+
+    (void)n, (void)words;
+    if (!err)
+        err = store_subscriber_list(a->store, count, &subscribers, diag);
+    if (!err)
+        err = store_group_list(a->store, count_groups, &groups, diag);
+    if (!err)
+        err = admin_custody(a, diag);
+    if (!err)
+        err = custody_health(a->session, &health, diag);
+    if (err)
+        return err;
+    custody_keys(a->custody, &n_keys);
+    snprintf(text[0], sizeof text[0], "%zu", n_keys);
+    snprintf(text[1], sizeof text[1], "%zu", subscribers);
+    snprintf(text[2], sizeof text[2], "%zu", groups);
+    snprintf(token, sizeof token, "%s%s%s", custody_state_name(health.state),
+             health.why.text[0] ? ": " : "", health.why.text);
+    admin_print(a, columns,
+                json_pack("[[s,s],[s,s],[s,s],[s,s],[s,s]]", "kms", a->config->kms.identity,
+                          "token", token, "keys", text[0], "subscribers", text[1], "groups",
+                          text[2]));
+    return TBS_OK;
+}
+
+const struct admin_command admin_key_commands[] = {
+    {"keys", NULL, "", 0, 0, keys, "the keys in the token, with their check values"},
+    {"status", NULL, "", 0, 0, status, "token, keys and store at a glance"},
+    {0},
+};

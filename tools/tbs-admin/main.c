@@ -1,0 +1,314 @@
+/* tbs-admin: prepares a KMS and looks after its subscribers, groups and keys. */
+#include "tools/tbs-admin/admin.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define SECURE_HEAP (1u << 20)
+
+const char *argp_program_version = "tbs-admin " TBS_VERSION;
+struct admin_options admin_options;
+
+static const struct admin_command *const groups[] = {admin_init_commands, admin_subscriber_commands,
+                                                     admin_group_commands, admin_key_commands};
+
+enum tbs_err admin_config(struct admin *a, struct tbs_diag *diag)
+{
+    return a->config ? TBS_OK : config_load(a->config_file, &a->config, diag);
+}
+
+enum tbs_err admin_store(struct admin *a, enum store_mode mode, struct tbs_diag *diag)
+{
+    enum tbs_err err = admin_config(a, diag);
+
+    return err ? err : store_open(a->config->store.path, mode, &a->store, diag);
+}
+
+enum tbs_err admin_custody(struct admin *a, struct tbs_diag *diag)
+{
+    enum tbs_err err = admin_config(a, diag);
+
+    if (err)
+        return err;
+    struct custody_config config = {
+        .backend = "pkcs11",
+        .module = a->config->custody.module,
+        .uri = a->config->custody.uri,
+        .pin_source = a->config->custody.pin,
+        .environment = (const char *const *)a->config->custody.environment,
+        .n_environment = a->config->custody.environment_count,
+    };
+
+    err = custody_open(&config, &a->custody, diag);
+    return err ? err : custody_session_open(a->custody, &a->session, diag);
+}
+
+struct tbs_bytes admin_text(const char *word)
+{
+    return tbs_bytes_str(word);
+}
+
+enum tbs_err admin_write_new(const char *path, struct tbs_bytes octets, struct tbs_diag *diag)
+{
+    int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
+    ssize_t n = fd < 0 ? -1 : write(fd, octets.data, octets.len);
+    bool ok = n == (ssize_t)octets.len && fsync(fd) == 0;
+    int why = errno;
+
+    if (fd >= 0)
+        close(fd);
+    if (ok)
+        return TBS_OK;
+    if (fd >= 0)
+        unlink(path);
+    return tbs_fail_raw(diag, why == EEXIST ? TBS_ERR_EXISTS : TBS_ERR_IO, (unsigned long)why,
+                        "cannot write the new file %s: %s", path, strerror(why));
+}
+
+static void print_json(const char *const *columns, const json_t *rows)
+{
+    json_t *out = json_array(), *row;
+    size_t i;
+
+    json_array_foreach(rows, i, row)
+    {
+        json_t *object = json_object();
+
+        for (size_t c = 0; columns[c]; c++)
+            json_object_set(object, columns[c], json_array_get(row, c));
+        json_array_append_new(out, object);
+    }
+    json_dumpf(out, stdout, JSON_INDENT(2));
+    putchar('\n');
+    json_decref(out);
+}
+
+static int column_width(const char *const *columns, const json_t *rows, size_t c)
+{
+    size_t width = strlen(columns[c]), i;
+    const json_t *row;
+
+    json_array_foreach(rows, i, row)
+    {
+        size_t len = json_string_length(json_array_get(row, c));
+
+        width = len > width ? len : width;
+    }
+    return columns[c + 1] ? (int)width : 0; /* the last column needs no padding */
+}
+
+#define COLUMNS_MAX 16
+
+static void print_row(const int *width, const json_t *row, size_t n)
+{
+    for (size_t c = 0; c < n; c++)
+        printf("%-*s%s", width[c], json_string_value(json_array_get(row, c)),
+               c + 1 < n ? "  " : "\n");
+}
+
+static void print_table(const char *const *columns, const json_t *rows)
+{
+    int width[COLUMNS_MAX];
+    const json_t *row;
+    json_t *head = json_array();
+    size_t i, n = 0;
+
+    for (; columns[n]; n++) {
+        width[n] = column_width(columns, rows, n);
+        json_array_append_new(head, json_string(columns[n]));
+    }
+    print_row(width, head, n);
+    json_decref(head);
+    json_array_foreach(rows, i, row) print_row(width, row, n);
+}
+
+void admin_print(const struct admin *a, const char *const *columns, json_t *rows)
+{
+    if (a->json)
+        print_json(columns, rows);
+    else
+        print_table(columns, rows);
+    json_decref(rows);
+}
+
+enum option_key {
+    KEY_PSK_ID = 256,
+    KEY_PSK_OUT,
+    KEY_PSK_IN,
+    KEY_NAME,
+    KEY_IDENTITY,
+    KEY_MODULE,
+    KEY_LISTEN,
+    KEY_MANAGEMENT,
+    KEY_KEK
+};
+
+struct words {
+    struct admin *admin;
+    int n;
+    char *word[64];
+};
+
+static error_t parse_option(int key, char *arg, struct argp_state *state)
+{
+    struct words *w = state->input;
+
+    switch (key) {
+    case 'c':
+        w->admin->config_file = arg;
+        return 0;
+    case 'j':
+        w->admin->json = true;
+        return 0;
+    case KEY_PSK_ID:
+        admin_options.psk_id = arg;
+        return 0;
+    case KEY_PSK_OUT:
+        admin_options.psk_out = arg;
+        return 0;
+    case KEY_PSK_IN:
+        admin_options.psk_in = arg;
+        return 0;
+    case KEY_NAME:
+        admin_options.name = arg;
+        return 0;
+    case KEY_IDENTITY:
+        admin_options.identity = arg;
+        return 0;
+    case KEY_MODULE:
+        admin_options.module = arg;
+        return 0;
+    case KEY_LISTEN:
+        admin_options.listen = arg;
+        return 0;
+    case KEY_MANAGEMENT:
+        admin_options.management = arg;
+        return 0;
+    case KEY_KEK:
+        admin_options.kek = arg;
+        return 0;
+    case ARGP_KEY_ARG:
+        if (w->n == sizeof w->word / sizeof *w->word)
+            argp_error(state, "too many words");
+        w->word[w->n++] = arg;
+        return 0;
+    case ARGP_KEY_NO_ARGS:
+        argp_error(state, "which command? See --help");
+        return 0;
+    default:
+        return ARGP_ERR_UNKNOWN;
+    }
+}
+
+/* The list of commands goes between the options and the example. */
+static char *help_filter(int key, const char *text, void *input)
+{
+    char *out = NULL;
+    size_t size = 0;
+    FILE *f;
+
+    (void)input;
+    if (key != ARGP_KEY_HELP_POST_DOC || !text || !(f = open_memstream(&out, &size)))
+        return (char *)text;
+    fputs("Commands:\n", f);
+    for (size_t g = 0; g < sizeof groups / sizeof *groups; g++)
+        for (const struct admin_command *c = groups[g]; c->noun; c++)
+            fprintf(f, "  %s%s%s %s\n      %s\n", c->noun, c->verb ? " " : "",
+                    c->verb ? c->verb : "", c->words, c->summary);
+    fprintf(f, "\n%s", text);
+    fclose(f);
+    return out;
+}
+
+static const struct argp argp = {
+    .options =
+        (const struct argp_option[]){
+            {"config", 'c', "FILE", 0, "of tbs-kmsd (default " ADMIN_DEFAULT_CONFIG ")", 0},
+            {"json", 'j', NULL, 0, "print lists as JSON", 0},
+            {"psk-id", KEY_PSK_ID, "ID", 0, "name of the pre-shared key (one per device)", 1},
+            {"psk-out", KEY_PSK_OUT, "FILE", 0,
+             "make a new key and write it in hex to this new file for the device", 1},
+            {"psk-in", KEY_PSK_IN, "FILE", 0, "take the key, in hex, from this file", 1},
+            {"name", KEY_NAME, "TEXT", 0, "a group's name for people", 1},
+            {"identity", KEY_IDENTITY, "URI", 0,
+             "init: the KMS's identity (default sip:kms@example.net)", 2},
+            {"module", KEY_MODULE, "FILE", 0, "init: SoftHSM's PKCS#11 module", 2},
+            {"listen", KEY_LISTEN, "ADDR:PORT", 0, "init: (default 127.0.0.1:8087)", 2},
+            {"management", KEY_MANAGEMENT, "ADDR:PORT", 0, "init: (default 127.0.0.1:8088)", 2},
+            {"kek", KEY_KEK, "gcm|hmac", 0,
+             "init: how stored keys are wrapped (default gcm; hmac for tokens and connections "
+             "without AES-GCM)",
+             2},
+            {0},
+        },
+    .parser = parse_option,
+    .args_doc = "COMMAND [WORD...]",
+    .doc = "Prepares a KMS and looks after its subscribers, groups and keys.\v"
+           "Example:\n"
+           "  tbs-admin init /var/lib/tbs-kms\n"
+           "  tbs-admin -c /var/lib/tbs-kms/tbs-kmsd.yaml subscriber add "
+           "sip:alice@example.net --psk-id alice-phone --psk-out alice-phone.psk\n\n"
+           "Exit status: 0 done, 1 failed, 2 usage, 3 configuration.",
+    .help_filter = help_filter,
+};
+
+static const struct admin_command *find_command(const struct words *w, int *ret_used)
+{
+    for (size_t g = 0; g < sizeof groups / sizeof *groups; g++)
+        for (const struct admin_command *c = groups[g]; c->noun; c++) {
+            int used = c->verb ? 2 : 1;
+
+            if (w->n >= used && strcmp(c->noun, w->word[0]) == 0 &&
+                (!c->verb || strcmp(c->verb, w->word[1]) == 0)) {
+                *ret_used = used;
+                return c;
+            }
+        }
+    return NULL;
+}
+
+static int run(struct admin *a, struct words *w)
+{
+    struct tbs_diag diag = {0};
+    int used = 0;
+    const struct admin_command *c = find_command(w, &used);
+
+    if (!c) {
+        fprintf(stderr, "tbs-admin: no command '%s%s%s'; tbs-admin --help lists them\n", w->word[0],
+                w->n > 1 ? " " : "", w->n > 1 ? w->word[1] : "");
+        return EXIT_USAGE;
+    }
+    if (w->n - used < c->min || w->n - used > c->max) {
+        fprintf(stderr, "usage: tbs-admin %s%s%s %s\n", c->noun, c->verb ? " " : "",
+                c->verb ? c->verb : "", c->words);
+        return EXIT_USAGE;
+    }
+    enum tbs_err err = tbs_secret_process_init(SECURE_HEAP, &diag);
+
+    if (!err)
+        err = c->run(a, w->n - used, w->word + used, &diag);
+    if (!err)
+        return EXIT_OK;
+    fprintf(stderr, "tbs-admin: %s\n", diag.text);
+    return err == TBS_ERR_CONFIG ? EXIT_CONFIG : EXIT_FAILED;
+}
+
+int main(int argc, char **argv)
+{
+    struct admin admin = {.config_file = ADMIN_DEFAULT_CONFIG};
+    struct words words = {.admin = &admin};
+    int status;
+
+    argp_err_exit_status = EXIT_USAGE;
+    argp_parse(&argp, argc, argv, 0, NULL, &words);
+    status = run(&admin, &words);
+    store_close(admin.store);
+    custody_session_close(admin.session);
+    custody_close(admin.custody);
+    config_free(admin.config);
+    return status;
+}

@@ -1,0 +1,317 @@
+/* tbs-kmsd: the KMS behind HTTP. Puts the rooms together: configuration, custody, store,
+ * policy, KMS, server. */
+#include <argp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "custody/custody.h"
+#include "kms/kms.h"
+#include "server/config.h"
+#include "server/log.h"
+#include "server/metrics.h"
+#include "server/server.h"
+#include "store/store.h"
+
+#define SECURE_HEAP (4u << 20)    /* octets of locked memory for keys in use */
+#define REPLAY_ENTRIES (1u << 20) /* 1700 requests/s for the default time window */
+#define DEFAULT_CONFIG "/etc/tbs-kms/tbs-kmsd.yaml"
+
+enum exit_code { EXIT_OK, EXIT_FAILED, EXIT_USAGE, EXIT_CONFIG };
+
+const char *argp_program_version = "tbs-kmsd " TBS_VERSION;
+
+struct kmsd {
+    const char *config_file;
+    struct config *config;
+    struct policy_builtin policy;
+    struct custody *custody;
+    struct custody_session *session; /* for readiness, on the management thread */
+    struct kms *kms;
+    _Atomic uint64_t token_calls;
+    time_t health_at;
+    struct custody_health health;
+};
+
+struct worker {
+    struct kmsd *kmsd;
+    struct kms_worker kms;
+    uint64_t counted_calls;
+};
+
+static void worker_close(void *ctx)
+{
+    struct worker *w = ctx;
+
+    store_close(w->kms.store);
+    custody_session_close(w->kms.session);
+    free(w);
+}
+
+static enum tbs_err worker_open(void *ctx, unsigned index, void **ret_worker, struct tbs_diag *diag)
+{
+    struct kmsd *d = ctx;
+    struct worker *w = calloc(1, sizeof *w);
+    enum tbs_err err;
+
+    if (!w)
+        return tbs_fail(diag, TBS_ERR_NOMEM, "no memory for worker %u", index);
+    w->kmsd = d;
+    w->kms = (struct kms_worker){.kms = d->kms, .custody = d->custody};
+    err = custody_session_open(d->custody, &w->kms.session, diag);
+    if (!err)
+        err = store_open(d->config->store.path, STORE_READ_ONLY, &w->kms.store, diag);
+    if (err)
+        worker_close(w);
+    else
+        *ret_worker = w;
+    return err;
+}
+
+/* The HTTP status mirrors the MIKEY answer: 400 malformed or unsupported, 403 authentication
+ * or authorisation, 409 time or replay, 503 try later. */
+static int http_status(const struct kms_response *r)
+{
+    switch (r->outcome) {
+    case KMS_REQUEST_OK:
+    case KMS_RESOLVE_OK:
+    case KMS_RETRANSMISSION:
+        return 200;
+    case KMS_AUTHENTICATION:
+    case KMS_DENIED:
+    case KMS_TICKET:
+    case KMS_POLICY:
+        return 403;
+    case KMS_TIME:
+    case KMS_REPLAY:
+        return 409;
+    case KMS_UNAVAILABLE:
+        return 503;
+    default:
+        return 400;
+    }
+}
+
+static void handle(void *ctx, const struct server_request *request, struct server_reply *reply)
+{
+    struct worker *w = ctx;
+    struct kms_response r;
+
+    kms_handle(&w->kms, request->body, &r);
+    reply->status = http_status(&r);
+    reply->outcome = kms_outcome_name(r.outcome);
+    reply->retry_after = reply->status == 503;
+    snprintf(reply->detail, sizeof reply->detail, "%.*s", (int)sizeof reply->detail - 1, r.detail);
+    tbs_put_bytes(&reply->body, tbs_buf_view(&r.body));
+    tbs_buf_free(&r.body);
+
+    uint64_t calls = custody_token_calls(w->kms.session);
+
+    w->kmsd->token_calls += calls - w->counted_calls;
+    w->counted_calls = calls;
+}
+
+/* One token call per second at most, however often one asks. */
+static enum tbs_err ready(void *ctx, struct tbs_diag *diag)
+{
+    struct kmsd *d = ctx;
+    time_t now = time(NULL);
+
+    if (now != d->health_at) {
+        enum tbs_err err = custody_health(d->session, &d->health, diag);
+
+        if (err)
+            return err;
+        d->health_at = now;
+    }
+    if (d->health.state == CUSTODY_UP)
+        return TBS_OK;
+    return tbs_fail(diag, TBS_ERR_UNAVAILABLE, "token %s: %s", custody_state_name(d->health.state),
+                    d->health.why.text);
+}
+
+static void metrics(void *ctx, struct tbs_buf *text)
+{
+    struct kmsd *d = ctx;
+
+    metrics_printf(text,
+                   "# HELP tbs_token_calls_total Cryptographic operations in the token.\n"
+                   "# TYPE tbs_token_calls_total counter\n"
+                   "tbs_token_calls_total %llu\n",
+                   (unsigned long long)d->token_calls);
+}
+
+/* Applies what can change while requests run; the rest needs a restart, and the log says so. */
+static enum tbs_err reload(void *ctx, struct tbs_diag *diag)
+{
+    struct kmsd *d = ctx;
+    struct config *fresh;
+    enum tbs_err err = config_load(d->config_file, &fresh, diag);
+
+    if (err)
+        return err;
+    log_set_level(fresh->log.level);
+    d->policy.max_validity = fresh->kms.max_validity;
+    log_write(LOG_LEVEL_INFO, "reloaded", LOG_TEXT("file", d->config_file),
+              LOG_TEXT("applied", "log.level kms.max_validity"),
+              LOG_TEXT("needs_restart", "all other keys"));
+    config_free(fresh);
+    return TBS_OK;
+}
+
+static bool has_suite(const struct config_kms *c, unsigned suite)
+{
+    for (unsigned i = 0; i < c->suites_count; i++)
+        if (c->suites[i] == suite)
+            return true;
+    return false;
+}
+
+static enum tbs_err open_custody(struct kmsd *d, struct tbs_diag *diag)
+{
+    const struct config_custody *c = &d->config->custody;
+    struct custody_config config = {
+        .backend = "pkcs11",
+        .module = c->module,
+        .uri = c->uri,
+        .pin_source = c->pin,
+        .environment = (const char *const *)c->environment,
+        .n_environment = c->environment_count,
+    };
+    enum tbs_err err = custody_open(&config, &d->custody, diag);
+
+    return err ? err : custody_session_open(d->custody, &d->session, diag);
+}
+
+static enum tbs_err open_kms(struct kmsd *d, struct tbs_diag *diag)
+{
+    const struct config_kms *c = &d->config->kms;
+    struct kms_config config = {
+        .identity = c->identity,
+        .time_window = c->time_window,
+        .suite_256 = has_suite(c, 256),
+        .suite_128 = has_suite(c, 128),
+        .replay_entries = REPLAY_ENTRIES,
+        .clock = tbs_clock_system(),
+    };
+
+    d->policy.max_validity = c->max_validity;
+    struct policy policy = policy_builtin(&d->policy);
+
+    return kms_new(&config, &policy, d->custody, d->session, &d->kms, diag);
+}
+
+/* Brings an older schema up to date before the workers open the store for reading. */
+static enum tbs_err prepare_store(const struct kmsd *d, struct tbs_diag *diag)
+{
+    struct store *store;
+    enum tbs_err err = store_open(d->config->store.path, STORE_READ_WRITE, &store, diag);
+
+    if (!err)
+        store_close(store);
+    return err;
+}
+
+static enum tbs_err serve(struct kmsd *d, struct tbs_diag *diag)
+{
+    struct server_handler handler = {
+        .ctx = d,
+        .worker_open = worker_open,
+        .worker_close = worker_close,
+        .handle = handle,
+        .ready = ready,
+        .reload = reload,
+        .metrics = metrics,
+    };
+    enum tbs_err err = prepare_store(d, diag);
+
+    if (!err)
+        err = open_custody(d, diag);
+    if (!err)
+        err = open_kms(d, diag);
+    if (!err)
+        err = server_run(&d->config->server, &handler, diag);
+    return err;
+}
+
+static void kmsd_free(struct kmsd *d)
+{
+    kms_free(d->kms);
+    custody_session_close(d->session);
+    custody_close(d->custody);
+    config_free(d->config);
+}
+
+struct options {
+    const char *config_file;
+    bool check;
+};
+
+static error_t parse_option(int key, char *arg, struct argp_state *state)
+{
+    struct options *o = state->input;
+
+    switch (key) {
+    case 'c':
+        o->config_file = arg;
+        return 0;
+    case 't':
+        o->check = true;
+        return 0;
+    case ARGP_KEY_ARG:
+        argp_error(state, "unexpected argument '%s'", arg);
+        return 0;
+    default:
+        return ARGP_ERR_UNKNOWN;
+    }
+}
+
+static const struct argp argp = {
+    .options =
+        (const struct argp_option[]){
+            {"config", 'c', "FILE", 0, "the configuration (default " DEFAULT_CONFIG ")", 0},
+            {"check", 't', NULL, 0, "check the configuration and exit", 0},
+            {0},
+        },
+    .parser = parse_option,
+    .doc = "The key management service: answers MIKEY-TICKET over HTTP with every master key "
+           "inside a PKCS#11 token.\v"
+           "Example:\n  tbs-kmsd --config /etc/tbs-kms/tbs-kmsd.yaml\n\n"
+           "SIGHUP reads the configuration again, SIGTERM stops after the requests in work.\n"
+           "Exit status: 0 stopped as asked, 1 failed, 2 usage, 3 configuration.",
+};
+
+int main(int argc, char **argv)
+{
+    struct options options = {.config_file = DEFAULT_CONFIG};
+    static struct kmsd d;
+    struct tbs_diag diag = {0};
+
+    argp_err_exit_status = EXIT_USAGE;
+    argp_parse(&argp, argc, argv, 0, NULL, &options);
+    enum tbs_err err = tbs_secret_process_init(SECURE_HEAP, &diag);
+
+    d.config_file = options.config_file;
+    if (!err)
+        err = config_load(d.config_file, &d.config, &diag);
+    if (!err && options.check) {
+        printf("%s is fine\n", d.config_file);
+        config_free(d.config);
+        return EXIT_OK;
+    }
+    if (!err) {
+        log_set_level(d.config->log.level);
+        err = serve(&d, &diag);
+    }
+    if (err)
+        log_write(LOG_LEVEL_ERROR, "failed", LOG_TEXT("error", tbs_err_name(err)),
+                  LOG_TEXT("detail", diag.text), LOG_NUMBER("raw", diag.raw));
+    if (err == TBS_ERR_UNAVAILABLE && d.kms)
+        _exit(EXIT_FAILED); /* a worker may still be inside the token: leave all as it is */
+    kmsd_free(&d);
+    if (!err)
+        return EXIT_OK;
+    return err == TBS_ERR_CONFIG || err == TBS_ERR_NOT_FOUND ? EXIT_CONFIG : EXIT_FAILED;
+}

@@ -122,8 +122,8 @@ static enum tbs_err judge_count(unsigned found, bool initialized, const struct s
 enum tbs_err p11_find_token(CK_FUNCTION_LIST *f, const P11KitUri *uri, bool initialized,
                             CK_SLOT_ID *ret_slot, CK_TOKEN_INFO *ret_info, struct tbs_diag *diag)
 {
-    CK_SLOT_ID *slots, slot = 0;
-    CK_ULONG n;
+    CK_SLOT_ID *slots = NULL, slot = 0;
+    CK_ULONG n = 0;
     CK_TOKEN_INFO match = {0};
     struct seen all = {0}, fitting = {0};
     unsigned found = 0;

@@ -65,11 +65,11 @@ static enum tbs_err choose(CK_FUNCTION_LIST *f, const char *uri_text,
                            const struct padded_label *label, CK_SLOT_ID *ret_slot,
                            CK_TOKEN_INFO *ret_info, struct tbs_diag *diag)
 {
-    P11KitUri *uri;
+    P11KitUri *uri = NULL;
     enum tbs_err err = parse_narrowing_uri(uri_text, label, &uri, diag);
     if (err != TBS_OK)
         return err;
-    err = find_by_label(f, label, ret_slot, ret_info, NULL);
+    err = find_by_label(f, label, ret_slot, ret_info, diag);
     if (err == TBS_ERR_NOT_FOUND)
         err = p11_find_token(f, uri, false, ret_slot, ret_info, diag);
     else if (err == TBS_OK || err == TBS_ERR_CONFIG)

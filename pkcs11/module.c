@@ -34,11 +34,13 @@ static enum tbs_err set_variable(const char *assignment, struct tbs_diag *diag)
 
 static enum tbs_err check_path(const char *module, struct tbs_diag *diag)
 {
-    /* A relative name would be searched for in p11-kit's own directory. */
+    if (module && *module != '\0' && !strchr(module, '/'))
+        return TBS_OK; /* p11-kit looks in its own module directory, and nowhere else */
     if (!module || *module != '/')
         return tbs_fail(diag, TBS_ERR_CONFIG,
                         "name the PKCS#11 module by its absolute path, such as "
-                        "/usr/lib/softhsm/libsofthsm2.so");
+                        "/usr/lib/softhsm/libsofthsm2.so, or by the file name alone if it is in "
+                        "p11-kit's module directory");
     if (access(module, R_OK) != 0)
         return tbs_fail_raw(diag, errno == ENOENT ? TBS_ERR_NOT_FOUND : TBS_ERR_CONFIG,
                             (unsigned long)errno, "cannot read the PKCS#11 module %.180s: %s",

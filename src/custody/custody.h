@@ -66,7 +66,9 @@ struct custody_key {
 /* Strings are read during the call only. */
 struct custody_config {
     const char *backend; /* "pkcs11" */
-    const char *module;  /* absolute path of the PKCS#11 module */
+    /* The PKCS#11 module: an absolute path, or a file name without a slash that is in p11-kit's
+     * module directory, such as p11-kit-client.so. */
+    const char *module;
     /* RFC 7512: names the token by token=, serial=, manufacturer=, model=; at least token= or
      * serial=. Anything else in it is refused, above all slot-id, pin-value, pin-source. */
     const char *uri;

@@ -67,7 +67,7 @@ static enum tbs_err read_from(const char *what, int fd, bool one_line, struct tb
                               struct tbs_diag *diag)
 {
     TBS_SECRET_AUTO struct tbs_secret room = {0};
-    size_t len;
+    size_t len = 0;
     enum tbs_err err = tbs_secret_alloc(ROOM, &room, diag);
     if (err == TBS_OK)
         err = read_octets(what, fd, one_line, &room, &len, diag);

@@ -284,7 +284,7 @@ enum tbs_err custody_unwrap_secret(struct custody_session *session, struct tbs_b
                                    struct tbs_diag *diag)
 {
     struct blob b;
-    const struct custody_key *kek;
+    const struct custody_key *kek = NULL;
     enum tbs_err err = check_owner(owner, diag);
     if (err == TBS_OK)
         err = parse(blob, &b, diag);

@@ -30,14 +30,17 @@ void job_free(struct job *job)
     free(job);
 }
 
+/* One answered request, counted and logged. */
 static void account(struct front *front, enum log_level level, const char *source, int status,
                     const char *outcome, const char *detail, uint64_t since_ns)
 {
     uint64_t took = ticks_ns() - since_ns;
     metrics_request(front->shared->metrics, status, outcome, took);
+    struct log_field reason = LOG_TEXT("detail", detail);
+    if (!*detail)
+        reason.key = NULL; /* which ends the list */
     log_write(level, "request", LOG_TEXT("source", source), LOG_NUMBER("status", status),
-              LOG_TEXT("outcome", outcome), LOG_NUMBER("duration_us", took / 1000),
-              {.key = *detail ? "detail" : NULL, .text = detail});
+              LOG_TEXT("outcome", outcome), LOG_NUMBER("duration_us", took / 1000), reason);
 }
 
 static int admit(void *ctx, const struct http_head *head)

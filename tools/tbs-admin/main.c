@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -303,6 +304,7 @@ int main(int argc, char **argv)
     struct words words = {.admin = &admin};
     int status;
 
+    signal(SIGPIPE, SIG_IGN); /* a token behind a socket may go away */
     argp_err_exit_status = EXIT_USAGE;
     argp_parse(&argp, argc, argv, 0, NULL, &words);
     status = run(&admin, &words);

@@ -1,0 +1,21 @@
+/* The knobs of a PKCS#11 module that passes everything on to SoftHSM and fails as told. */
+#ifndef TBS_TESTS_FAULTY_MODULE_H
+#define TBS_TESTS_FAULTY_MODULE_H
+
+#include <p11-kit/pkcs11.h>
+#include <stdbool.h>
+
+struct faults {
+    CK_FLAGS token_flags;   /* shown besides the token's own */
+    unsigned logins;        /* seen */
+    bool login_without_pin; /* seen: as at a PIN pad */
+    CK_RV sign;             /* CKR_OK: pass on; else answered once, operation left active */
+    CK_RV decrypt;          /* likewise */
+    CK_RV encrypt_init;     /* answered always */
+    CK_RV destroy;          /* answered always */
+    CK_ATTRIBUTE_TYPE flipped, hidden; /* boolean told wrongly; attribute not told; 0: none */
+};
+
+extern struct faults faults;
+
+#endif

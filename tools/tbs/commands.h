@@ -1,0 +1,17 @@
+/* The commands of tbs. Each reads its own options with argp (argv[0] is "tbs <name>") and
+ * returns the exit status of the program. */
+#ifndef TBS_TOOLS_COMMANDS_H
+#define TBS_TOOLS_COMMANDS_H
+
+enum { EXIT_OK = 0, EXIT_FAILED = 1, EXIT_USAGE = 2 };
+
+struct tbs_command {
+    const char *name;
+    int (*run)(int argc, char **argv);
+    const char *summary;
+};
+
+int cmd_inspect(int argc, char **argv);
+int cmd_ladder(int argc, char **argv);
+
+#endif

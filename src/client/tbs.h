@@ -1,0 +1,284 @@
+/* libtbs: MIKEY-TICKET (RFC 6043) for what sits at the ends of a call, a UE or a network
+ * function. Octets in, octets out: the caller moves them, so every event loop fits.
+ *
+ *   Initiator   tbs_request_begin  -> REQUEST_INIT_PSK  -> KMS
+ *               tbs_request_finish <- REQUEST_RESP         gives a tbs_ticket
+ *               tbs_transfer_begin -> TRANSFER_INIT     -> Responder (in SDP: sdp.h)
+ *   Responder   tbs_accept         <- TRANSFER_INIT        gives a tbs_offer
+ *               tbs_resolve_begin  -> RESOLVE_INIT_PSK  -> KMS
+ *               tbs_resolve_finish <- RESOLVE_RESP         gives a tbs_resolved
+ *               tbs_answer         -> TRANSFER_RESP, and a tbs_session with the keys
+ *   Initiator   tbs_transfer_finish <- TRANSFER_RESP       gives a tbs_session with the keys
+ *
+ * Functions return TBS_OK or an error and say in diag (NULL ok) what is wrong; outputs named
+ * ret_* are untouched on failure. A *_finish that fails leaves its object as it was: a forged
+ * answer does not end an exchange, the real one may still come.
+ * An object belongs to one thread at a time; there is no global state. Objects copy what they
+ * are given, unless it says otherwise. Keys are in OpenSSL's secure heap where the program has
+ * called tbs_secret_process_init. Texts are UTF-8; identities are URIs, or, without a colon,
+ * Network Access Identifiers, of 1 to 1024 octets. */
+#ifndef TBS_CLIENT_TBS_H
+#define TBS_CLIENT_TBS_H
+
+#include "base/bytes.h"
+#include "base/clock.h"
+#include "base/error.h"
+#include "base/secret.h"
+
+#define TBS_RESPONDERS_MAX 16
+#define TBS_APPS_MAX 8
+#define TBS_KEYS_MAX 30
+#define TBS_SESSIONS_MAX 32
+#define TBS_TIME_WINDOW 300 /* seconds that clocks may differ */
+
+/* Algorithms are never mixed. 256: PRF-HMAC-SHA-256, AES-CM-256, HMAC-SHA-256-256;
+ * 128: MIKEY-1, AES-CM-128, HMAC-SHA-1-160. */
+enum tbs_suite { TBS_SUITE_256, TBS_SUITE_128 };
+
+/* What a user shares with a KMS. */
+struct tbs_credential {
+    const char *kms;      /* the KMS's identity */
+    const char *identity; /* one's own */
+    const char *psk_id;   /* names the pre-shared key, 1 to 1024 octets */
+    struct tbs_bytes psk; /* 16 to 32 octets */
+    enum tbs_suite suite; /* protects the messages to and from the KMS */
+};
+
+/* Flags of a ticket, RFC 6043 6.10. Rules: RANDRR needs RESPONSE; one of RANDRI and RANDRR is
+ * needed; FORKING with a TGK needs RESPONSE. */
+enum tbs_flag {
+    TBS_RESPONSE = 1 << 13, /* F: the Responder answers with TRANSFER_RESP */
+    TBS_RANDRR = 1 << 12,   /* G: the Responder adds a random value: its guarantee of freshness */
+    TBS_RANDRI = 1 << 11,   /* H: the Initiator's random value goes into the session keys */
+    TBS_FORKING = 1 << 10,  /* I: each Responder gets TGKs of its own (RFC 6043 5.1.1) */
+    TBS_REUSE = 1 << 9,     /* J: the ticket may be used for several sessions */
+};
+#define TBS_FLAGS_RECOMMENDED (TBS_RESPONSE | TBS_RANDRR | TBS_RANDRI | TBS_FORKING)
+
+enum tbs_key_kind { TBS_TGK = 0, TBS_TEK = 2, TBS_GTGK = 4 };
+
+struct tbs_key_wish {
+    enum tbs_key_kind kind;
+    bool salt;  /* the key comes with a salt of 14 octets; a TEK for SRTP needs one */
+    size_t len; /* octets: 16 to 32, at most 16 in suite 128; 0: the longest of the suite */
+};
+
+/* What the Initiator accepts when the KMS grants less than was wished. All zeros: nothing less. */
+struct tbs_minimum {
+    uint32_t validity_seconds; /* from now on; 0: as wished */
+    unsigned without;          /* enum tbs_flag: wished flags that may be missing */
+    bool fewer_responders;
+    size_t key_len; /* octets; 0: as wished */
+};
+
+struct tbs_wish {
+    const char *const *responders; /* who may resolve the ticket: users or groups; at least 1 */
+    size_t n_responders;
+    const char *const *apps; /* applications it is for; none: all */
+    size_t n_apps;
+    uint32_t validity_seconds; /* 0: as the KMS decides */
+    unsigned flags;            /* enum tbs_flag */
+    const struct tbs_key_wish *keys;
+    size_t n_keys; /* 0: as the KMS decides, usually one TGK */
+    struct tbs_minimum minimum;
+};
+
+struct tbs_request;
+struct tbs_ticket;
+struct tbs_transfer;
+struct tbs_offer;
+struct tbs_resolve;
+struct tbs_resolved;
+struct tbs_session;
+struct tbs_replay;
+
+/* --- Initiator: Ticket Request, RFC 6043 4.2.1 --- */
+
+/* TBS_ERR_INVALID, TBS_ERR_LIMIT for a wish or a credential that cannot be. */
+enum tbs_err tbs_request_begin(const struct tbs_credential *credential, const struct tbs_wish *wish,
+                               struct tbs_clock clock, struct tbs_request **ret_request,
+                               struct tbs_diag *diag);
+/* The REQUEST_INIT_PSK to send; a view that lives as long as the request. */
+struct tbs_bytes tbs_request_octets(const struct tbs_request *request);
+/* TBS_ERR_AUTH: not from this KMS, or not the answer to this request. TBS_ERR_DENIED: the KMS
+ * refused, or it granted less than the minimum. An Error message of the KMS gives TBS_ERR_AUTH
+ * (0), TBS_ERR_TIME (1), TBS_ERR_UNSUPPORTED (algorithms, ID) or TBS_ERR_DENIED (all others);
+ * diag->raw is then its Error no, and the sentence says whether it was authenticated: one that
+ * was not may be forged. */
+enum tbs_err tbs_request_finish(struct tbs_request *request, struct tbs_bytes response,
+                                struct tbs_ticket **ret_ticket, struct tbs_diag *diag);
+void tbs_request_free(struct tbs_request *request); /* NULL ok, as for all *_free */
+
+/* What the KMS changed in the wish. */
+enum tbs_change {
+    TBS_CHANGED_FLAGS = 1 << 0,
+    TBS_CHANGED_VALIDITY = 1 << 1,
+    TBS_CHANGED_RESPONDERS = 1 << 2,
+    TBS_CHANGED_APPS = 1 << 3,
+    TBS_CHANGED_KEYS = 1 << 4,
+    TBS_CHANGED_OTHER = 1 << 5, /* K is set and no difference shows */
+};
+/* The name of one bit, such as "validity"; never NULL. */
+const char *tbs_change_name(enum tbs_change change);
+
+/* Views live as long as the ticket. Times are NTP-UTC (base/clock.h). */
+struct tbs_ticket_info {
+    enum tbs_suite suite;
+    unsigned flags, changes; /* enum tbs_flag, enum tbs_change */
+    struct tbs_bytes initiator, kms;
+    bool has_start, has_end, has_rekey;
+    uint64_t start, end;
+    uint32_t rekey_seconds; /* keys are to be changed at least that often (TRr) */
+    size_t n_responders, n_keys;
+    struct tbs_bytes responders[TBS_RESPONDERS_MAX];
+    bool used; /* a TRANSFER_INIT was made with it */
+};
+void tbs_ticket_info(const struct tbs_ticket *ticket, struct tbs_ticket_info *ret_info);
+/* The ticket with its keys, in a versioned format of this library: as secret as the keys.
+ * Export again after use, or reuse of a ticket without TBS_REUSE goes unnoticed. */
+enum tbs_err tbs_ticket_export(const struct tbs_ticket *ticket, struct tbs_secret *ret_octets,
+                               struct tbs_diag *diag);
+/* TBS_ERR_MALFORMED, or TBS_ERR_UNSUPPORTED for a format of another version. */
+enum tbs_err tbs_ticket_import(struct tbs_bytes octets, struct tbs_ticket **ret_ticket,
+                               struct tbs_diag *diag);
+void tbs_ticket_free(struct tbs_ticket *ticket);
+
+/* --- Initiator: Ticket Transfer, RFC 6043 4.2.2 --- */
+
+/* SRTP with AES in counter mode, HMAC-SHA1 and a tag of 80 bits; the master key has the length
+ * of the session's encryption key (RFC 3830 6.10.1). */
+enum tbs_srtp {
+    TBS_SRTP_AES_CM_128_HMAC_SHA1_80 = 1,
+    TBS_SRTP_AES_256_CM_HMAC_SHA1_80 = 2,
+};
+/* As SDP and SRTP libraries name it; never NULL. */
+const char *tbs_srtp_name(enum tbs_srtp srtp);
+
+/* One crypto session: one direction of one media stream. RFC 4567 7.1 takes CS ID 1 and 2 for
+ * the first m line, 3 and 4 for the second. */
+struct tbs_crypto_session {
+    uint8_t id;
+    enum tbs_srtp srtp; /* 0: the one with keys as long as the ticket's suite */
+    bool has_ssrc;      /* otherwise the Responder chooses */
+    uint32_t ssrc;
+};
+
+/* Marks the ticket as used. sdp_ids is what tbs_sdp_offer_ids gave, NULL when the message does
+ * not travel in SDP. TBS_ERR_TIME: the ticket is not valid now. TBS_ERR_DENIED: the ticket may
+ * not be used again. */
+enum tbs_err tbs_transfer_begin(struct tbs_ticket *ticket, const char *responder,
+                                const struct tbs_crypto_session *sessions, size_t n_sessions,
+                                const char *sdp_ids, struct tbs_clock clock,
+                                struct tbs_transfer **ret_transfer, struct tbs_diag *diag);
+/* A transfer from before, from its ticket and the TRANSFER_INIT that it made: for programs
+ * that do not live from the offer to the answer. TBS_ERR_AUTH when they do not belong together.
+ * Answers that were seen before are not known any more. */
+enum tbs_err tbs_transfer_restore(const struct tbs_ticket *ticket, struct tbs_bytes transfer_init,
+                                  struct tbs_transfer **ret_transfer, struct tbs_diag *diag);
+struct tbs_bytes tbs_transfer_octets(const struct tbs_transfer *transfer);
+/* With TBS_FORKING up to 16 Responders may answer, each giving a session of its own;
+ * otherwise one. TBS_ERR_REPLAY: that answer, or that one answer, came before. Error messages
+ * as in tbs_request_finish. */
+enum tbs_err tbs_transfer_finish(struct tbs_transfer *transfer, struct tbs_bytes response,
+                                 struct tbs_session **ret_session, struct tbs_diag *diag);
+/* The session of a ticket without TBS_RESPONSE: at once. */
+enum tbs_err tbs_transfer_session(const struct tbs_transfer *transfer,
+                                  struct tbs_session **ret_session, struct tbs_diag *diag);
+void tbs_transfer_free(struct tbs_transfer *transfer);
+
+/* --- Responder, RFC 6043 4.2.2.2, 4.2.3 --- */
+
+/* Remembers up to `entries` (1 to 2^20) TRANSFER_INITs within the time window (RFC 6043 12.4);
+ * each takes about 48 octets. */
+enum tbs_err tbs_replay_new(size_t entries, struct tbs_replay **ret_replay, struct tbs_diag *diag);
+void tbs_replay_free(struct tbs_replay *replay);
+
+struct tbs_acceptance {
+    const char *const *groups; /* what the Responder answers for beside its own identity */
+    size_t n_groups;
+    const char *app;     /* its application; NULL: tickets for certain applications are refused */
+    bool suite_128;      /* accept tickets of suite 128 with a credential of suite 256 */
+    unsigned flags;      /* enum tbs_flag: what a ticket must have */
+    unsigned srtp;       /* bits 1 << enum tbs_srtp; 0: all */
+    const char *sdp_ids; /* what tbs_sdp_extract gave; NULL: the message did not come in SDP */
+    struct tbs_replay *replay; /* NULL: the caller sees to replays. Outlives the offers. */
+};
+
+/* Reads and checks a TRANSFER_INIT without a KMS: nothing is authenticated yet. TBS_ERR_DENIED:
+ * the ticket or its use is not acceptable. TBS_ERR_TIME, TBS_ERR_REPLAY, TBS_ERR_UNSUPPORTED.
+ * TBS_ERR_AUTH: Vi differs from V, or the SDP identifiers were changed on the way. */
+enum tbs_err tbs_accept(const struct tbs_credential *credential,
+                        const struct tbs_acceptance *acceptance, struct tbs_bytes transfer_init,
+                        struct tbs_clock clock, struct tbs_offer **ret_offer,
+                        struct tbs_diag *diag);
+struct tbs_offer_info {
+    struct tbs_bytes initiator; /* a claim until the ticket is resolved */
+    struct tbs_bytes responder; /* whom the Initiator called; empty when it did not say */
+    unsigned flags;             /* enum tbs_flag */
+    size_t n_sessions;
+    struct tbs_crypto_session sessions[TBS_SESSIONS_MAX]; /* srtp: what will be chosen */
+};
+void tbs_offer_info(const struct tbs_offer *offer, struct tbs_offer_info *ret_info);
+void tbs_offer_free(struct tbs_offer *offer);
+
+/* The offer outlives the resolve. */
+enum tbs_err tbs_resolve_begin(const struct tbs_offer *offer,
+                               const struct tbs_credential *credential, struct tbs_clock clock,
+                               struct tbs_resolve **ret_resolve, struct tbs_diag *diag);
+struct tbs_bytes tbs_resolve_octets(const struct tbs_resolve *resolve);
+/* Verifies the KMS's answer, then with its keys the offer. Errors as in tbs_request_finish. */
+enum tbs_err tbs_resolve_finish(struct tbs_resolve *resolve, struct tbs_bytes response,
+                                struct tbs_resolved **ret_resolved, struct tbs_diag *diag);
+void tbs_resolve_free(struct tbs_resolve *resolve);
+
+/* A resolved ticket can be kept and answers further offers with the same ticket, where it has
+ * TBS_REUSE, without a KMS (RFC 6043 5.3). True when it fits the offer. */
+bool tbs_resolved_fits(const struct tbs_resolved *resolved, const struct tbs_offer *offer);
+/* As tbs_ticket_export and tbs_ticket_import. */
+enum tbs_err tbs_resolved_export(const struct tbs_resolved *resolved, struct tbs_secret *ret_octets,
+                                 struct tbs_diag *diag);
+enum tbs_err tbs_resolved_import(struct tbs_bytes octets, struct tbs_resolved **ret_resolved,
+                                 struct tbs_diag *diag);
+void tbs_resolved_free(struct tbs_resolved *resolved);
+
+struct tbs_ssrc {
+    uint8_t cs_id;
+    uint32_t ssrc;
+};
+
+/* Verifies the offer, answers it once, and gives the session. `ssrcs` are the Responder's
+ * choices; those that neither side chose are random. ret_response (the caller frees it) is
+ * empty where the ticket forbids an answer. TBS_ERR_AUTH: the offer is not authentic.
+ * TBS_ERR_REPLAY: it was answered before. TBS_ERR_DENIED: the ticket may not be used again. */
+enum tbs_err tbs_answer(struct tbs_offer *offer, struct tbs_resolved *resolved,
+                        const struct tbs_ssrc *ssrcs, size_t n_ssrcs, struct tbs_buf *ret_response,
+                        struct tbs_session **ret_session, struct tbs_diag *diag);
+/* The Error message of RFC 6043 5.4, without V, that says why a TRANSFER_INIT was refused with
+ * `why`. TBS_ERR_MALFORMED when not even its HDR decodes. */
+enum tbs_err tbs_refuse(struct tbs_bytes transfer_init, enum tbs_err why, struct tbs_clock clock,
+                        struct tbs_buf *ret_response, struct tbs_diag *diag);
+
+/* --- Both: the keys of a session, RFC 6043 5.1.3 --- */
+
+/* For SRTP. Views live as long as the session. */
+struct tbs_traffic {
+    uint8_t cs_id;
+    enum tbs_srtp srtp;
+    uint32_t ssrc;
+    bool has_roc; /* roc and seq were given: the stream has begun already */
+    uint32_t roc;
+    uint16_t seq;
+    struct tbs_bytes master_key, master_salt; /* 16 or 32, and 14 octets; secret */
+    struct tbs_bytes mki;
+};
+size_t tbs_session_count(const struct tbs_session *session);
+/* i below tbs_session_count. */
+void tbs_session_traffic(const struct tbs_session *session, size_t i,
+                         struct tbs_traffic *ret_traffic);
+/* The other side, as the KMS or the verified message names it: the Initiator at the Responder,
+ * and at the Initiator the one who answered. */
+struct tbs_bytes tbs_session_peer(const struct tbs_session *session);
+uint32_t tbs_session_csb_id(const struct tbs_session *session);
+void tbs_session_free(struct tbs_session *session);
+
+#endif

@@ -6,9 +6,9 @@
 #include "mikey/verification.h"
 #include "ticket/ticket.h"
 
-#define CLIENT_SSRC_LEN 4
 #define CLIENT_SRTP_SALT_LEN 14 /* the master salt, RFC 3711 8.2 */
 #define CLIENT_KEY_MIN 16       /* octets of any key, RFC 6043 12.1 */
+#define CLIENT_FLAGS (TBS_RESPONSE | TBS_RANDRR | TBS_RANDRI | TBS_FORKING | TBS_REUSE)
 
 /* --- exchange.c: identities, random octets, and one exchange with the KMS --- */
 
@@ -131,6 +131,16 @@ enum tbs_srtp client_read_srtp(const struct mikey_payload *sp);
 /* The SP payload of this number; NULL when there is none. */
 const struct mikey_payload *client_find_sp(const struct mikey_payloads *list, uint8_t policy_no);
 
+/* --- transfer.c --- */
+
+/* That a TRANSFER_INIT carries the ticket of this grant and that its MAC verifies with MPKi. */
+enum tbs_err client_verify_transfer(const struct mikey_message *m, const struct client_grant *grant,
+                                    struct mikey_followed_by identities, struct tbs_diag *diag);
+/* The auth_key of TRANSFER_RESP; randrr counts only with flag G. */
+enum tbs_err client_response_keys(const struct client_grant *grant, struct tbs_bytes mpkr,
+                                  const struct mikey_message *init, struct tbs_bytes randrr,
+                                  struct mikey_keys *ret_keys, struct tbs_diag *diag);
+
 /* --- session.c --- */
 
 /* What the keys of a session come from. */
@@ -146,6 +156,9 @@ enum tbs_err client_session_new(const struct client_bundle *bundle,
 /* The session key for the i-th crypto session: keys are given out in their order, and the last
  * serves all that follow. */
 const struct mikey_key *client_key_for(const struct mikey_key *keys, size_t n_keys, size_t i);
+/* The session key with this SPI; NULL when there is none. */
+const struct mikey_key *client_find_key(const struct mikey_key *keys, size_t n_keys,
+                                        struct tbs_bytes spi);
 
 /* --- offer.c, answer.c --- */
 
@@ -185,7 +198,7 @@ enum tbs_err client_answer(struct tbs_offer *offer, struct tbs_resolved *resolve
 
 bool client_replay_has(const struct tbs_replay *replay, struct tbs_bytes mac);
 /* TBS_ERR_REPLAY when it is there, TBS_ERR_UNAVAILABLE when the memory is full. */
-enum tbs_err client_replay_add(struct tbs_replay *replay, struct tbs_bytes mac, uint64_t t,
-                               uint64_t now, struct tbs_diag *diag);
+enum tbs_err client_replay_add(struct tbs_replay *replay, struct tbs_bytes mac, uint64_t now,
+                               struct tbs_diag *diag);
 
 #endif

@@ -1,4 +1,5 @@
 /* The Initiator's Ticket Request. RFC 6043 4.2.1, 6.10. */
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -13,8 +14,6 @@ static_assert(TBS_RESPONSE == (int)TICKET_F && TBS_RANDRR == (int)TICKET_G &&
 static_assert(TBS_RESPONDERS_MAX == TICKET_RESPONDERS_MAX && TBS_APPS_MAX == TICKET_APPS_MAX &&
                   TBS_KEYS_MAX == TICKET_SESSION_KEYS_MAX,
               "the public limits are those of the Ticket Policy");
-
-#define WISH_FLAGS (TBS_RESPONSE | TBS_RANDRR | TBS_RANDRI | TBS_FORKING | TBS_REUSE)
 
 /* Key Data is all zeros in a wish, RFC 6043 6.10. */
 static const uint8_t zeros[MIKEY_RAND_LEN];
@@ -114,7 +113,7 @@ static enum tbs_err take_wish(const struct tbs_credential *c, const struct tbs_w
     };
     enum tbs_err err;
 
-    if (wish->flags & ~(unsigned)WISH_FLAGS)
+    if (wish->flags & ~(unsigned)CLIENT_FLAGS)
         return tbs_fail(diag, TBS_ERR_INVALID, "the flags %#x of the wish are not all known",
                         wish->flags);
     if (wish->n_responders == 0)
@@ -271,7 +270,7 @@ void tbs_ticket_info(const struct tbs_ticket *ticket, struct tbs_ticket_info *re
 
     *ret_info = (struct tbs_ticket_info){
         .suite = ticket->g.suite == &mikey_suite_256 ? TBS_SUITE_256 : TBS_SUITE_128,
-        .flags = p->flags & WISH_FLAGS,
+        .flags = p->flags & CLIENT_FLAGS,
         .changes = ticket->g.changes,
         .initiator = tbs_buf_view(&ticket->g.who),
         .kms = p->kms.data,

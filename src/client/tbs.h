@@ -206,7 +206,8 @@ struct tbs_acceptance {
 
 /* Reads and checks a TRANSFER_INIT without a KMS: nothing is authenticated yet. TBS_ERR_DENIED:
  * the ticket or its use is not acceptable. TBS_ERR_TIME, TBS_ERR_REPLAY, TBS_ERR_UNSUPPORTED.
- * TBS_ERR_AUTH: Vi differs from V, or the SDP identifiers were changed on the way. */
+ * TBS_ERR_AUTH: Vi differs from V, or the SDP identifiers were changed on the way. diag->raw is
+ * the Error no for tbs_refuse, or 0. */
 enum tbs_err tbs_accept(const struct tbs_credential *credential,
                         const struct tbs_acceptance *acceptance, struct tbs_bytes transfer_init,
                         struct tbs_clock clock, struct tbs_offer **ret_offer,
@@ -253,10 +254,13 @@ struct tbs_ssrc {
 enum tbs_err tbs_answer(struct tbs_offer *offer, struct tbs_resolved *resolved,
                         const struct tbs_ssrc *ssrcs, size_t n_ssrcs, struct tbs_buf *ret_response,
                         struct tbs_session **ret_session, struct tbs_diag *diag);
-/* The Error message of RFC 6043 5.4, without V, that says why a TRANSFER_INIT was refused with
- * `why`. TBS_ERR_MALFORMED when not even its HDR decodes. */
-enum tbs_err tbs_refuse(struct tbs_bytes transfer_init, enum tbs_err why, struct tbs_clock clock,
-                        struct tbs_buf *ret_response, struct tbs_diag *diag);
+/* The Error message of RFC 6043 5.4, without V, that tells the Initiator why its TRANSFER_INIT
+ * was refused: `why` is what tbs_accept, tbs_resolve_finish or tbs_answer said. The caller frees
+ * ret_response. TBS_ERR_MALFORMED when there is nothing to answer: not even the HDR decodes, or
+ * it is an Error message itself. */
+enum tbs_err tbs_refuse(struct tbs_bytes transfer_init, const struct tbs_diag *why,
+                        struct tbs_clock clock, struct tbs_buf *ret_response,
+                        struct tbs_diag *diag);
 
 /* --- Both: the keys of a session, RFC 6043 5.1.3 --- */
 

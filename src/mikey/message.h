@@ -76,6 +76,8 @@ enum mikey_rand_role { MIKEY_RANDRI = 1, MIKEY_RANDRR = 2, MIKEY_RANDRKMS = 3 };
 
 enum mikey_prot { MIKEY_PROT_SRTP = 0 };
 
+enum mikey_ext_type { MIKEY_EXT_SDP_IDS = 1 }; /* RFC 3830 6.15 */
+
 enum mikey_key_type {
     MIKEY_TGK = 0,
     MIKEY_TGK_SALT = 1,

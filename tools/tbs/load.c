@@ -3,11 +3,11 @@
 #include <ctype.h>
 #include <errno.h>
 #include <openssl/crypto.h>
-#include <openssl/evp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/base64.h"
 #include "base/secret.h"
 #include "mikey/message.h"
 
@@ -86,33 +86,13 @@ static enum tbs_err keep_hex(struct load *load, struct tbs_bytes content, struct
     return err;
 }
 
-/* Octets of base64 without blanks (RFC 4648 4), appended; false when it is not that. */
-static bool decode_base64(struct tbs_bytes text, struct tbs_buf *out)
-{
-    size_t padding = 0, start = out->len;
-    int len;
-
-    while (padding < 2 && padding < text.len && text.data[text.len - 1 - padding] == '=')
-        padding++;
-    if (text.len == 0 || text.len % 4 != 0 || memchr(text.data, '=', text.len - padding) != NULL)
-        return false;
-    tbs_put_zeros(out, text.len / 4 * 3);
-    if (out->failed)
-        return false;
-    len = EVP_DecodeBlock(out->data + start, text.data, (int)text.len);
-    if (len < 0)
-        return false;
-    out->len = start + (size_t)len - padding;
-    return true;
-}
-
 static enum tbs_err keep_base64(struct load *load, struct tbs_bytes text, const char *form,
                                 size_t line, struct tbs_diag *diag)
 {
     struct tbs_buf squeezed TBS_BUF_AUTO = tbs_buf(), octets TBS_BUF_AUTO = tbs_buf();
 
     squeeze(text, is_base64, &squeezed);
-    if (decode_base64(tbs_buf_view(&squeezed), &octets))
+    if (tbs_base64_decode(tbs_buf_view(&squeezed), &octets) && !octets.failed)
         return keep(load, tbs_buf_view(&octets), form, line, diag);
     if (line)
         return tbs_fail(diag, TBS_ERR_MALFORMED, "line %zu: the key-mgmt data is not base64", line);

@@ -1,0 +1,216 @@
+/* The Responder's TRANSFER_RESP and Error message. RFC 6043 4.2.2.3, 5.3, 5.4. */
+#include "client/internal.h"
+
+struct answering {
+    struct tbs_offer *offer;
+    const struct client_grant *grant;
+    const struct tbs_ssrc *ssrcs;
+    size_t n_ssrcs;
+    struct tbs_diag *diag;
+};
+
+/* The Initiator's choice, or else the Responder's, or else a random one. */
+static enum tbs_err put_session_data(const struct answering *a, const struct mikey_cs *cs,
+                                     struct tbs_buf *data)
+{
+    uint32_t ssrc;
+    enum tbs_err err;
+
+    if (cs->session_data.len > 0) {
+        tbs_put_bytes(data, cs->session_data);
+        return TBS_OK;
+    }
+    err = client_random(&ssrc, sizeof ssrc, a->diag);
+    for (size_t i = 0; i < a->n_ssrcs; i++)
+        if (a->ssrcs[i].cs_id == cs->id)
+            ssrc = a->ssrcs[i].ssrc;
+    tbs_put_u32(data, ssrc);
+    return err;
+}
+
+/* RFC 6043 4.2.2.3: exactly one policy, Session Data and SPI for each crypto session. */
+static enum tbs_err put_map(const struct answering *a, struct tbs_buf *map)
+{
+    size_t n_keys;
+    const struct mikey_key *keys = client_session_keys(a->grant, &n_keys);
+
+    for (size_t i = 0; i < a->offer->n_sessions; i++) {
+        const struct client_choice *choice = &a->offer->sessions[i];
+        struct tbs_buf data TBS_BUF_AUTO = tbs_buf();
+        struct mikey_cs cs = choice->cs;
+        enum tbs_err err = put_session_data(a, &cs, &data);
+
+        if (err)
+            return err;
+        cs.policies = tbs_bytes(&choice->policy_no, 1);
+        cs.session_data = tbs_buf_view(&data);
+        if (!client_find_key(keys, n_keys, cs.spi))
+            cs.spi = client_key_for(keys, n_keys, i)->spi;
+        map->failed |= data.failed;
+        mikey_put_cs(map, &cs);
+    }
+    return TBS_OK;
+}
+
+static enum tbs_err write_response(const struct answering *a, const uint8_t *randrr,
+                                   struct tbs_buf *resp)
+{
+    const struct client_grant *g = a->grant;
+    struct tbs_buf map TBS_BUF_AUTO = tbs_buf();
+    enum tbs_err err = put_map(a, &map);
+
+    if (err)
+        return err;
+    struct mikey_hdr hdr = {.data_type = MIKEY_TRANSFER_RESP,
+                            .prf = a->offer->m.hdr.prf,
+                            .csb_id = a->offer->m.hdr.csb_id,
+                            .n_cs = (uint8_t)a->offer->n_sessions,
+                            .map_type = MIKEY_MAP_GENERIC_ID,
+                            .map_info = tbs_buf_view(&map)};
+    struct mikey_writer w = client_write_init(resp, &hdr, tbs_ntp_now(a->offer->clock));
+
+    if (g->policy.flags & TICKET_G)
+        mikey_put_randr(&w, MIKEY_RANDRR, tbs_bytes(randrr, MIKEY_RAND_LEN));
+    if (g->policy.flags & TICKET_I) {
+        mikey_put_idr(&w, MIKEY_IDRR, g->who_type, tbs_buf_view(&g->who));
+        mikey_put_randr(&w, MIKEY_RANDRKMS, tbs_buf_view(&g->rand));
+    }
+    if (a->offer->adds_policy)
+        client_put_srtp(&w, a->offer->own_policy_no, client_srtp_of_suite(g->suite));
+    mikey_put_v(&w, g->suite->mac);
+    resp->failed |= map.failed;
+    return mikey_written(resp, a->diag);
+}
+
+static enum tbs_err authenticate(const struct answering *a, const uint8_t *randrr,
+                                 struct tbs_buf *resp)
+{
+    struct mikey_keys keys MIKEY_KEYS_AUTO = {0};
+    struct mikey_followed_by initial = {.first = a->offer->m.raw};
+    enum tbs_err err = client_response_keys(a->grant, client_mpkr(a->grant), &a->offer->m,
+                                            tbs_bytes(randrr, MIKEY_RAND_LEN), &keys, a->diag);
+
+    return err ? err : mikey_authenticate(resp, a->grant->suite, &keys, initial, a->diag);
+}
+
+static enum tbs_err check_use(const struct answering *a)
+{
+    const struct tbs_offer *offer = a->offer;
+
+    if (offer->answered)
+        return tbs_fail(a->diag, TBS_ERR_REPLAY, "this offer was answered before");
+    if (a->grant->used && !(a->grant->policy.flags & TICKET_J))
+        return tbs_fail_raw(a->diag, TBS_ERR_DENIED, MIKEY_E_INVALID_TICKET,
+                            "the ticket was used and must not be reused (flag J, RFC 6043 5.3)");
+    return client_verify_offer(offer, a->grant, a->diag);
+}
+
+static enum tbs_err make_session(const struct answering *a, struct tbs_bytes response,
+                                 struct tbs_session **ret_session)
+{
+    struct client_bundle bundle = {
+        .grant = a->grant, .init = &a->offer->m, .peer = client_offer_initiator(a->offer)};
+    struct mikey_message resp;
+    enum tbs_err err;
+
+    bundle.keys = client_session_keys(a->grant, &bundle.n_keys);
+    if (response.len == 0)
+        return client_session_new(&bundle, ret_session, a->diag);
+    bundle.resp = &resp;
+    err = mikey_decode(response, &resp, a->diag);
+    return err ? err : client_session_new(&bundle, ret_session, a->diag);
+}
+
+static enum tbs_err remember(struct tbs_offer *offer, struct tbs_diag *diag)
+{
+    const struct mikey_payloads *list = &offer->m.payloads;
+
+    if (!offer->replay)
+        return TBS_OK;
+    return client_replay_add(offer->replay, list->p[list->n - 1].v.mac, tbs_ntp_now(offer->clock),
+                             diag);
+}
+
+enum tbs_err client_answer(struct tbs_offer *offer, struct tbs_resolved *resolved,
+                           const struct tbs_ssrc *ssrcs, size_t n_ssrcs,
+                           const uint8_t randrr[MIKEY_RAND_LEN], struct tbs_buf *ret_response,
+                           struct tbs_session **ret_session, struct tbs_diag *diag)
+{
+    struct answering a = {
+        .offer = offer, .grant = &resolved->g, .ssrcs = ssrcs, .n_ssrcs = n_ssrcs, .diag = diag};
+    struct tbs_buf resp = tbs_buf();
+    struct tbs_session *session = NULL;
+    enum tbs_err err = check_use(&a);
+
+    if (!err && resolved->g.policy.flags & TICKET_F) {
+        err = write_response(&a, randrr, &resp);
+        if (!err)
+            err = authenticate(&a, randrr, &resp);
+    }
+    if (!err)
+        err = make_session(&a, tbs_buf_view(&resp), &session);
+    if (!err)
+        err = remember(offer, diag);
+    if (err) {
+        tbs_buf_free(&resp);
+        tbs_session_free(session);
+        return err;
+    }
+    offer->answered = resolved->g.used = true;
+    *ret_response = resp;
+    *ret_session = session;
+    return TBS_OK;
+}
+
+enum tbs_err tbs_answer(struct tbs_offer *offer, struct tbs_resolved *resolved,
+                        const struct tbs_ssrc *ssrcs, size_t n_ssrcs, struct tbs_buf *ret_response,
+                        struct tbs_session **ret_session, struct tbs_diag *diag)
+{
+    uint8_t randrr[MIKEY_RAND_LEN];
+    enum tbs_err err = client_random(randrr, sizeof randrr, diag);
+
+    return err ? err
+               : client_answer(offer, resolved, ssrcs, n_ssrcs, randrr, ret_response, ret_session,
+                               diag);
+}
+
+/* Refusals of our own and of the KMS carry their Error no; the rest is told in general. */
+static uint8_t error_no(const struct tbs_diag *why)
+{
+    if (why->raw > 0 && why->raw <= MIKEY_E_INVALID_TPPAR)
+        return (uint8_t)why->raw;
+    if (why->code == TBS_ERR_TIME || why->code == TBS_ERR_REPLAY)
+        return MIKEY_E_INVALID_TS;
+    return why->code == TBS_ERR_AUTH ? MIKEY_E_AUTH_FAILURE : MIKEY_E_UNSPECIFIED;
+}
+
+enum tbs_err tbs_refuse(struct tbs_bytes transfer_init, const struct tbs_diag *why,
+                        struct tbs_clock clock, struct tbs_buf *ret_response, struct tbs_diag *diag)
+{
+    struct tbs_buf resp = tbs_buf();
+    struct mikey_message m = {0};
+    uint8_t no = error_no(why);
+    enum tbs_err err = mikey_decode(transfer_init, &m, diag);
+
+    /* A HDR that decoded is enough. RFC 6043 5.4: an Error is never answered with one. */
+    if (m.hdr.version != MIKEY_VERSION || m.hdr.data_type == MIKEY_ERROR)
+        return err ? err
+                   : tbs_fail(diag, TBS_ERR_MALFORMED, "an Error message gets no Error in answer");
+    struct mikey_hdr hdr = {.data_type = MIKEY_ERROR,
+                            .prf = m.hdr.prf,
+                            .csb_id = m.hdr.csb_id,
+                            .map_type = MIKEY_MAP_EMPTY};
+    struct mikey_writer w = client_write_init(&resp, &hdr, tbs_ntp_now(clock));
+
+    mikey_put_err(&w, no);
+    if (no == MIKEY_E_INVALID_SPPAR) { /* RFC 6043 5.4: what is supported */
+        client_put_srtp(&w, 0, TBS_SRTP_AES_256_CM_HMAC_SHA1_80);
+        client_put_srtp(&w, 1, TBS_SRTP_AES_CM_128_HMAC_SHA1_80);
+    }
+    err = mikey_written(&resp, diag);
+    if (err)
+        tbs_buf_free(&resp);
+    else
+        *ret_response = resp;
+    return err;
+}

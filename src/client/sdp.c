@@ -1,0 +1,247 @@
+#include "client/sdp.h"
+
+#include <string.h>
+
+#include "base/base64.h"
+
+static const char key_mgmt[] = "a=key-mgmt:", mikey[] = "mikey";
+
+/* Walks through the lines. */
+struct lines {
+    struct tbs_bytes sdp;
+    size_t next, number;
+    int level;             /* of the line */
+    size_t start;          /* where it begins */
+    struct tbs_bytes line; /* without its end */
+};
+
+static bool begins_with(struct tbs_bytes line, const char *text)
+{
+    return tbs_bytes_equal(tbs_bytes_slice(line, 0, strlen(text)), tbs_bytes_str(text));
+}
+
+static struct lines lines_of(struct tbs_bytes sdp)
+{
+    return (struct lines){.sdp = sdp, .level = TBS_SDP_SESSION};
+}
+
+static bool next_line(struct lines *l)
+{
+    struct tbs_bytes rest = tbs_bytes_slice(l->sdp, l->next, l->sdp.len - l->next);
+    const uint8_t *end = rest.len ? memchr(rest.data, '\n', rest.len) : NULL;
+    size_t len = end ? (size_t)(end - rest.data) : rest.len;
+
+    if (rest.len == 0)
+        return false;
+    l->number++;
+    l->start = l->next;
+    l->next += end ? len + 1 : len;
+    if (end && len > 0 && rest.data[len - 1] == '\r')
+        len--;
+    l->line = tbs_bytes_slice(rest, 0, len);
+    l->level += begins_with(l->line, "m=");
+    return true;
+}
+
+/* What stands after a=key-mgmt: as protocol and data. */
+struct attribute {
+    struct tbs_bytes protocol, data;
+};
+
+static bool is_id_char(uint8_t c)
+{
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
+}
+
+static size_t id_len(struct tbs_bytes text)
+{
+    size_t n = 0;
+
+    while (n < text.len && is_id_char(text.data[n]))
+        n++;
+    return n;
+}
+
+/* key-mgmt-att-value = 0*1SP prtcl-id SP keymgmt-data (RFC 4567 3.1). */
+static enum tbs_err read_attribute(const struct lines *l, struct attribute *ret_attribute,
+                                   struct tbs_diag *diag)
+{
+    struct tbs_bytes rest =
+        tbs_bytes_slice(l->line, strlen(key_mgmt), l->line.len - strlen(key_mgmt));
+    size_t blank = rest.len > 0 && rest.data[0] == ' ', n;
+
+    rest = tbs_bytes_slice(rest, blank, rest.len - blank);
+    n = id_len(rest);
+    if (n == 0 || n + 1 >= rest.len || rest.data[n] != ' ')
+        return tbs_fail(diag, TBS_ERR_MALFORMED,
+                        "line %zu of the SDP: a=key-mgmt is not followed by a protocol, a blank "
+                        "and data (RFC 4567 3.1)",
+                        l->number);
+    *ret_attribute = (struct attribute){tbs_bytes_slice(rest, 0, n),
+                                        tbs_bytes_slice(rest, n + 1, rest.len - n - 1)};
+    return TBS_OK;
+}
+
+/* What one level has. */
+struct found {
+    size_t n, n_mikey, line; /* attributes; those of MIKEY; where that stands */
+    struct tbs_bytes data;
+    char ids[TBS_SDP_IDS_MAX];
+};
+
+static enum tbs_err add_id(struct found *f, struct tbs_bytes id, struct tbs_diag *diag)
+{
+    size_t at = strlen(f->ids);
+
+    if (at + 1 + id.len >= sizeof f->ids)
+        return tbs_fail(diag, TBS_ERR_LIMIT,
+                        "the SDP offers too many key management protocols for %d octets",
+                        TBS_SDP_IDS_MAX);
+    if (at > 0)
+        f->ids[at++] = ';';
+    memcpy(f->ids + at, id.data, id.len);
+    f->ids[at + id.len] = '\0';
+    return TBS_OK;
+}
+
+static enum tbs_err find(struct tbs_bytes sdp, int level, struct found *f, struct tbs_diag *diag)
+{
+    struct lines l = lines_of(sdp);
+
+    while (next_line(&l)) {
+        struct attribute a;
+        enum tbs_err err;
+
+        if (l.level != level || !begins_with(l.line, key_mgmt))
+            continue;
+        err = read_attribute(&l, &a, diag);
+        if (!err)
+            err = add_id(f, a.protocol, diag);
+        if (err)
+            return err;
+        f->n++;
+        if (tbs_bytes_equal(a.protocol, tbs_bytes_str(mikey))) {
+            f->n_mikey++;
+            f->line = l.number;
+            f->data = a.data;
+        }
+    }
+    if (level > l.level)
+        return tbs_fail(diag, TBS_ERR_NOT_FOUND, "the SDP has %d m line%s, none of number %d",
+                        l.level + 1, l.level == 0 ? "" : "s", level + 1);
+    return TBS_OK;
+}
+
+static enum tbs_err find_other(struct tbs_bytes sdp, int level, struct found *f,
+                               struct tbs_diag *diag)
+{
+    enum tbs_err err = find(sdp, level, f, diag);
+
+    if (!err && f->n_mikey > 0)
+        err = tbs_fail(diag, TBS_ERR_EXISTS, "line %zu of the SDP carries a MIKEY message already",
+                       f->line);
+    return err;
+}
+
+enum tbs_err tbs_sdp_offer_ids(struct tbs_bytes sdp, int level, char ret_ids[TBS_SDP_IDS_MAX],
+                               struct tbs_diag *diag)
+{
+    struct found others = {0}, all = {0};
+    enum tbs_err err = find_other(sdp, level, &others, diag);
+
+    if (!err)
+        err = add_id(&all, tbs_bytes_str(mikey), diag);
+    if (!err && others.n > 0)
+        err = add_id(&all, tbs_bytes_str(others.ids), diag);
+    if (!err)
+        memcpy(ret_ids, all.ids, sizeof all.ids);
+    return err;
+}
+
+/* Where a line is added: before the level's first key-mgmt attribute, or at the level's end. */
+static size_t place_of(struct tbs_bytes sdp, int level)
+{
+    struct lines l = lines_of(sdp);
+
+    while (next_line(&l))
+        if (l.level > level || (l.level == level && begins_with(l.line, key_mgmt)))
+            return l.start;
+    return sdp.len;
+}
+
+static const char *line_end(struct tbs_bytes sdp)
+{
+    struct lines l = lines_of(sdp);
+
+    next_line(&l);
+    return l.next == l.start + l.line.len + 1 ? "\n" : "\r\n";
+}
+
+enum tbs_err tbs_sdp_insert(struct tbs_bytes sdp, int level, struct tbs_bytes message,
+                            struct tbs_buf *ret_sdp, struct tbs_diag *diag)
+{
+    struct tbs_buf out = tbs_buf();
+    struct found found = {0};
+    size_t at = place_of(sdp, level);
+    struct tbs_bytes end = tbs_bytes_str(line_end(sdp));
+    enum tbs_err err = find_other(sdp, level, &found, diag);
+
+    if (err)
+        return err;
+    tbs_put_bytes(&out, tbs_bytes_slice(sdp, 0, at));
+    if (at > 0 && sdp.data[at - 1] != '\n')
+        tbs_put_bytes(&out, end);
+    tbs_put_bytes(&out, tbs_bytes_str(key_mgmt));
+    tbs_put_bytes(&out, tbs_bytes_str(mikey));
+    tbs_put_u8(&out, ' ');
+    tbs_put_base64(&out, message);
+    tbs_put_bytes(&out, end);
+    tbs_put_bytes(&out, tbs_bytes_slice(sdp, at, sdp.len - at));
+    if (out.failed) {
+        tbs_buf_free(&out);
+        return tbs_fail(diag, TBS_ERR_LIMIT, "the SDP would have more than %u octets",
+                        TBS_BUF_LIMIT);
+    }
+    *ret_sdp = out;
+    return TBS_OK;
+}
+
+/* RFC 4567 3.1: an attribute of the m line overrides the session's. */
+static enum tbs_err find_applying(struct tbs_bytes sdp, int level, struct found *f,
+                                  struct tbs_diag *diag)
+{
+    enum tbs_err err = find(sdp, level, f, diag);
+
+    if (!err && f->n == 0 && level != TBS_SDP_SESSION)
+        err = find(sdp, TBS_SDP_SESSION, f, diag);
+    if (err)
+        return err;
+    if (f->n == 0)
+        return tbs_fail(diag, TBS_ERR_NOT_FOUND, "the SDP has no a=key-mgmt attribute");
+    if (f->n_mikey == 0)
+        return tbs_fail(diag, TBS_ERR_UNSUPPORTED,
+                        "the SDP offers the key management protocols '%.100s', not mikey", f->ids);
+    if (f->n_mikey > 1)
+        return tbs_fail(diag, TBS_ERR_MALFORMED,
+                        "line %zu of the SDP carries a second MIKEY message", f->line);
+    return TBS_OK;
+}
+
+enum tbs_err tbs_sdp_extract(struct tbs_bytes sdp, int level, struct tbs_buf *ret_message,
+                             char ret_ids[TBS_SDP_IDS_MAX], struct tbs_diag *diag)
+{
+    struct tbs_buf message = tbs_buf();
+    struct found f = {0};
+    enum tbs_err err = find_applying(sdp, level, &f, diag);
+
+    if (err)
+        return err;
+    if (!tbs_base64_decode(f.data, &message))
+        return tbs_fail(diag, TBS_ERR_MALFORMED, "line %zu of the SDP: the data is not base64",
+                        f.line);
+    if (message.failed)
+        return tbs_fail(diag, TBS_ERR_NOMEM, "out of memory");
+    *ret_message = message;
+    memcpy(ret_ids, f.ids, sizeof f.ids);
+    return TBS_OK;
+}

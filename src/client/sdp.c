@@ -158,6 +158,15 @@ enum tbs_err tbs_sdp_offer_ids(struct tbs_bytes sdp, int level, char ret_ids[TBS
     return err;
 }
 
+size_t tbs_sdp_media_count(struct tbs_bytes sdp)
+{
+    struct lines l = lines_of(sdp);
+
+    while (next_line(&l))
+        ;
+    return (size_t)(l.level + 1);
+}
+
 /* Where a line is added: before the level's first key-mgmt attribute, or at the level's end. */
 static size_t place_of(struct tbs_bytes sdp, int level)
 {

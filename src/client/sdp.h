@@ -16,6 +16,9 @@
 enum tbs_err tbs_sdp_offer_ids(struct tbs_bytes sdp, int level, char ret_ids[TBS_SDP_IDS_MAX],
                                struct tbs_diag *diag);
 
+/* m lines. */
+size_t tbs_sdp_media_count(struct tbs_bytes sdp);
+
 /* The SDP with a=key-mgmt:mikey added at this level, before other key-mgmt attributes; the caller
  * frees ret_sdp. Line ends are as in the first line. TBS_ERR_EXISTS: MIKEY is there already;
  * TBS_ERR_NOT_FOUND: no such m line. */

@@ -3,7 +3,13 @@
 #ifndef TBS_TOOLS_COMMANDS_H
 #define TBS_TOOLS_COMMANDS_H
 
-enum { EXIT_OK = 0, EXIT_FAILED = 1, EXIT_USAGE = 2 };
+enum {
+    EXIT_OK = 0,
+    EXIT_FAILED = 1,
+    EXIT_USAGE = 2,
+    EXIT_REFUSED = 3,     /* the KMS, the other user agent or the ticket says no */
+    EXIT_UNAVAILABLE = 4, /* no answer, or one that says: later */
+};
 
 struct tbs_command {
     const char *name;
@@ -11,6 +17,11 @@ struct tbs_command {
     const char *summary;
 };
 
+int cmd_request(int argc, char **argv);
+int cmd_offer(int argc, char **argv);
+int cmd_resolve(int argc, char **argv);
+int cmd_answer(int argc, char **argv);
+int cmd_finish(int argc, char **argv);
 int cmd_inspect(int argc, char **argv);
 int cmd_ladder(int argc, char **argv);
 

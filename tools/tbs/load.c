@@ -1,15 +1,14 @@
 #include "load.h"
 
 #include <ctype.h>
-#include <errno.h>
 #include <openssl/crypto.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/base64.h"
 #include "base/secret.h"
 #include "mikey/message.h"
+#include "tools/common/file.h"
 
 static const char key_mgmt[] = "a=key-mgmt:mikey";
 
@@ -175,42 +174,11 @@ enum tbs_err load_octets(struct tbs_bytes content, struct load *ret_load, struct
     return err;
 }
 
-static enum tbs_err read_all(FILE *in, const char *path, struct tbs_buf *content,
-                             struct tbs_diag *diag)
-{
-    uint8_t block[4096];
-    size_t n;
-
-    while ((n = fread(block, 1, sizeof block, in)) > 0 && !content->failed)
-        tbs_put_bytes(content, tbs_bytes(block, n));
-    OPENSSL_cleanse(block, sizeof block);
-    if (ferror(in))
-        return tbs_fail_raw(diag, TBS_ERR_IO, (unsigned long)errno, "cannot read %s: %s", path,
-                            strerror(errno));
-    if (content->failed)
-        return tbs_fail(diag, TBS_ERR_LIMIT, "%s has more than %u octets", path, TBS_BUF_LIMIT);
-    return TBS_OK;
-}
-
-static enum tbs_err read_file(const char *path, struct tbs_buf *content, struct tbs_diag *diag)
-{
-    FILE *in = fopen(path, "re");
-    enum tbs_err err;
-
-    if (!in)
-        return tbs_fail_raw(diag, errno == ENOENT ? TBS_ERR_NOT_FOUND : TBS_ERR_IO,
-                            (unsigned long)errno, "cannot open %s: %s", path, strerror(errno));
-    err = read_all(in, path, content, diag);
-    fclose(in);
-    return err;
-}
-
 enum tbs_err load_file(const char *path, struct load *ret_load, struct tbs_diag *diag)
 {
     struct tbs_buf content TBS_BUF_AUTO = tbs_buf();
     struct tbs_diag why = {0};
-    enum tbs_err err = strcmp(path, "-") == 0 ? read_all(stdin, "standard input", &content, diag)
-                                              : read_file(path, &content, diag);
+    enum tbs_err err = file_read(path, &content, diag);
 
     if (err)
         return err;

@@ -3,11 +3,19 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/secret.h"
 #include "commands.h"
+
+#define SECURE_HEAP (1u << 20)
 
 const char *argp_program_version = "tbs " TBS_VERSION;
 
 static const struct tbs_command commands[] = {
+    {"request", cmd_request, "ask the KMS for a ticket"},
+    {"offer", cmd_offer, "put a ticket into an SDP offer"},
+    {"resolve", cmd_resolve, "ask the KMS for the keys of an offer's ticket"},
+    {"answer", cmd_answer, "answer an offer, and get the session's keys"},
+    {"finish", cmd_finish, "take the answer, and get the session's keys"},
     {"inspect", cmd_inspect, "show MIKEY messages field by field"},
     {"ladder", cmd_ladder, "draw captured exchanges as a sequence diagram"},
 };
@@ -103,10 +111,17 @@ static const struct argp argp = {
     .parser = parse_option,
     .args_doc = "COMMAND [ARGUMENT...]",
     .doc = "Speaks and explains MIKEY-TICKET (RFC 6043).\v"
-           "Example:\n"
-           "  tbs inspect request.mikey\n\n"
+           "Example of a call:\n"
+           "  tbs request --account alice.json --to sip:bob@example.net --out bob.ticket\n"
+           "  tbs offer   --ticket bob.ticket --to sip:bob@example.net --sdp my.sdp "
+           "--out offer.sdp\n"
+           "  tbs resolve --account bob.json --offer offer.sdp --out call.resolved\n"
+           "  tbs answer  --account bob.json --offer offer.sdp --resolved call.resolved "
+           "--sdp my.sdp --out answer.sdp --keys bob.keys\n"
+           "  tbs finish  --ticket bob.ticket --offer offer.sdp --answer answer.sdp "
+           "--keys alice.keys\n\n"
            "tbs COMMAND --help tells more about a command.\n"
-           "Exit status: 0 done, 1 failed, 2 usage.",
+           "Exit status: 0 done, 1 failed, 2 usage, 3 refused, 4 the KMS does not answer.",
     .help_filter = help_filter,
 };
 
@@ -114,6 +129,7 @@ int main(int argc, char **argv)
 {
     struct chosen chosen = {0};
     const struct tbs_command *command;
+    struct tbs_diag diag = {0};
     char name[32];
 
     argp_err_exit_status = EXIT_USAGE;
@@ -123,6 +139,10 @@ int main(int argc, char **argv)
         fprintf(stderr, "tbs: no command '%s'; did you mean '%s'? tbs --help lists them\n",
                 chosen.argv[0], nearest(chosen.argv[0])->name);
         return EXIT_USAGE;
+    }
+    if (tbs_secret_process_init(SECURE_HEAP, &diag)) {
+        fprintf(stderr, "tbs: %s\n", diag.text);
+        return EXIT_FAILED;
     }
     snprintf(name, sizeof name, "tbs %s", command->name);
     chosen.argv[0] = name;

@@ -1,0 +1,108 @@
+/* tbs answer: a TRANSFER_RESP in an SDP answer. RFC 6043 4.2.2.3, RFC 4567. */
+#include "keep.h"
+#include "responder.h"
+
+enum { KEY_SDP = 1024, KEY_RESOLVED, KEY_KEYS };
+
+struct answer {
+    struct responder responder;
+    const char *resolved, *sdp, *out, *keys;
+};
+
+static error_t parse_option(int key, char *arg, struct argp_state *state)
+{
+    struct answer *a = state->input;
+
+    switch (key) {
+    case ARGP_KEY_INIT:
+        state->child_inputs[0] = &a->responder;
+        return 0;
+    case KEY_RESOLVED:
+        a->resolved = arg;
+        return 0;
+    case KEY_SDP:
+        a->sdp = arg;
+        return 0;
+    case KEY_KEYS:
+        a->keys = arg;
+        return 0;
+    case 'o':
+        a->out = arg;
+        return 0;
+    case ARGP_KEY_END:
+        cli_need(state, a->resolved, "--resolved FILE");
+        cli_need(state, a->out, "--out FILE");
+        cli_need(state, a->keys, "--keys FILE");
+        return 0;
+    default:
+        return ARGP_ERR_UNKNOWN;
+    }
+}
+
+static const struct argp argp = {
+    .options =
+        (const struct argp_option[]){
+            {"resolved", KEY_RESOLVED, "FILE", 0, "what tbs resolve wrote; marked there as used",
+             0},
+            {"sdp", KEY_SDP, "FILE", 0, "the answer to add the message to (default: none)", 0},
+            {"out", 'o', "FILE", 0, "the answer, or without --sdp the message (- for stdout)", 0},
+            {"keys", KEY_KEYS, "FILE", 0, "the new file for the session's keys, which are secret",
+             0},
+            {0},
+        },
+    .parser = parse_option,
+    .children = (const struct argp_child[]){{&responder_argp, 0, NULL, 0}, {0}},
+    .doc = "Answers an offer whose ticket is resolved, and makes the keys of the session. It does "
+           "not talk to the KMS. A ticket that wants no answer gives keys and no file.\v"
+           "Example:\n"
+           "  tbs answer --account bob.json --offer offer.sdp --resolved call.resolved "
+           "--sdp my.sdp --out answer.sdp --keys bob.keys\n\n"
+           "Exit status: 0 done, 1 failed, 2 usage, 3 refused.",
+};
+
+/* The resolved ticket is marked before anything leaves, so that no crash makes it new again. */
+static enum tbs_err keep(const struct answer *a, const struct tbs_resolved *resolved,
+                         const struct tbs_session *session, struct tbs_bytes response,
+                         struct tbs_diag *diag)
+{
+    enum tbs_err err = keep_update_resolved(a->resolved, resolved, diag);
+
+    if (!err)
+        err = keep_write_keys(a->keys, session, diag);
+    if (!err && response.len > 0)
+        err = signalling_write(a->out, a->sdp, a->responder.level, response, diag);
+    return err;
+}
+
+static enum tbs_err run(const struct answer *a, json_t **ret_facts, struct tbs_diag *diag)
+{
+    struct responder_call call RESPONDER_CALL_AUTO = {0};
+    struct tbs_buf response TBS_BUF_AUTO = tbs_buf();
+    struct tbs_resolved *resolved = NULL;
+    struct tbs_session *session = NULL;
+    enum tbs_err err = responder_read(&a->responder, &call, diag);
+
+    if (!err)
+        err = keep_read_resolved(a->resolved, &resolved, diag);
+    if (!err)
+        err = tbs_answer(call.offer, resolved, NULL, 0, &response, &session, diag);
+    if (!err)
+        err = keep(a, resolved, session, tbs_buf_view(&response), diag);
+    if (!err)
+        *ret_facts = keep_session_facts(session);
+    tbs_session_free(session);
+    tbs_resolved_free(resolved);
+    return err;
+}
+
+int cmd_answer(int argc, char **argv)
+{
+    struct answer a = {.responder = {.cli.command = argv[0], .level = TBS_SDP_SESSION}};
+    struct tbs_diag diag = {0};
+    json_t *facts;
+    enum tbs_err err;
+
+    argp_parse(&argp, argc, argv, 0, NULL, &a);
+    err = run(&a, &facts, &diag);
+    return err ? cli_fail(&a.responder.cli, err, diag.text) : cli_print(&a.responder.cli, facts);
+}

@@ -1,0 +1,31 @@
+/* What tbs resolve and tbs answer share: who answers, and the offer. */
+#ifndef TBS_TOOLS_RESPONDER_H
+#define TBS_TOOLS_RESPONDER_H
+
+#include "cli.h"
+#include "signalling.h"
+
+#define RESPONDER_GROUPS_MAX 16
+
+struct responder {
+    struct cli cli;
+    const char *offer, *app;
+    const char *groups[RESPONDER_GROUPS_MAX];
+    size_t n_groups;
+    int level;
+    bool suite_128;
+};
+extern const struct argp responder_argp; /* input: responder; has cli_kms_argp as its child */
+
+/* Account and offer, read and checked. */
+struct responder_call {
+    struct account account;
+    struct signalling signalling;
+    struct tbs_offer *offer;
+};
+#define RESPONDER_CALL_AUTO __attribute__((cleanup(responder_call_free)))
+void responder_call_free(struct responder_call *call);
+enum tbs_err responder_read(const struct responder *responder, struct responder_call *ret_call,
+                            struct tbs_diag *diag);
+
+#endif

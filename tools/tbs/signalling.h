@@ -1,0 +1,28 @@
+/* The messages between user agents as files: an SDP with a=key-mgmt (RFC 4567), or the message
+ * alone. Stateless; thread-safe. */
+#ifndef TBS_TOOLS_SIGNALLING_H
+#define TBS_TOOLS_SIGNALLING_H
+
+#include "client/sdp.h"
+
+struct signalling {
+    struct tbs_buf message;
+    bool in_sdp;
+    char ids[TBS_SDP_IDS_MAX]; /* where it is in SDP */
+};
+
+#define SIGNALLING_AUTO __attribute__((cleanup(signalling_free)))
+void signalling_free(struct signalling *signalling);
+
+/* The MIKEY message of a file. Errors as tbs_sdp_extract and file_read. */
+enum tbs_err signalling_read(const char *path, int level, struct signalling *ret_signalling,
+                             struct tbs_diag *diag);
+/* What tbs_accept and tbs_transfer_begin take; NULL outside SDP. */
+const char *signalling_ids(const struct signalling *signalling);
+/* Writes the message, within a copy of the SDP in sdp_path unless that is NULL. */
+enum tbs_err signalling_write(const char *path, const char *sdp_path, int level,
+                              struct tbs_bytes message, struct tbs_diag *diag);
+/* "session", or the number of an m line from 1; false for anything else. */
+bool signalling_level(const char *text, int *ret_level);
+
+#endif

@@ -294,6 +294,20 @@ class Err:
         return u8(self.number) + u16(self.reserved)
 
 
+@payload(21)
+class GeneralExt:
+    """General Extension: RFC 3830 6.15; type 1 is SDP IDs."""
+    ext_type: int
+    data: bytes
+
+    @classmethod
+    def read(cls, r):
+        return cls(r.number(1), r.block(2))
+
+    def body(self):
+        return u8(self.ext_type) + block16(self.data)
+
+
 @payload(13)
 class Tr:
     """Timestamp with role indicator: section 6.4."""

@@ -1,0 +1,159 @@
+#!/usr/bin/env python3
+"""The independent peer calls, and is called by, the user agent tbs: both come to the same keys.
+
+run_against_tbs.py TBS URL FOLDER
+
+FOLDER holds alice.psk and bob.psk, keys of sip:alice@example.net (alice-1) and
+sip:bob@example.net (bob-1) at the KMS sip:kms@example.net. Exit status: 0 all is well, 1 not.
+"""
+import base64
+import json
+import os
+import subprocess
+import sys
+import time
+from itertools import product
+
+import mikey_ticket as mt
+from run_against_kms import Server, expect_ok
+
+KMS = "sip:kms@example.net"
+SDP = ("v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nc=IN IP4 127.0.0.1\r\nt=0 0\r\n"
+       "m=audio 4000 RTP/SAVP 96\r\na=rtpmap:96 L16/16000\r\n")
+# What tbs takes for --key, and what the peer wishes
+KEYS = {"tgk": mt.TGK, "tek+salt": mt.TEK_SALT, "gtgk": mt.GTGK, "tgk+salt": mt.TGK_SALT}
+PROFILE = {256: "AES_256_CM_HMAC_SHA1_80", 128: "AES_CM_128_HMAC_SHA1_80"}
+
+
+class Call:
+    """One run, in a folder of its own."""
+
+    def __init__(self, tbs, url, folder, suite, forking, key):
+        self.tbs, self.url, self.suite, self.forking, self.key = tbs, url, suite, forking, key
+        self.name = f"{suite.bits} {'forking' if forking else 'plain'} {key}"
+        self.folder = os.path.join(folder, self.name.replace(" ", "-"))
+        os.mkdir(self.folder)
+        self.server = Server(url, 10)
+        self.users = {}
+        for name in ("alice", "bob"):
+            psk_file = os.path.join(folder, f"{name}.psk")
+            with open(psk_file, encoding="ascii") as file:
+                psk = bytes.fromhex(file.read())
+            self.users[name] = mt.Credential(f"sip:{name}@example.net", f"{name}-1", psk)
+            with open(self.path(f"{name}.json"), "w", encoding="utf-8") as file:
+                json.dump({"url": url, "kms": KMS, "identity": f"sip:{name}@example.net",
+                           "psk_id": f"{name}-1", "psk_file": psk_file,
+                           "suite": str(suite.bits)}, file)
+        self.write("my.sdp", SDP.encode())
+
+    def path(self, name):
+        return os.path.join(self.folder, name)
+
+    def write(self, name, octets):
+        with open(self.path(name), "wb") as file:
+            file.write(octets)
+
+    def read(self, name):
+        with open(self.path(name), "rb") as file:
+            return file.read()
+
+    def run(self, *words):
+        done = subprocess.run([self.tbs, *words], cwd=self.folder, capture_output=True, text=True,
+                              timeout=60)
+        if done.returncode != 0:
+            raise mt.MikeyError(f"tbs {words[0]}: exit {done.returncode}: {done.stderr.strip()}")
+
+    def request_options(self):
+        return ["--key", self.key] + ([] if self.forking else ["--no-forking"])
+
+    def ask(self, user, init, opener):
+        return opener(self.suite, user, init, expect_ok(self.server.post(init)))
+
+    def compare(self, session, keys_file):
+        """The peer's traffic keys and those that tbs wrote."""
+        found = json.loads(self.read(keys_file))["crypto_sessions"]
+        mt.require(len(found) == len(session.traffic), f"{len(found)} crypto sessions")
+        for cs in found:
+            mt.require(cs["srtp"] == PROFILE[self.suite.bits], cs["srtp"])
+            _, key, salt = session.traffic[cs["cs_id"]][bytes.fromhex(cs["mki"])]
+            mt.require(bytes.fromhex(cs["master_key"]) == key, f"CS {cs['cs_id']}: another key")
+            mt.require(bytes.fromhex(cs["master_salt"]) == salt, f"CS {cs['cs_id']}: another salt")
+
+    # tbs calls the peer
+
+    def tbs_calls(self):
+        self.run("request", "--account", "alice.json", "--to", "sip:bob@example.net",
+                 "--out", "call.ticket", *self.request_options())
+        self.run("offer", "--ticket", "call.ticket", "--to", "sip:bob@example.net",
+                 "--sdp", "my.sdp", "--out", "offer.sdp")
+        init = message_of(self.read("offer.sdp"))
+        check_sdp_ids(init)
+        bob = self.users["bob"]
+        resolve = mt.build_resolve_init(self.suite, bob, KMS,
+                                        mt.Message.decode(init).need(mt.Ticket))
+        resolved = self.ask(bob, resolve, mt.open_resolve_resp)
+        resp = mt.build_transfer_resp(resolved, init)
+        self.write("answer.sdp", SDP.replace("m=", f"a=key-mgmt:mikey {encode(resp)}\r\nm=")
+                   .encode())
+        self.run("finish", "--ticket", "call.ticket", "--offer", "offer.sdp",
+                 "--answer", "answer.sdp", "--keys", "alice.keys")
+        self.compare(mt.responder_session(resolved, init, resp), "alice.keys")
+
+    # The peer calls tbs
+
+    def peer_calls(self):
+        alice = self.users["alice"]
+        flags = "DEFGHI" if self.forking else "DEFGH"
+        now = int(time.time())
+        policy = mt.wished_policy(
+            self.suite, flags, alice.identity, ["sip:bob@example.net"], now - 1, now + 3600,
+            [mt.wished_key(KEYS[self.key], self.suite.key_len, b"\0\0\0\1")])
+        grant = self.ask(alice, mt.build_request_init(self.suite, alice, KMS, policy),
+                         mt.open_request_resp)
+        init = mt.build_transfer_init(
+            grant, alice.identity, "sip:bob@example.net",
+            sessions=[mt.CryptoSession(1, policies=(0,)), mt.CryptoSession(2, policies=(0,))])
+        self.write("offer.mikey", init)
+        self.run("resolve", "--account", "bob.json", "--offer", "offer.mikey",
+                 "--out", "call.resolved")
+        self.run("answer", "--account", "bob.json", "--offer", "offer.mikey",
+                 "--resolved", "call.resolved", "--out", "answer.mikey", "--keys", "bob.keys")
+        resp = self.read("answer.mikey")
+        self.compare(mt.accept_transfer_resp(grant, init, resp), "bob.keys")
+
+
+def encode(octets):
+    return base64.b64encode(octets).decode()
+
+
+def message_of(sdp):
+    lines = [line for line in sdp.decode().split("\r\n") if line.startswith("a=key-mgmt:mikey ")]
+    mt.require(len(lines) == 1, f"{len(lines)} key-mgmt lines")
+    mt.require(sdp.index(b"a=key-mgmt") < sdp.index(b"m="), "key-mgmt not at session level")
+    return base64.b64decode(lines[0].split(" ")[1], validate=True)
+
+
+def check_sdp_ids(init):
+    """RFC 4567 4.1.4, RFC 3830 6.15."""
+    ext = mt.Message.decode(init).need(mt.GeneralExt)
+    mt.require(ext == mt.GeneralExt(1, b"mikey"), f"SDP IDs: {ext}")
+
+
+def main():
+    tbs, url, folder = os.path.abspath(sys.argv[1]), *sys.argv[2:]
+    passed = failed = 0
+    for bits, forking, key in product((256, 128), (True, False), KEYS):
+        call = Call(tbs, url, folder, mt.SUITES[bits], forking, key)
+        for direction in (call.tbs_calls, call.peer_calls):
+            try:
+                direction()
+                passed += 1
+            except (mt.MikeyError, OSError, KeyError) as problem:
+                failed += 1
+                print(f"FAIL {call.name}, {direction.__name__}: {problem!r}")
+    print(f"{passed} passed, {failed} failed")
+    return 1 if failed or not passed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -206,9 +206,9 @@ void kms_handle(struct kms_worker *worker, struct tbs_bytes message,
 
     *r = (struct kms_response){.outcome = KMS_MALFORMED, .body = tbs_buf()};
     x.now = tbs_ntp_now(worker->kms->config.clock);
-    x.m.hdr.version = 0;
     if (mikey_decode(message, &x.m, &f.diag)) {
-        /* With a HDR, and only then, there is something to answer to; not to an Error. */
+        /* With a HDR, and only then, there is something to answer to; not to an Error
+         * (RFC 6043 5.4). */
         if (x.m.hdr.version == MIKEY_VERSION && x.m.hdr.data_type != MIKEY_ERROR)
             kms_error_message(&x, MIKEY_E_UNSPECIFIED, &r->body);
     } else if (!kms_authenticate(&x, &f)) {

@@ -129,6 +129,45 @@ static void every_truncation_is_malformed(void **state)
     json_decref(flow);
 }
 
+/* RFC 6043 5.4: a HDR that can be answered to is there as a whole or not at all, whatever the
+ * output held before, and with it the payloads before the one that is wrong. */
+static void a_failure_tells_how_far_decoding_came(void **state)
+{
+    (void)state;
+    json_t *flow = vector_load("plain-256.json");
+    TBS_BUF_AUTO struct tbs_buf raw = vector_octets(flow, "request_init");
+    static const struct mikey_hdr zeros;
+    struct mikey_message whole, cut;
+
+    assert_int_equal(mikey_decode(tbs_buf_view(&raw), &whole, NULL), TBS_OK);
+    for (size_t len = 0; len < raw.len; len++) {
+        cut = whole;
+        assert_int_equal(mikey_decode(tbs_bytes(raw.data, len), &cut, NULL), TBS_ERR_MALFORMED);
+        bool has_hdr = len >= 10;
+
+        assert_int_equal(cut.hdr.version, has_hdr ? MIKEY_VERSION : 0);
+        assert_int_equal(cut.hdr.data_type, has_hdr ? whole.hdr.data_type : 0);
+        assert_int_equal(cut.hdr.prf, has_hdr ? whole.hdr.prf : 0);
+        assert_int_equal(cut.hdr.csb_id, has_hdr ? whole.hdr.csb_id : 0);
+        for (size_t i = 0; i < cut.payloads.n; i++)
+            assert_true(tbs_bytes_equal(cut.payloads.p[i].whole, whole.payloads.p[i].whole));
+        const struct mikey_payload *wrong = &whole.payloads.p[cut.payloads.n];
+
+        assert_true(cut.payloads.n < whole.payloads.n && len < wrong->offset + wrong->whole.len);
+    }
+    raw.data[0] = 2;
+    cut = whole;
+    assert_int_equal(mikey_decode(tbs_buf_view(&raw), &cut, NULL), TBS_ERR_MALFORMED);
+    assert_memory_equal(&cut.hdr, &zeros, sizeof zeros);
+    static const uint8_t endless[MIKEY_MESSAGE_MAX + 1] = {MIKEY_VERSION};
+
+    cut = whole;
+    assert_int_equal(mikey_decode(tbs_bytes(endless, sizeof endless), &cut, NULL), TBS_ERR_LIMIT);
+    assert_int_equal(cut.hdr.version, 0);
+    assert_int_equal(cut.payloads.n, 0);
+    json_decref(flow);
+}
+
 static void octets_after_the_last_payload_are_malformed(void **state)
 {
     (void)state;
@@ -295,6 +334,7 @@ int main(void)
         cmocka_unit_test(prf_gives_the_published_keys),
         cmocka_unit_test(flows_survive_decoding_and_encoding),
         cmocka_unit_test(every_truncation_is_malformed),
+        cmocka_unit_test(a_failure_tells_how_far_decoding_came),
         cmocka_unit_test(octets_after_the_last_payload_are_malformed),
         cmocka_unit_test(an_unknown_payload_is_named_with_its_offset),
         cmocka_unit_test(a_chain_without_end_is_refused),

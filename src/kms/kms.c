@@ -187,14 +187,15 @@ static enum kms_outcome handle_authentic(struct kms_exchange *x, struct tbs_buf 
     return outcome;
 }
 
+/* After a success the diag may hold what was looked up in vain on the way. */
 static void describe(const struct kms_exchange *x, const struct kms_failure *f,
                      struct kms_response *r)
 {
-    if (f->diag.code)
-        snprintf(r->detail, sizeof r->detail, "%.*s", (int)sizeof r->detail - 1, f->diag.text);
-    else
+    if (r->outcome == KMS_REQUEST_OK || r->outcome == KMS_RESOLVE_OK)
         snprintf(r->detail, sizeof r->detail, "%s for %s",
                  r->outcome == KMS_REQUEST_OK ? "ticket" : "keys", x->credential.primary);
+    else
+        snprintf(r->detail, sizeof r->detail, "%.*s", (int)sizeof r->detail - 1, f->diag.text);
 }
 
 void kms_handle(struct kms_worker *worker, struct tbs_bytes message,

@@ -83,8 +83,9 @@ enum tbs_err kms_new(const struct kms_config *config, const struct policy *polic
     kms->decoy = tbs_buf();
     kms->last_t = tbs_ntp_now(config->clock); /* so that differences are small from the start */
     snprintf(kms->identity, sizeof kms->identity, "%s", config->identity);
-    /* A T is accepted for as long as it can be ahead plus as long as it can be behind. */
-    err = replay_new(config->replay_entries, 2 * config->time_window + 1, &kms->replay, diag);
+    /* A T is accepted in 2 * window + 1 seconds of the clock. Another clock, that of the cache,
+     * may see one more begin in that time (RFC 3830 5.4). */
+    err = replay_new(config->replay_entries, 2 * config->time_window + 2, &kms->replay, diag);
     if (!err)
         err = make_decoy(kms, session, diag);
     if (err)

@@ -1,11 +1,11 @@
-/* Who is it, and is it now? RFC 6043 4.2.1.1, 4.2.1.2, 4.2.3.1, 4.2.3.2, 5.2; RFC 3830 5.4. */
+/* Who is it, and is it now? RFC 6043 4.2.1.1, 4.2.1.2, 4.2.3.1, 4.2.3.2, 12.1; RFC 3830 5.4. */
 #include <stdio.h>
 #include <string.h>
 
 #include "kms/internal.h"
 #include "kms/psk.h"
 
-#define RAND_MIN 16 /* octets: as long as the longest key of suite 128, RFC 6043 12.1 */
+#define RAND_MIN 16 /* octets: no key is shorter, RFC 6043 12.1 */
 
 static bool check_hdr(struct kms_exchange *x, struct kms_failure *f)
 {
@@ -27,7 +27,7 @@ static bool check_hdr(struct kms_exchange *x, struct kms_failure *f)
         tbs_fail(&f->diag, TBS_ERR_UNSUPPORTED, "PRF func %u is not offered here", h->prf);
         return kms_fails(f, KMS_UNSUPPORTED, MIKEY_E_INVALID_PRF);
     }
-    if (h->n_cs != 0 || h->map_type != MIKEY_MAP_EMPTY) { /* RFC 6043 4.2.1.1 */
+    if (h->n_cs != 0 || h->map_type != MIKEY_MAP_EMPTY) { /* RFC 6043 4.2.1.1, 4.2.3.1 */
         tbs_fail(&f->diag, TBS_ERR_MALFORMED,
                  "the HDR of a %s has #CS 0 and the Empty map, not %u and map type %u",
                  mikey_data_type_name(h->data_type), h->n_cs, h->map_type);
@@ -61,6 +61,28 @@ static bool check_payloads(struct kms_exchange *x, struct kms_failure *f)
                  "the message has no RANDR%s of at least %d octets (RFC 6043 12.1)",
                  x->is_request ? "i" : "r", RAND_MIN);
         return kms_fails(f, KMS_MALFORMED, MIKEY_E_UNSPECIFIED);
+    }
+    return true;
+}
+
+/* A byte string identifies a pre-shared key and nobody else (RFC 6043 6.5). */
+static bool check_id_types(struct kms_exchange *x, struct kms_failure *f)
+{
+    const struct {
+        uint8_t role, last_type;
+    } cases[] = {{x->is_request ? MIKEY_IDRI : MIKEY_IDRR, MIKEY_ID_URI},
+                 {MIKEY_IDRKMS, MIKEY_ID_URI},
+                 {MIKEY_IDRPSK, MIKEY_ID_BYTE_STRING}};
+
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        const struct mikey_payload *p = mikey_find(&x->m.payloads, MIKEY_IDR, cases[i].role);
+
+        if (p && p->id.id_type > cases[i].last_type) {
+            tbs_fail(&f->diag, TBS_ERR_UNSUPPORTED,
+                     "the IDR at offset %zu has ID Type %u, which is not served in its role",
+                     p->offset, p->id.id_type);
+            return kms_fails(f, KMS_UNSUPPORTED, MIKEY_E_INVALID_ID);
+        }
     }
     return true;
 }
@@ -202,8 +224,22 @@ static bool check_sender(struct kms_exchange *x, struct kms_failure *f)
     return true;
 }
 
+/* How long the key is, nobody else needs to know: so not before its owner is known. */
+static bool check_rand(struct kms_exchange *x, struct kms_failure *f)
+{
+    if (rand_of(x).len >= x->psk.len)
+        return true;
+    tbs_fail(&f->diag, TBS_ERR_MALFORMED,
+             "RANDR%s has %zu octets, less than the pre-shared key of %zu (RFC 6043 12.1)",
+             x->is_request ? "i" : "r", rand_of(x).len, x->psk.len);
+    return kms_fails(f, KMS_MALFORMED, MIKEY_E_UNSPECIFIED);
+}
+
+/* The clock is read when the token has done its work, however long that took: the replay cache,
+ * which comes next, counts from now. */
 static bool check_time(struct kms_exchange *x, struct kms_failure *f)
 {
+    x->now = tbs_ntp_now(x->worker->kms->config.clock);
     int64_t diff = tbs_ntp_diff_seconds(mikey_ts64(mikey_find(&x->m.payloads, MIKEY_T, 0)), x->now);
     int64_t window = x->worker->kms->config.time_window;
 
@@ -216,8 +252,9 @@ static bool check_time(struct kms_exchange *x, struct kms_failure *f)
 
 bool kms_authenticate(struct kms_exchange *x, struct kms_failure *failure)
 {
-    return check_hdr(x, failure) && check_payloads(x, failure) && check_kms_identity(x, failure) &&
-           check_sender(x, failure) && check_time(x, failure);
+    return check_hdr(x, failure) && check_payloads(x, failure) && check_id_types(x, failure) &&
+           check_kms_identity(x, failure) && check_sender(x, failure) && check_rand(x, failure) &&
+           check_time(x, failure);
 }
 
 uint64_t kms_fresh_t(struct kms *kms)

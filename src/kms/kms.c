@@ -207,7 +207,6 @@ void kms_handle(struct kms_worker *worker, struct tbs_bytes message,
     struct kms_response *r = ret_response;
 
     *r = (struct kms_response){.outcome = KMS_MALFORMED, .body = tbs_buf()};
-    x.now = tbs_ntp_now(worker->kms->config.clock);
     if (mikey_decode(message, &x.m, &f.diag)) {
         /* With a HDR, and only then, there is something to answer to; not to an Error
          * (RFC 6043 5.4). */

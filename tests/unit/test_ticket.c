@@ -330,6 +330,23 @@ static void validity_periods_are_checked(void **state)
     assert_int_equal(ticket_policy_check(&policy, false, NULL), TBS_ERR_INVALID);
 }
 
+/* RFC 6043 6.10, RFC 4330 3: TRs and TRe lie in 1968 to 2104, and so do periods across 2036. */
+static void validity_periods_reach_across_2036(void **state)
+{
+    (void)state;
+    uint64_t last = tbs_ntp_from_unix(2085978495); /* the last second of NTP's first era */
+    struct ticket_policy policy = {
+        .flags = TICKET_D | TICKET_H, .has_start = true, .has_end = true, .start = last};
+
+    policy.end = tbs_ntp_from_unix(2085978495 + 60);
+    assert_true(policy.end < policy.start);
+    assert_int_equal(ticket_policy_check(&policy, false, NULL), TBS_OK);
+    assert_true(ticket_policy_valid_at(&policy, last));
+    assert_true(ticket_policy_valid_at(&policy, policy.end));
+    assert_false(ticket_policy_valid_at(&policy, tbs_ntp_from_unix(2085978495 - 1)));
+    assert_false(ticket_policy_valid_at(&policy, tbs_ntp_from_unix(2085978495 + 61)));
+}
+
 /* RFC 6043 6.10: a policy without responder, TRr of another type, an encrypted KEMAC. */
 static void impossible_policies_are_refused(void **state)
 {
@@ -366,6 +383,7 @@ int main(void)
         cmocka_unit_test(traffic_keys_reproduce),
         cmocka_unit_test(flag_implications_are_enforced),
         cmocka_unit_test(validity_periods_are_checked),
+        cmocka_unit_test(validity_periods_reach_across_2036),
         cmocka_unit_test(impossible_policies_are_refused),
     };
 

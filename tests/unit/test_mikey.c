@@ -8,7 +8,7 @@
 #include <cmocka.h>
 
 #include "mikey/encode.h"
-#include "mikey/protect.h"
+#include "mikey/kemac.h"
 #include "tests/support/hex.h"
 
 static const char *const flows[] = {"plain-256.json", "forking-256.json"};
@@ -312,6 +312,69 @@ static void generic_id_maps_survive(void **state)
     assert_int_equal(mikey_decode(tbs_buf_view(&raw), &m, NULL), TBS_ERR_MALFORMED);
 }
 
+/* RFC 3830 6.6, RFC 6043 6.3: where 64 bits are needed. */
+static void short_timestamps_are_padded(void **state)
+{
+    (void)state;
+    struct mikey_payload t = {.t = {.ts_type = MIKEY_TS_COUNTER, .value = 0x01020304}};
+
+    assert_int_equal(mikey_ts64(&t), 0x0000000001020304);
+    t.t.ts_type = MIKEY_TS_NTP_UTC_32;
+    assert_int_equal(mikey_ts64(&t), 0x0102030400000000);
+    t.t.ts_type = MIKEY_TS_NTP_UTC;
+    t.t.value = 0x0102030405060708;
+    assert_int_equal(mikey_ts64(&t), 0x0102030405060708);
+}
+
+/* RFC 3830 6.2 and 6.13: what a length field cannot say is an error, not a cut. */
+static void a_field_too_long_for_its_length_fails(void **state)
+{
+    (void)state;
+    static const uint8_t octets[UINT16_MAX + 1];
+    TBS_BUF_AUTO struct tbs_buf buf = tbs_buf();
+
+    for (size_t over = 0; over < 2; over++) {
+        enum tbs_err wanted = over ? TBS_ERR_LIMIT : TBS_OK;
+        struct mikey_key key = {.kv = MIKEY_KV_SPI, .spi = tbs_bytes(octets, UINT8_MAX + over)};
+        struct mikey_writer w = mikey_write_keys(&buf);
+
+        mikey_put_key(&w, &key);
+        assert_int_equal(mikey_written(&buf, NULL), wanted);
+        tbs_buf_reset(&buf);
+        w = mikey_write_chain(&buf);
+        mikey_put_randr(&w, MIKEY_RANDRI, tbs_bytes(octets, UINT8_MAX + over));
+        assert_int_equal(mikey_written(&buf, NULL), wanted);
+        tbs_buf_reset(&buf);
+        mikey_put_len16(&buf, tbs_bytes(octets, UINT16_MAX + over));
+        assert_int_equal(buf.failed, over);
+        tbs_buf_reset(&buf);
+        tbs_put_bytes(&buf, tbs_bytes(octets, UINT16_MAX));
+        tbs_put_zeros(&buf, 1 + over); /* a message of 65536 octets, and one more */
+        assert_int_equal(mikey_written(&buf, NULL), wanted);
+        tbs_buf_reset(&buf);
+    }
+}
+
+/* RFC 3830 4.2.3 and 4.2.4, RFC 6043 12.1: not NULL, and not an algorithm of the other suite. */
+static void a_kemac_of_another_algorithm_is_not_opened(void **state)
+{
+    (void)state;
+    static const uint8_t refused[][2] = {{MIKEY_ENCR_NULL, MIKEY_MAC_NULL},
+                                         {MIKEY_ENCR_AES_CM_128, MIKEY_MAC_NULL},
+                                         {MIKEY_ENCR_AES_KW_128, MIKEY_MAC_NULL},
+                                         {MIKEY_ENCR_AES_CM_256, MIKEY_MAC_HMAC_SHA_256_256}};
+    struct mikey_keys keys = {0};
+    struct mikey_key_set set;
+
+    for (size_t i = 0; i < sizeof refused / sizeof *refused; i++) {
+        struct mikey_payload kemac = {
+            .kemac = {.encr = refused[i][0], .mac_alg = refused[i][1], .data = tbs_bytes("x", 1)}};
+
+        assert_int_equal(mikey_open_kemac(&kemac, &mikey_suite_256, &keys, 1, 1, &set, NULL),
+                         TBS_ERR_UNSUPPORTED);
+    }
+}
+
 /* RFC 6043 5.1.1: an identity longer than we take is an error, not a cut. */
 static void fork_labels_refuse_long_identities(void **state)
 {
@@ -341,6 +404,9 @@ int main(void)
         cmocka_unit_test(the_other_payloads_survive_too),
         cmocka_unit_test(key_data_survive),
         cmocka_unit_test(generic_id_maps_survive),
+        cmocka_unit_test(short_timestamps_are_padded),
+        cmocka_unit_test(a_field_too_long_for_its_length_fails),
+        cmocka_unit_test(a_kemac_of_another_algorithm_is_not_opened),
         cmocka_unit_test(fork_labels_refuse_long_identities),
     };
 

@@ -92,10 +92,11 @@ static enum tbs_err decide_request(const void *settings, const struct policy_req
     struct ticket_policy granted = *r->desired;
     enum tbs_err err = check_initiator(r, diag);
 
-    granted.flags &= (uint16_t)~TICKET_K; /* ignored by the KMS, RFC 6043 6.10 */
     /* This KMS makes the ticket, and only a KMS can resolve it. */
     if ((granted.flags & (TICKET_D | TICKET_E)) != (TICKET_D | TICKET_E))
         granted.flags |= TICKET_D | TICKET_E | TICKET_K;
+    if (granted.kms.data.len > 0 && !tbs_bytes_equal(granted.kms.data, r->kms.data))
+        granted.flags |= TICKET_K;
     granted.kms = r->kms;
     if (granted.initiator.data.len == 0)
         granted.initiator = r->initiator->identity;

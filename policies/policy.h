@@ -24,7 +24,7 @@ struct policy_subject {
 
 struct policy_request {
     const struct policy_subject *initiator;
-    const struct ticket_policy *desired; /* checked by ticket_policy_check */
+    const struct ticket_policy *desired; /* checked by ticket_policy_check; without K */
     struct ticket_id kms;
     uint64_t now; /* NTP-UTC */
 };

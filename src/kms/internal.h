@@ -24,7 +24,7 @@ struct kms_exchange {
     struct mikey_message m;
     bool is_request; /* REQUEST_INIT, not RESOLVE_INIT */
     const struct mikey_suite *suite;
-    uint64_t now;
+    uint64_t now; /* NTP-UTC: when T was judged */
     struct store_credential credential;
     struct ticket_id identity; /* as the message or else the store says it */
     struct tbs_secret psk;
@@ -45,7 +45,8 @@ bool kms_fails(struct kms_failure *failure, enum kms_outcome outcome, uint8_t er
 
 /* authenticate.c: HDR, PSK, MAC, time window. False with `failure` filled. */
 bool kms_authenticate(struct kms_exchange *x, struct kms_failure *failure);
-/* The T of the next message or ticket: now, and never the same twice in this process. */
+/* The T of the next message or ticket: now, and never the same twice in this process
+ * (RFC 6043 4.2.1.5, 4.2.3.5, 5.4; RFC 3830 4.2.3). */
 uint64_t kms_fresh_t(struct kms *kms);
 
 /* request.c, resolve.c: the response of an authenticated message. */
@@ -54,13 +55,14 @@ bool kms_ticket_resolve(struct kms_exchange *x, struct tbs_buf *body, struct kms
 
 /* respond.c */
 struct policy_subject kms_subject(struct kms_exchange *x);
-/* Begins a response (HDR, T, IDRkms is up to the caller). */
+/* Begins a response (HDR, T, IDRkms is up to the caller). HDR repeats that of the message, whose
+ * #CS and map are 0 and Empty, too; V is 0 (RFC 6043 4.2.1.5, 4.2.3.5, 5.4). */
 struct mikey_writer kms_begin_response(const struct kms_exchange *x, uint8_t data_type,
                                        struct tbs_buf *body, uint64_t t);
-/* Keys that protect the response. */
+/* Keys that protect the response (RFC 6043 5.1.2). */
 bool kms_response_keys(struct kms_exchange *x, struct mikey_keys *keys,
                        struct kms_failure *failure);
-/* Ends it: V over response || initial message. */
+/* Ends it: V over response || initial message (RFC 6043 5.5). */
 bool kms_end_response(struct kms_exchange *x, struct mikey_writer *w, const struct mikey_keys *keys,
                       struct kms_failure *failure);
 void kms_put_idrkms(const struct kms_exchange *x, struct mikey_writer *w);

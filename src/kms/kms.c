@@ -83,8 +83,9 @@ enum tbs_err kms_new(const struct kms_config *config, const struct policy *polic
     kms->decoy = tbs_buf();
     kms->last_t = tbs_ntp_now(config->clock); /* so that differences are small from the start */
     snprintf(kms->identity, sizeof kms->identity, "%s", config->identity);
-    /* A T is accepted for as long as it can be ahead plus as long as it can be behind. */
-    err = replay_new(config->replay_entries, 2 * config->time_window + 1, &kms->replay, diag);
+    /* A T is accepted in 2 * window + 1 seconds of the clock. Another clock, that of the cache,
+     * may see one more begin in that time (RFC 3830 5.4). */
+    err = replay_new(config->replay_entries, 2 * config->time_window + 2, &kms->replay, diag);
     if (!err)
         err = make_decoy(kms, session, diag);
     if (err)
@@ -187,14 +188,15 @@ static enum kms_outcome handle_authentic(struct kms_exchange *x, struct tbs_buf 
     return outcome;
 }
 
+/* After a success the diag may hold what was looked up in vain on the way. */
 static void describe(const struct kms_exchange *x, const struct kms_failure *f,
                      struct kms_response *r)
 {
-    if (f->diag.code)
-        snprintf(r->detail, sizeof r->detail, "%.*s", (int)sizeof r->detail - 1, f->diag.text);
-    else
+    if (r->outcome == KMS_REQUEST_OK || r->outcome == KMS_RESOLVE_OK)
         snprintf(r->detail, sizeof r->detail, "%s for %s",
                  r->outcome == KMS_REQUEST_OK ? "ticket" : "keys", x->credential.primary);
+    else
+        snprintf(r->detail, sizeof r->detail, "%.*s", (int)sizeof r->detail - 1, f->diag.text);
 }
 
 void kms_handle(struct kms_worker *worker, struct tbs_bytes message,
@@ -205,10 +207,9 @@ void kms_handle(struct kms_worker *worker, struct tbs_bytes message,
     struct kms_response *r = ret_response;
 
     *r = (struct kms_response){.outcome = KMS_MALFORMED, .body = tbs_buf()};
-    x.now = tbs_ntp_now(worker->kms->config.clock);
-    x.m.hdr.version = 0;
     if (mikey_decode(message, &x.m, &f.diag)) {
-        /* With a HDR, and only then, there is something to answer to; not to an Error. */
+        /* With a HDR, and only then, there is something to answer to; not to an Error
+         * (RFC 6043 5.4). */
         if (x.m.hdr.version == MIKEY_VERSION && x.m.hdr.data_type != MIKEY_ERROR)
             kms_error_message(&x, MIKEY_E_UNSPECIFIED, &r->body);
     } else if (!kms_authenticate(&x, &f)) {

@@ -16,7 +16,7 @@ struct kms_config {
     unsigned time_window;      /* seconds around now in which a T is accepted, 1..3600 */
     bool suite_256, suite_128; /* at least one */
     size_t replay_entries;     /* authenticated messages remembered, 1..2^24; each takes about
-                                  100 octets, and lives for twice the time window */
+                                  100 octets, and lives for twice the time window and 2 s */
     struct tbs_clock clock;
 };
 
@@ -59,8 +59,8 @@ const char *kms_outcome_name(enum kms_outcome outcome);
 
 struct kms_response {
     enum kms_outcome outcome;
-    struct tbs_buf body; /* a MIKEY message; empty when not even HDR decoded, and when
-                            unavailable */
+    struct tbs_buf body; /* a MIKEY message; empty when not even HDR decoded, for an Error
+                            message, and when unavailable */
     char detail[320];    /* one sentence for the log; no secret */
 };
 

@@ -3,6 +3,8 @@
 
 #include "kms/internal.h"
 
+#define TP_DATA_MAX 32768 /* octets: the ticket made of it and 32 long keys fit one answer */
+
 static const uint8_t mpk_spi[4]; /* MPKs use SPI 0x00000000 */
 static const uint8_t blank[MIKEY_RAND_LEN];
 
@@ -30,11 +32,41 @@ static bool check_type(struct kms_exchange *x, const struct ticket_policy *p, st
     return true;
 }
 
-static bool decide(struct kms_exchange *x, struct ticket_policy *desired,
+/* The Ticket Policy that is asked for, if it obeys the rules. */
+static bool read_policy(struct kms_exchange *x, struct ticket_policy *ret_desired,
+                        struct kms_failure *f)
+{
+    const struct mikey_payload *tp = mikey_find(&x->m.payloads, MIKEY_TP, 0);
+    enum tbs_err err;
+
+    if (!tp) {
+        tbs_fail(&f->diag, TBS_ERR_MALFORMED, "the REQUEST_INIT has no TP payload");
+        return kms_fails(f, KMS_MALFORMED, MIKEY_E_UNSPECIFIED);
+    }
+    if (tp->ticket.tp_data.len > TP_DATA_MAX) {
+        tbs_fail(&f->diag, TBS_ERR_LIMIT,
+                 "the Ticket Policy has %zu octets of TP Data, more than %d",
+                 tp->ticket.tp_data.len, TP_DATA_MAX);
+        return kms_fails(f, KMS_POLICY, MIKEY_E_INVALID_TPPAR);
+    }
+    err = ticket_policy_decode(tp, ret_desired, &f->diag);
+    if (err == TBS_ERR_MALFORMED)
+        return kms_fails(f, KMS_MALFORMED, MIKEY_E_UNSPECIFIED);
+    if (err)
+        return kms_fails(f, KMS_POLICY, MIKEY_E_INVALID_TPPAR);
+    ret_desired->flags &= (uint16_t)~TICKET_K; /* ignored by the KMS, RFC 6043 6.10 */
+    if (!check_type(x, ret_desired, f))
+        return false;
+    if (ticket_policy_check(ret_desired, ticket_has_tgk(ret_desired->keys, ret_desired->n_keys),
+                            &f->diag))
+        return kms_fails(f, KMS_POLICY, MIKEY_E_INVALID_TPPAR);
+    return true;
+}
+
+static bool decide(struct kms_exchange *x, const struct ticket_policy *desired,
                    struct ticket_policy *granted, struct kms_failure *f)
 {
     const struct kms *kms = x->worker->kms;
-    const struct mikey_payload *tp = mikey_find(&x->m.payloads, MIKEY_TP, 0);
     struct policy_subject subject = kms_subject(x);
     struct policy_request request = {
         .initiator = &subject,
@@ -42,22 +74,9 @@ static bool decide(struct kms_exchange *x, struct ticket_policy *desired,
         .kms = {.type = MIKEY_ID_URI, .data = tbs_bytes_str(kms->identity)},
         .now = x->now,
     };
-    enum tbs_err err;
+    enum tbs_err err =
+        kms->policy.decide_request(kms->policy.settings, &request, granted, &f->diag);
 
-    if (!tp) {
-        tbs_fail(&f->diag, TBS_ERR_MALFORMED, "the REQUEST_INIT has no TP payload");
-        return kms_fails(f, KMS_MALFORMED, MIKEY_E_UNSPECIFIED);
-    }
-    err = ticket_policy_decode(tp, desired, &f->diag);
-    if (err == TBS_ERR_MALFORMED)
-        return kms_fails(f, KMS_MALFORMED, MIKEY_E_UNSPECIFIED);
-    if (err)
-        return kms_fails(f, KMS_POLICY, MIKEY_E_INVALID_TPPAR);
-    if (!check_type(x, desired, f))
-        return false;
-    if (ticket_policy_check(desired, ticket_has_tgk(desired->keys, desired->n_keys), &f->diag))
-        return kms_fails(f, KMS_POLICY, MIKEY_E_INVALID_TPPAR);
-    err = kms->policy.decide_request(kms->policy.settings, &request, granted, &f->diag);
     if (err == TBS_ERR_DENIED)
         return kms_fails(f, KMS_DENIED, MIKEY_E_UNSPECIFIED);
     if (err)
@@ -84,8 +103,8 @@ static bool all_zero(struct tbs_bytes b)
     return true;
 }
 
-/* Every key carries an SPI: the wished one, or, where that is all zeros or taken, four octets
- * that no other key has. */
+/* Every key carries an SPI (RFC 6043 6.2.1): the wished one, or, where that is all zeros or
+ * taken, four octets that no other key has. */
 static enum tbs_err choose_spis(struct kms_exchange *x, struct mikey_key *keys, size_t n,
                                 uint8_t (*room)[4], uint16_t *flags, struct tbs_diag *diag)
 {
@@ -207,7 +226,7 @@ bool kms_ticket_request(struct kms_exchange *x, struct tbs_buf *body, struct kms
     uint8_t rand[MIKEY_RAND_LEN];
     struct tbs_diag *diag = &failure->diag;
 
-    if (!decide(x, &desired, &granted, failure))
+    if (!read_policy(x, &desired, failure) || !decide(x, &desired, &granted, failure))
         return false;
     contents.rand = tbs_bytes(rand, sizeof rand);
     if (custody_random(x->worker->session, rand, sizeof rand, diag) ||

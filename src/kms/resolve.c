@@ -34,8 +34,12 @@ static bool open_ticket(struct kms_exchange *x, const struct mikey_payload *tick
                         struct ticket_policy *policy, struct ticket_contents *contents,
                         struct kms_failure *f)
 {
-    if (custody_unwrap_ticket(x->worker->session, ticket, contents, &f->diag) ||
-        ticket_policy_decode(ticket, policy, &f->diag))
+    enum tbs_err err = custody_unwrap_ticket(x->worker->session, ticket, contents, &f->diag);
+
+    /* What else may go wrong is the token's failure. */
+    if (err && err != TBS_ERR_AUTH && err != TBS_ERR_NOT_FOUND && err != TBS_ERR_MALFORMED)
+        return kms_fails(f, KMS_UNAVAILABLE, MIKEY_E_UNSPECIFIED);
+    if (err || ticket_policy_decode(ticket, policy, &f->diag))
         return bad_ticket(f, KMS_TICKET);
     if (!ticket_policy_valid_at(policy, x->now)) {
         tbs_fail(&f->diag, TBS_ERR_TIME, "the ticket is outside its validity period");

@@ -353,32 +353,36 @@ static enum tbs_err read_map(struct cursor *c, struct mikey_hdr *h)
         return tbs_fail(c->diag, TBS_ERR_MALFORMED, "CS ID map type %u in the HDR is unknown",
                         h->map_type);
     }
+    if (!err && c->r.failed)
+        err = tbs_fail(c->diag, TBS_ERR_MALFORMED, "the CS ID map is cut short after %zu octets",
+                       c->r.in.len);
     h->map_info = tbs_bytes_slice(c->r.in, start, c->r.pos - start);
     return err;
 }
 
-static enum tbs_err read_hdr(struct cursor *c, struct mikey_hdr *h)
+/* The ten octets that every HDR has, all of them or none. */
+static enum tbs_err read_hdr(struct cursor *c, struct mikey_hdr *ret_hdr)
 {
+    struct mikey_hdr h = {0};
     uint8_t v_prf;
 
-    h->version = tbs_read_u8(&c->r);
-    h->data_type = tbs_read_u8(&c->r);
-    h->next = tbs_read_u8(&c->r);
+    h.version = tbs_read_u8(&c->r);
+    h.data_type = tbs_read_u8(&c->r);
+    h.next = tbs_read_u8(&c->r);
     v_prf = tbs_read_u8(&c->r);
-    h->v = v_prf & 0x80;
-    h->prf = v_prf & 0x7F;
-    h->csb_id = tbs_read_u32(&c->r);
-    h->n_cs = tbs_read_u8(&c->r);
-    h->map_type = tbs_read_u8(&c->r);
-    if (!c->r.failed && h->version != MIKEY_VERSION)
+    h.v = v_prf & 0x80;
+    h.prf = v_prf & 0x7F;
+    h.csb_id = tbs_read_u32(&c->r);
+    h.n_cs = tbs_read_u8(&c->r);
+    h.map_type = tbs_read_u8(&c->r);
+    if (c->r.failed)
+        return tbs_fail(c->diag, TBS_ERR_MALFORMED, "the HDR is cut short after %zu octets",
+                        c->r.in.len);
+    if (h.version != MIKEY_VERSION)
         return tbs_fail(c->diag, TBS_ERR_MALFORMED, "MIKEY version %u in the HDR is not 1",
-                        h->version);
-    enum tbs_err err = c->r.failed ? TBS_OK : read_map(c, h);
-
-    if (!err && c->r.failed)
-        err = tbs_fail(c->diag, TBS_ERR_MALFORMED, "the HDR is cut short after %zu octets",
-                       c->r.in.len);
-    return err;
+                        h.version);
+    *ret_hdr = h;
+    return TBS_OK;
 }
 
 enum tbs_err mikey_decode(struct tbs_bytes raw, struct mikey_message *ret_message,
@@ -387,12 +391,15 @@ enum tbs_err mikey_decode(struct tbs_bytes raw, struct mikey_message *ret_messag
     struct cursor c = {.r = tbs_reader(raw), .diag = diag};
     enum tbs_err err;
 
+    ret_message->raw = raw;
+    ret_message->hdr = (struct mikey_hdr){0};
+    ret_message->payloads.n = 0;
     if (raw.len > MIKEY_MESSAGE_MAX)
         return tbs_fail(diag, TBS_ERR_LIMIT, "the message has %zu octets, more than %d", raw.len,
                         MIKEY_MESSAGE_MAX);
-    ret_message->raw = raw;
-    ret_message->payloads.n = 0;
     err = read_hdr(&c, &ret_message->hdr);
+    if (!err)
+        err = read_map(&c, &ret_message->hdr);
     if (err)
         return err;
     return read_chain(&c, ret_message->hdr.next, &ret_message->payloads);

@@ -213,7 +213,9 @@ struct mikey_key {
     struct tbs_bytes valid_from, valid_to; /* KV type 2 */
 };
 
-/* Decodes a whole message. The output is large (about 6 KiB). */
+/* Decodes a whole message. The output is large (about 6 KiB). On failure it says how far that
+ * came: `hdr` is all zeros unless ten octets of version 1 were there, which is what an Error
+ * message answers to (RFC 6043 5.4); `payloads` are those before the one that is wrong. */
 enum tbs_err mikey_decode(struct tbs_bytes raw, struct mikey_message *ret_message,
                           struct tbs_diag *diag);
 /* TP Data and Initiator Data: the first octet names the first payload (RFC 6043 6.10). An

@@ -25,7 +25,7 @@ enum mikey_mac_alg {
 #define MIKEY_SALT_LEN 14 /* 112 bits, RFC 3830 4.2.3 */
 #define MIKEY_TICKET_CSB_ID 0xFFFFFFFFu /* CSB ID in the IV of Ticket Data, RFC 6043 A.1 */
 
-/* Algorithms are never mixed: the suite follows from the PRF. Lengths in octets. */
+/* Algorithms are never mixed (RFC 6043 12.1): the suite follows from the PRF. Lengths in octets. */
 struct mikey_suite {
     const char *name; /* "256" or "128" */
     enum mikey_prf prf;

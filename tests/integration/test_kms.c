@@ -58,15 +58,25 @@ static void a_message_without_what_it_must_hold_is_refused(void **state)
     world_refuses(&r, message, KMS_MALFORMED, MIKEY_E_UNSPECIFIED, false);
 }
 
-/* RFC 6043 12.1: a RAND is at least as long as the longest key that is to be derived. */
+/* RFC 6043 12.1: a RAND is at least as long as the pre-shared key, and that has 128 bits or
+ * more. How long it is, only its owner learns. */
 static void a_short_rand_is_refused(void **state)
 {
     (void)state;
     struct requester r = alice();
 
+    assert_int_equal(r.psk.len, 32);
     r.rand_len = 15;
     world_refuses(&r, world_request(&r, NULL), KMS_MALFORMED, MIKEY_E_UNSPECIFIED, false);
-    r.rand_len = 16;
+    r.rand_len = 31;
+    world_refuses(&r, world_request(&r, NULL), KMS_MALFORMED, MIKEY_E_UNSPECIFIED, true);
+    r.psk = world_psk("nobody-1");
+    world_refuses(&r, world_request(&r, NULL), KMS_AUTHENTICATION, MIKEY_E_AUTH_FAILURE, false);
+    r = alice();
+    is_served(&r);
+    world_credential("alice", "alice-2", tbs_bytes(r.psk.data, 16));
+    r.psk_id = "alice-2";
+    r.psk.len = r.rand_len = 16;
     is_served(&r);
 }
 
@@ -248,6 +258,29 @@ static void a_key_that_opens_two_credentials_is_served_by_the_active_one(void **
     is_served(&r);
 }
 
+/* It is the log's business why, and not the sender's. */
+static void a_damaged_credential_hides_no_other(void **state)
+{
+    (void)state;
+    struct requester r = alice();
+
+    assert_int_equal(store_credential_add(world.store, tbs_bytes_str(r.identity),
+                                          tbs_bytes_str("alice-2"), tbs_bytes_str("\1\1"), 0, NULL),
+                     TBS_OK);
+    world_credential("alice", "alice-3", world_psk("alice-3"));
+    r.psk_id = "alice-2";
+    struct tbs_buf message TBS_BUF_AUTO = world_request(&r, NULL);
+    struct kms_response response = world_send(tbs_buf_view(&message));
+
+    assert_int_equal(response.outcome, KMS_AUTHENTICATION);
+    assert_non_null(strstr(response.detail, "damaged"));
+    tbs_buf_free(&response.body);
+    is_unknown(&r);
+    r.psk_id = NULL;
+    r.psk = world_psk("alice-3");
+    is_served(&r);
+}
+
 struct cost {
     enum kms_outcome outcome;
     size_t body;
@@ -267,7 +300,7 @@ static struct cost cost_of(const struct requester *r)
     return cost;
 }
 
-/* RFC 6043 12.2: what is refused does not tell who is known. */
+/* What is refused does not tell who is known (docs/security-model.md). */
 static void unknown_and_wrong_key_look_and_cost_the_same(void **state)
 {
     (void)state;
@@ -309,7 +342,7 @@ static void unknown_and_wrong_key_look_and_cost_the_same(void **state)
 
 /* --- Is it now? --- */
 
-/* RFC 6043 5.2, RFC 3830 5.4. */
+/* RFC 3830 5.3, 5.4. */
 static void the_time_window_has_two_sharp_edges(void **state)
 {
     (void)state;
@@ -362,6 +395,7 @@ int main(void)
         TEST(an_identity_of_somebody_else_is_refused),
         TEST(without_idrpsk_each_credential_of_the_identity_is_tried),
         TEST(a_key_that_opens_two_credentials_is_served_by_the_active_one),
+        TEST(a_damaged_credential_hides_no_other),
         TEST(unknown_and_wrong_key_look_and_cost_the_same),
         TEST(the_time_window_has_two_sharp_edges),
         TEST(the_time_window_reaches_across_2036),

@@ -108,7 +108,7 @@ static void forking_gives_each_responder_a_tgk_of_its_own(void **state)
     struct ticket_modifier modifier = {.id = answers_for(&keys), .randrkms = rand};
     struct tbs_secret mpkr TBS_SECRET_AUTO = {0};
 
-    assert_int_equal(rand.len, MIKEY_RAND_LEN);
+    assert_int_equal(rand.len, 32); /* as long as MPKr and TGK, RFC 6043 12.1 */
     assert_int_equal(
         ticket_fork_mpkr(MIKEY_PRF_HMAC_SHA_256, ticket.keys.key[MPKR].key, modifier, &mpkr, NULL),
         TBS_OK);
@@ -119,6 +119,32 @@ static void forking_gives_each_responder_a_tgk_of_its_own(void **state)
     /* And never the same twice. */
     assert_false(same(&again.keys.key[MPKR], &keys.keys.key[MPKR]));
     assert_false(same(&again.keys.key[TGK], &keys.keys.key[TGK]));
+}
+
+/* RFC 6043 5.1.1, 6.10, A.2: keys of a ticket come from the PRF of its policy, also where the
+ * messages around it use the other. */
+static void the_prf_of_the_ticket_forks(void **state)
+{
+    (void)state;
+    struct requester alice = of("alice");
+    struct ticket_policy wish = requester_wish(&alice, "sip:bob@example.net");
+
+    wish.flags |= TICKET_I;
+    wish.prf = MIKEY_PRF_MIKEY_1;
+    ANSWER ticket = world_ticket(&alice, &wish);
+    ANSWER keys = resolved_by("bob", &ticket);
+    struct ticket_modifier modifier = {
+        .id = answers_for(&keys), .randrkms = mikey_rand_data(&keys.m.payloads, MIKEY_RANDRKMS)};
+    struct tbs_secret mpkr TBS_SECRET_AUTO = {0};
+
+    assert_int_equal(keys.m.hdr.prf, MIKEY_PRF_HMAC_SHA_256);
+    assert_int_equal(
+        ticket_fork_mpkr(MIKEY_PRF_MIKEY_1, ticket.keys.key[1].key, modifier, &mpkr, NULL), TBS_OK);
+    assert_int_equal(ticket_fork_tgks(MIKEY_PRF_MIKEY_1, &ticket.keys, 2, modifier, NULL), TBS_OK);
+    assert_int_equal(mpkr.len, ticket.keys.key[1].key.len); /* outkey_len = inkey_len */
+    assert_true(same(&ticket.keys.key[0], &keys.keys.key[0]));
+    assert_true(tbs_bytes_equal(tbs_secret_view(&mpkr), keys.keys.key[1].key));
+    assert_true(same(&ticket.keys.key[2], &keys.keys.key[2]));
 }
 
 /* RFC 6043 4.2.3.4, 6.10: with I, only who has MPKr can have sent the ticket. */
@@ -327,6 +353,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(without_forking_both_ends_have_the_same_keys),
         TEST(forking_gives_each_responder_a_tgk_of_its_own),
+        TEST(the_prf_of_the_ticket_forks),
         TEST(forking_needs_the_initiator_data),
         TEST(who_is_not_named_is_denied),
         TEST(who_left_the_group_is_denied),

@@ -347,6 +347,8 @@ class Cases:
                   Wish(suite, "DEFHIJNO"))
         self.case(f"{name} without RANDRi in the traffic keys (H off)",
                   self.flow, Wish(suite, "DEFGIJNO"))
+        self.case(f"{name} K set in TP", self.flow,
+                  Wish(suite, BASE_FLAGS + "K"))
         self.case(f"{name} no wished KEMAC: default keys", self.default_keys,
                   suite)
         for what, roles in (("IDRkms", (mt.KMS,)), ("IDRi", (mt.INITIATOR,))):
@@ -414,6 +416,8 @@ class Cases:
                 ("stale timestamp in RESOLVE_INIT", self.stale_resolve),
                 ("unknown IDRkms", self.unknown_kms),
                 ("unknown IDRkms in RESOLVE_INIT", self.unknown_kms_resolve),
+                ("byte string as IDRi", self.byte_string_as_user),
+                ("RANDRi shorter than the PSK", self.short_rand),
                 ("PRF of one suite, V of the other", self.mixed_suites),
                 ("impossible flags: I without E", self.impossible_flags),
                 ("garbage", self.garbage),
@@ -493,6 +497,20 @@ class Cases:
         init = self.world.resolve_init(suite, self.world.ticket(Wish(suite)),
                                        kms="sip:another-kms@invalid")
         return self.refused(suite, self.world.bob, init, (mt.ERR_ID,))
+
+    def byte_string_as_user(self, suite):
+        """6.5: that ID Type identifies a PSK.  The MAC is wrong as well."""
+        message = mt.Message.decode(self.world.request_init(Wish(suite)))
+        message.find(mt.Idr, mt.INITIATOR).id_type = mt.ID_BYTES
+        return self.refused(suite, self.world.alice, message.encode(),
+                            (mt.ERR_ID,), 400, False)
+
+    def short_rand(self, suite):
+        """12.1: the RANDs are at least as long as the PSK."""
+        alice = self.world.alice
+        init = self.world.request_init(
+            Wish(suite), randri=os.urandom(len(alice.psk) - 1))
+        return self.refused(suite, alice, init, (mt.ERR_UNSPECIFIED,), 400)
 
     def mixed_suites(self, suite):
         other = mt.SUITES[256 if suite.bits == 128 else 128]

@@ -179,6 +179,18 @@ static enum tbs_err open_payloads(const struct requester *r, const struct mikey_
                                   diag);
 }
 
+/* RFC 6043 4.2.1.5, 4.2.3.5 and 5.4; an Error needs not repeat #CS and map, but here it does. */
+static enum tbs_err check_hdr(const struct mikey_hdr *init, const struct mikey_hdr *answer,
+                              struct tbs_diag *diag)
+{
+    if (answer->version == init->version && answer->prf == init->prf &&
+        answer->csb_id == init->csb_id && answer->n_cs == 0 &&
+        answer->map_type == MIKEY_MAP_EMPTY && !answer->v)
+        return TBS_OK;
+    return tbs_fail(diag, TBS_ERR_INVALID, "the HDR of the %s is not that of the %s with V = 0",
+                    mikey_data_type_name(answer->data_type), mikey_data_type_name(init->data_type));
+}
+
 enum tbs_err requester_open(const struct requester *r, struct tbs_bytes init,
                             struct tbs_bytes response, struct requester_answer *ret_answer,
                             struct tbs_diag *diag)
@@ -201,7 +213,9 @@ enum tbs_err requester_open(const struct requester *r, struct tbs_bytes init,
                         mikey_data_type_name(m.hdr.data_type));
     struct mikey_context c = context(MIKEY_USE_RESP, &m);
 
-    err = mikey_derive_auth(r->suite, &psk, &c, &keys, diag);
+    err = check_hdr(&m.hdr, &a->m.hdr, diag);
+    if (!err)
+        err = mikey_derive_auth(r->suite, &psk, &c, &keys, diag);
     if (!err)
         err = mikey_derive_encr(r->suite, &psk, &c, &keys, diag);
     if (!err)
@@ -216,8 +230,10 @@ enum tbs_err requester_open_error(const struct requester *r, struct tbs_bytes in
     struct mikey_keys keys MIKEY_KEYS_AUTO = {0};
     struct mikey_inkey psk = inkey(r);
     struct mikey_message m, e;
-    enum tbs_err err = mikey_decode(error, &e, diag);
+    enum tbs_err err = mikey_decode(error, &e, diag), malformed = mikey_decode(init, &m, NULL);
 
+    if (!err)
+        err = check_hdr(&m.hdr, &e.hdr, diag);
     if (err)
         return err;
     const struct mikey_payload *no = mikey_find(&e.payloads, MIKEY_ERR, 0);
@@ -226,10 +242,9 @@ enum tbs_err requester_open_error(const struct requester *r, struct tbs_bytes in
     if (e.hdr.data_type != MIKEY_ERROR || !no || !mikey_find(&e.payloads, MIKEY_T, 0))
         return tbs_fail(diag, TBS_ERR_MALFORMED, "the %s is not an Error message with T and ERR",
                         mikey_data_type_name(e.hdr.data_type));
+    if (has_v && malformed)
+        return tbs_fail(diag, TBS_ERR_INVALID, "an Error answers a malformed message with a V");
     if (has_v) {
-        err = mikey_decode(init, &m, diag);
-        if (err)
-            return err;
         struct mikey_context c = context(MIKEY_USE_INIT, &m);
 
         err = mikey_derive_auth(r->suite, &psk, &c, &keys, diag);

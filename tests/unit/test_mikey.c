@@ -8,7 +8,7 @@
 #include <cmocka.h>
 
 #include "mikey/encode.h"
-#include "mikey/protect.h"
+#include "mikey/kemac.h"
 #include "tests/support/hex.h"
 
 static const char *const flows[] = {"plain-256.json", "forking-256.json"};
@@ -126,6 +126,45 @@ static void every_truncation_is_malformed(void **state)
             test_free(cut);
         }
     }
+    json_decref(flow);
+}
+
+/* RFC 6043 5.4: a HDR that can be answered to is there as a whole or not at all, whatever the
+ * output held before, and with it the payloads before the one that is wrong. */
+static void a_failure_tells_how_far_decoding_came(void **state)
+{
+    (void)state;
+    json_t *flow = vector_load("plain-256.json");
+    TBS_BUF_AUTO struct tbs_buf raw = vector_octets(flow, "request_init");
+    static const struct mikey_hdr zeros;
+    struct mikey_message whole, cut;
+
+    assert_int_equal(mikey_decode(tbs_buf_view(&raw), &whole, NULL), TBS_OK);
+    for (size_t len = 0; len < raw.len; len++) {
+        cut = whole;
+        assert_int_equal(mikey_decode(tbs_bytes(raw.data, len), &cut, NULL), TBS_ERR_MALFORMED);
+        bool has_hdr = len >= 10;
+
+        assert_int_equal(cut.hdr.version, has_hdr ? MIKEY_VERSION : 0);
+        assert_int_equal(cut.hdr.data_type, has_hdr ? whole.hdr.data_type : 0);
+        assert_int_equal(cut.hdr.prf, has_hdr ? whole.hdr.prf : 0);
+        assert_int_equal(cut.hdr.csb_id, has_hdr ? whole.hdr.csb_id : 0);
+        for (size_t i = 0; i < cut.payloads.n; i++)
+            assert_true(tbs_bytes_equal(cut.payloads.p[i].whole, whole.payloads.p[i].whole));
+        const struct mikey_payload *wrong = &whole.payloads.p[cut.payloads.n];
+
+        assert_true(cut.payloads.n < whole.payloads.n && len < wrong->offset + wrong->whole.len);
+    }
+    raw.data[0] = 2;
+    cut = whole;
+    assert_int_equal(mikey_decode(tbs_buf_view(&raw), &cut, NULL), TBS_ERR_MALFORMED);
+    assert_memory_equal(&cut.hdr, &zeros, sizeof zeros);
+    static const uint8_t endless[MIKEY_MESSAGE_MAX + 1] = {MIKEY_VERSION};
+
+    cut = whole;
+    assert_int_equal(mikey_decode(tbs_bytes(endless, sizeof endless), &cut, NULL), TBS_ERR_LIMIT);
+    assert_int_equal(cut.hdr.version, 0);
+    assert_int_equal(cut.payloads.n, 0);
     json_decref(flow);
 }
 
@@ -273,6 +312,69 @@ static void generic_id_maps_survive(void **state)
     assert_int_equal(mikey_decode(tbs_buf_view(&raw), &m, NULL), TBS_ERR_MALFORMED);
 }
 
+/* RFC 3830 6.6, RFC 6043 6.3: where 64 bits are needed. */
+static void short_timestamps_are_padded(void **state)
+{
+    (void)state;
+    struct mikey_payload t = {.t = {.ts_type = MIKEY_TS_COUNTER, .value = 0x01020304}};
+
+    assert_int_equal(mikey_ts64(&t), 0x0000000001020304);
+    t.t.ts_type = MIKEY_TS_NTP_UTC_32;
+    assert_int_equal(mikey_ts64(&t), 0x0102030400000000);
+    t.t.ts_type = MIKEY_TS_NTP_UTC;
+    t.t.value = 0x0102030405060708;
+    assert_int_equal(mikey_ts64(&t), 0x0102030405060708);
+}
+
+/* RFC 3830 6.2 and 6.13: what a length field cannot say is an error, not a cut. */
+static void a_field_too_long_for_its_length_fails(void **state)
+{
+    (void)state;
+    static const uint8_t octets[UINT16_MAX + 1];
+    TBS_BUF_AUTO struct tbs_buf buf = tbs_buf();
+
+    for (size_t over = 0; over < 2; over++) {
+        enum tbs_err wanted = over ? TBS_ERR_LIMIT : TBS_OK;
+        struct mikey_key key = {.kv = MIKEY_KV_SPI, .spi = tbs_bytes(octets, UINT8_MAX + over)};
+        struct mikey_writer w = mikey_write_keys(&buf);
+
+        mikey_put_key(&w, &key);
+        assert_int_equal(mikey_written(&buf, NULL), wanted);
+        tbs_buf_reset(&buf);
+        w = mikey_write_chain(&buf);
+        mikey_put_randr(&w, MIKEY_RANDRI, tbs_bytes(octets, UINT8_MAX + over));
+        assert_int_equal(mikey_written(&buf, NULL), wanted);
+        tbs_buf_reset(&buf);
+        mikey_put_len16(&buf, tbs_bytes(octets, UINT16_MAX + over));
+        assert_int_equal(buf.failed, over);
+        tbs_buf_reset(&buf);
+        tbs_put_bytes(&buf, tbs_bytes(octets, UINT16_MAX));
+        tbs_put_zeros(&buf, 1 + over); /* a message of 65536 octets, and one more */
+        assert_int_equal(mikey_written(&buf, NULL), wanted);
+        tbs_buf_reset(&buf);
+    }
+}
+
+/* RFC 3830 4.2.3 and 4.2.4, RFC 6043 12.1: not NULL, and not an algorithm of the other suite. */
+static void a_kemac_of_another_algorithm_is_not_opened(void **state)
+{
+    (void)state;
+    static const uint8_t refused[][2] = {{MIKEY_ENCR_NULL, MIKEY_MAC_NULL},
+                                         {MIKEY_ENCR_AES_CM_128, MIKEY_MAC_NULL},
+                                         {MIKEY_ENCR_AES_KW_128, MIKEY_MAC_NULL},
+                                         {MIKEY_ENCR_AES_CM_256, MIKEY_MAC_HMAC_SHA_256_256}};
+    struct mikey_keys keys = {0};
+    struct mikey_key_set set;
+
+    for (size_t i = 0; i < sizeof refused / sizeof *refused; i++) {
+        struct mikey_payload kemac = {
+            .kemac = {.encr = refused[i][0], .mac_alg = refused[i][1], .data = tbs_bytes("x", 1)}};
+
+        assert_int_equal(mikey_open_kemac(&kemac, &mikey_suite_256, &keys, 1, 1, &set, NULL),
+                         TBS_ERR_UNSUPPORTED);
+    }
+}
+
 /* RFC 6043 5.1.1: an identity longer than we take is an error, not a cut. */
 static void fork_labels_refuse_long_identities(void **state)
 {
@@ -295,12 +397,16 @@ int main(void)
         cmocka_unit_test(prf_gives_the_published_keys),
         cmocka_unit_test(flows_survive_decoding_and_encoding),
         cmocka_unit_test(every_truncation_is_malformed),
+        cmocka_unit_test(a_failure_tells_how_far_decoding_came),
         cmocka_unit_test(octets_after_the_last_payload_are_malformed),
         cmocka_unit_test(an_unknown_payload_is_named_with_its_offset),
         cmocka_unit_test(a_chain_without_end_is_refused),
         cmocka_unit_test(the_other_payloads_survive_too),
         cmocka_unit_test(key_data_survive),
         cmocka_unit_test(generic_id_maps_survive),
+        cmocka_unit_test(short_timestamps_are_padded),
+        cmocka_unit_test(a_field_too_long_for_its_length_fails),
+        cmocka_unit_test(a_kemac_of_another_algorithm_is_not_opened),
         cmocka_unit_test(fork_labels_refuse_long_identities),
     };
 

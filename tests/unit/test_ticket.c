@@ -257,6 +257,56 @@ static void forking_and_initiator_data_reproduce(void **state)
     json_decref(flow);
 }
 
+/* Chain of V payloads of these algorithms, with General Extensions between them; the last one's
+ * MAC is right for mpkr. */
+static void put_vs(struct tbs_buf *data, const uint8_t *algs, size_t n, struct tbs_bytes mpkr)
+{
+    const struct mikey_suite *suite = &mikey_suite_256;
+    struct mikey_keys keys MIKEY_KEYS_AUTO = {0};
+    struct mikey_context context = {.usage = MIKEY_USE_VR};
+    struct mikey_inkey inkey = {.prf = suite->prf, .key = mpkr};
+    struct mikey_writer w = mikey_write_chain(data);
+    struct tbs_bytes covered;
+    uint8_t mac[MIKEY_MAC_MAX];
+
+    for (size_t i = 0; i < n; i++) {
+        mikey_put_general_ext(&w, 0, tbs_bytes_str("unexpected"));
+        covered.len = mikey_put_v(&w, algs[i]);
+    }
+    assert_int_equal(mikey_derive_auth(suite, &inkey, &context, &keys, NULL), TBS_OK);
+    covered.data = data->data;
+    assert_int_equal(mikey_mac(suite, &keys, &covered, 1, mac, NULL), TBS_OK);
+    memcpy(data->data + covered.len, mac, data->len - covered.len);
+}
+
+/* RFC 6043 6.10: Vi and Vr of one algorithm, that of the suite; other payloads are ignored. */
+static void initiator_data_holds_two_vs_of_one_algorithm(void **state)
+{
+    (void)state;
+    enum { SHA_1 = MIKEY_MAC_HMAC_SHA_1_160, SHA_256 = MIKEY_MAC_HMAC_SHA_256_256 };
+    static const struct {
+        uint8_t n, algs[2];
+        enum tbs_err wanted;
+    } cases[] = {{2, {SHA_256, SHA_256}, TBS_OK},
+                 {1, {SHA_256}, TBS_ERR_MALFORMED},
+                 {2, {SHA_1, SHA_256}, TBS_ERR_MALFORMED},
+                 {2, {SHA_256, SHA_1}, TBS_ERR_MALFORMED},
+                 {2, {SHA_1, SHA_1}, TBS_ERR_AUTH},
+                 {2, {MIKEY_MAC_NULL, MIKEY_MAC_NULL}, TBS_ERR_AUTH}};
+    static const uint8_t mpkr[32] = {1};
+
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        TBS_BUF_AUTO struct tbs_buf data = tbs_buf();
+        struct mikey_payload ticket = {.type = MIKEY_TICKET};
+
+        put_vs(&data, cases[i].algs, cases[i].n, tbs_bytes(mpkr, sizeof mpkr));
+        ticket.ticket.initiator_data = tbs_buf_view(&data);
+        assert_int_equal(ticket_initiator_data_check(&ticket, &mikey_suite_256,
+                                                     tbs_bytes(mpkr, sizeof mpkr), NULL),
+                         cases[i].wanted);
+    }
+}
+
 /* RFC 6043 5.1.3: the SRTP master key and salt of CS 1. */
 static void traffic_keys_reproduce(void **state)
 {
@@ -330,6 +380,23 @@ static void validity_periods_are_checked(void **state)
     assert_int_equal(ticket_policy_check(&policy, false, NULL), TBS_ERR_INVALID);
 }
 
+/* RFC 6043 6.10, RFC 4330 3: TRs and TRe lie in 1968 to 2104, and so do periods across 2036. */
+static void validity_periods_reach_across_2036(void **state)
+{
+    (void)state;
+    uint64_t last = tbs_ntp_from_unix(2085978495); /* the last second of NTP's first era */
+    struct ticket_policy policy = {
+        .flags = TICKET_D | TICKET_H, .has_start = true, .has_end = true, .start = last};
+
+    policy.end = tbs_ntp_from_unix(2085978495 + 60);
+    assert_true(policy.end < policy.start);
+    assert_int_equal(ticket_policy_check(&policy, false, NULL), TBS_OK);
+    assert_true(ticket_policy_valid_at(&policy, last));
+    assert_true(ticket_policy_valid_at(&policy, policy.end));
+    assert_false(ticket_policy_valid_at(&policy, tbs_ntp_from_unix(2085978495 - 1)));
+    assert_false(ticket_policy_valid_at(&policy, tbs_ntp_from_unix(2085978495 + 61)));
+}
+
 /* RFC 6043 6.10: a policy without responder, TRr of another type, an encrypted KEMAC. */
 static void impossible_policies_are_refused(void **state)
 {
@@ -363,9 +430,11 @@ int main(void)
         cmocka_unit_test(tickets_reproduce),
         cmocka_unit_test(a_changed_ticket_does_not_open),
         cmocka_unit_test(forking_and_initiator_data_reproduce),
+        cmocka_unit_test(initiator_data_holds_two_vs_of_one_algorithm),
         cmocka_unit_test(traffic_keys_reproduce),
         cmocka_unit_test(flag_implications_are_enforced),
         cmocka_unit_test(validity_periods_are_checked),
+        cmocka_unit_test(validity_periods_reach_across_2036),
         cmocka_unit_test(impossible_policies_are_refused),
     };
 

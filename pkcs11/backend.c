@@ -1,6 +1,7 @@
 /* The PKCS#11 backend: its table, and the opening of a token. */
-#include "p11.h"
+#include "call.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 static void p11_close(void *token_)
@@ -8,37 +9,40 @@ static void p11_close(void *token_)
     struct p11_token *token = token_;
     /* No C_Logout: it would log out the other custodies of this process, too. */
     if (token->holder != CK_INVALID_HANDLE)
-        token->f->C_CloseSession(token->holder);
+        P11(token, C_CloseSession, token->holder);
     p11_unload(token);
     free(token);
 }
 
-static enum tbs_err find_and_login(struct p11_token *token, const struct custody_config *config,
-                                   const P11KitUri *uri, struct tbs_diag *diag)
+static enum tbs_err find_and_login(struct p11_token *token, const P11KitUri *uri,
+                                   struct tbs_diag *diag)
 {
     CK_TOKEN_INFO info;
-    enum tbs_err err = p11_find_token(token->f, uri, true, &token->slot, &info, diag);
+    enum tbs_err err = p11_find_token(token, uri, true, &token->slot, &info, diag);
     if (err != TBS_OK)
         return err;
     p11_copy_field(info.label, sizeof info.label, token->name, sizeof token->name);
-    CK_RV rv = token->f->C_OpenSession(token->slot, CKF_SERIAL_SESSION, NULL, NULL, &token->holder);
+    CK_RV rv =
+        P11(token, C_OpenSession, token->slot, CKF_SERIAL_SESSION, NULL, NULL, &token->holder);
     if (rv != CKR_OK)
         return p11_fail(diag, rv, "opening a session with token '%s'", token->name);
-    return p11_login(token, &info, config->pin_source, diag);
+    return p11_login(token, &info, diag);
 }
 
-static enum tbs_err open_token(const struct custody_config *config, const P11KitUri *uri,
+static enum tbs_err open_token(const struct custody_opening *opening, const P11KitUri *uri,
                                void **ret_token, struct tbs_diag *diag)
 {
     struct p11_token *token = calloc(1, sizeof *token);
     if (!token)
         return tbs_fail(diag, TBS_ERR_NOMEM, "out of memory opening the token");
-    enum tbs_err err = p11_load(config, token, diag);
+    enum tbs_err err = p11_load(opening->config, token, diag);
     if (err != TBS_OK) {
         free(token);
         return err;
     }
-    err = find_and_login(token, config, uri, diag);
+    token->pin = opening->pin;
+    token->stats = opening->stats;
+    err = find_and_login(token, uri, diag);
     if (err != TBS_OK) {
         p11_close(token);
         return err;
@@ -47,16 +51,23 @@ static enum tbs_err open_token(const struct custody_config *config, const P11Kit
     return TBS_OK;
 }
 
-static enum tbs_err p11_open(const struct custody_config *config, void **ret_token,
+static enum tbs_err p11_open(const struct custody_opening *opening, void **ret_token,
                              struct tbs_diag *diag)
 {
     P11KitUri *uri;
-    enum tbs_err err = p11_parse_uri(config->uri, true, &uri, diag);
+    enum tbs_err err = p11_parse_uri(opening->config->uri, true, &uri, diag);
     if (err != TBS_OK)
         return err;
-    err = open_token(config, uri, ret_token, diag);
+    p11_name_stats(opening->stats);
+    err = open_token(opening, uri, ret_token, diag);
     p11_kit_uri_free(uri);
     return err;
+}
+
+static void p11_describe(void *token_, char *ret_name, size_t size)
+{
+    const struct p11_token *token = token_;
+    snprintf(ret_name, size, "%s", token->name);
 }
 
 static const struct custody_ops ops = {
@@ -68,14 +79,17 @@ static const struct custody_ops ops = {
                    "pin_source: fd:N, file:/path, credential:NAME or prompt. environment: "
                    "NAME=value entries the module needs, such as SOFTHSM2_CONF or "
                    "P11_KIT_SERVER_ADDRESS.",
+    .prepare = p11_prepare,
     .open = p11_open,
     .close = p11_close,
+    .login = p11_login_again,
+    .classify = p11_classify,
+    .describe = p11_describe,
     .session_open = p11_session_open,
     .session_close = p11_session_close,
     .list_keys = p11_list_keys,
     .generate_key = p11_generate_key,
     .destroy_key = p11_destroy_key,
-    .login_lost = p11_login_lost,
     .random = p11_random,
     .hmac = p11_hmac,
     .seal = p11_seal,

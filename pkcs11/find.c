@@ -1,6 +1,6 @@
 /* Tokens are named by what they say of themselves (RFC 7512), never by slot: slot numbers move
  * when tokens are added, initialised or plugged in again. */
-#include "p11.h"
+#include "call.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -64,7 +64,7 @@ enum tbs_err p11_parse_uri(const char *text, bool need_name, P11KitUri **ret_uri
     return TBS_OK;
 }
 
-static enum tbs_err get_slots(CK_FUNCTION_LIST *f, CK_SLOT_ID **ret_slots, CK_ULONG *ret_n,
+static enum tbs_err get_slots(struct p11_token *token, CK_SLOT_ID **ret_slots, CK_ULONG *ret_n,
                               struct tbs_diag *diag)
 {
     CK_ULONG n = SLOTS_MAX;
@@ -73,9 +73,9 @@ static enum tbs_err get_slots(CK_FUNCTION_LIST *f, CK_SLOT_ID **ret_slots, CK_UL
         return tbs_fail(diag, TBS_ERR_NOMEM, "out of memory listing tokens");
     /* The call without a buffer makes modules look for tokens anew (2.40, 5.5). */
     CK_ULONG announced;
-    CK_RV rv = f->C_GetSlotList(CK_TRUE, NULL, &announced);
+    CK_RV rv = P11(token, C_GetSlotList, CK_TRUE, NULL, &announced);
     if (rv == CKR_OK)
-        rv = f->C_GetSlotList(CK_TRUE, slots, &n);
+        rv = P11(token, C_GetSlotList, CK_TRUE, slots, &n);
     if (rv != CKR_OK) {
         free(slots);
         return p11_fail(diag, rv, "listing tokens");
@@ -119,7 +119,7 @@ static enum tbs_err judge_count(unsigned found, bool initialized, const struct s
                     seen->len > 0 ? seen->text : "none");
 }
 
-enum tbs_err p11_find_token(CK_FUNCTION_LIST *f, const P11KitUri *uri, bool initialized,
+enum tbs_err p11_find_token(struct p11_token *token, const P11KitUri *uri, bool initialized,
                             CK_SLOT_ID *ret_slot, CK_TOKEN_INFO *ret_info, struct tbs_diag *diag)
 {
     CK_SLOT_ID *slots = NULL, slot = 0;
@@ -127,13 +127,13 @@ enum tbs_err p11_find_token(CK_FUNCTION_LIST *f, const P11KitUri *uri, bool init
     CK_TOKEN_INFO match = {0};
     struct seen all = {0}, fitting = {0};
     unsigned found = 0;
-    enum tbs_err err = get_slots(f, &slots, &n, diag);
+    enum tbs_err err = get_slots(token, &slots, &n, diag);
     if (err != TBS_OK)
         return err;
     for (CK_ULONG i = 0; i < n; i++) {
         CK_TOKEN_INFO info;
         /* A token that was just pulled, or is of a foreign kind, is not the one meant. */
-        if (f->C_GetTokenInfo(slots[i], &info) != CKR_OK ||
+        if (P11(token, C_GetTokenInfo, slots[i], &info) != CKR_OK ||
             ((info.flags & CKF_TOKEN_INITIALIZED) != 0) != initialized)
             continue;
         note(&all, &info);

@@ -1,5 +1,5 @@
 /* A new token: C_InitToken on one that is not initialised, then the user's PIN. */
-#include "p11.h"
+#include "call.h"
 
 #include <string.h>
 
@@ -48,7 +48,7 @@ static enum tbs_err parse_narrowing_uri(const char *text, const struct padded_la
 }
 
 /* A token that bears the name already, whoever made it. */
-static enum tbs_err find_by_label(CK_FUNCTION_LIST *f, const struct padded_label *label,
+static enum tbs_err find_by_label(struct p11_token *token, const struct padded_label *label,
                                   CK_SLOT_ID *ret_slot, CK_TOKEN_INFO *ret_info,
                                   struct tbs_diag *diag)
 {
@@ -56,12 +56,12 @@ static enum tbs_err find_by_label(CK_FUNCTION_LIST *f, const struct padded_label
     if (!uri)
         return tbs_fail(diag, TBS_ERR_NOMEM, "out of memory finding a token");
     memcpy(p11_kit_uri_get_token_info(uri)->label, label->text, P11_LABEL_LEN);
-    enum tbs_err err = p11_find_token(f, uri, true, ret_slot, ret_info, diag);
+    enum tbs_err err = p11_find_token(token, uri, true, ret_slot, ret_info, diag);
     p11_kit_uri_free(uri);
     return err;
 }
 
-static enum tbs_err choose(CK_FUNCTION_LIST *f, const char *uri_text,
+static enum tbs_err choose(struct p11_token *token, const char *uri_text,
                            const struct padded_label *label, CK_SLOT_ID *ret_slot,
                            CK_TOKEN_INFO *ret_info, struct tbs_diag *diag)
 {
@@ -69,9 +69,9 @@ static enum tbs_err choose(CK_FUNCTION_LIST *f, const char *uri_text,
     enum tbs_err err = parse_narrowing_uri(uri_text, label, &uri, diag);
     if (err != TBS_OK)
         return err;
-    err = find_by_label(f, label, ret_slot, ret_info, diag);
+    err = find_by_label(token, label, ret_slot, ret_info, diag);
     if (err == TBS_ERR_NOT_FOUND)
-        err = p11_find_token(f, uri, false, ret_slot, ret_info, diag);
+        err = p11_find_token(token, uri, false, ret_slot, ret_info, diag);
     else if (err == TBS_OK || err == TBS_ERR_CONFIG)
         err = tbs_fail(diag, TBS_ERR_EXISTS,
                        "a token of that name is initialised already; it is left as it is");
@@ -105,38 +105,39 @@ static enum tbs_err read_pins(const CK_TOKEN_INFO *info, const char *so_source,
     return err;
 }
 
-static CK_RV set_user_pin(CK_FUNCTION_LIST *f, CK_SLOT_ID slot, const struct pins *pins)
+static CK_RV set_user_pin(struct p11_token *token, CK_SLOT_ID slot, const struct pins *pins)
 {
     CK_SESSION_HANDLE session;
-    CK_RV rv = f->C_OpenSession(slot, CKF_SERIAL_SESSION | CKF_RW_SESSION, NULL, NULL, &session);
+    CK_RV rv =
+        P11(token, C_OpenSession, slot, CKF_SERIAL_SESSION | CKF_RW_SESSION, NULL, NULL, &session);
     if (rv != CKR_OK)
         return rv;
-    rv = f->C_Login(session, CKU_SO, pins->so.data, pins->so.len);
+    rv = P11(token, C_Login, session, CKU_SO, pins->so.data, pins->so.len);
     if (rv == CKR_OK) {
-        rv = f->C_InitPIN(session, pins->user.data, pins->user.len);
-        f->C_Logout(session);
+        rv = P11(token, C_InitPIN, session, pins->user.data, pins->user.len);
+        P11(token, C_Logout, session);
     }
-    f->C_CloseSession(session);
+    P11(token, C_CloseSession, session);
     return rv;
 }
 
-static enum tbs_err initialise(CK_FUNCTION_LIST *f, CK_SLOT_ID slot, struct padded_label *label,
+static enum tbs_err initialise(struct p11_token *token, CK_SLOT_ID slot, struct padded_label *label,
                                const struct pins *pins, struct tbs_diag *diag)
 {
     CK_TOKEN_INFO info;
-    CK_RV rv = f->C_InitToken(slot, pins->so.data, pins->so.len, label->text);
+    CK_RV rv = P11(token, C_InitToken, slot, pins->so.data, pins->so.len, label->text);
     if (rv != CKR_OK)
         return p11_fail(diag, rv, "initialising the token");
     /* By its new name: the slot may have moved. */
-    enum tbs_err err = find_by_label(f, label, &slot, &info, diag);
+    enum tbs_err err = find_by_label(token, label, &slot, &info, diag);
     if (err != TBS_OK)
         return err;
-    rv = set_user_pin(f, slot, pins);
+    rv = set_user_pin(token, slot, pins);
     return rv == CKR_OK ? TBS_OK
                         : p11_fail(diag, rv, "the token is initialised, but setting its user PIN");
 }
 
-enum tbs_err p11_init_token(const struct custody_config *config, const char *token_label,
+enum tbs_err p11_init_token(const struct custody_token_config *config, const char *token_label,
                             const char *so_pin_source, const char *user_pin_source,
                             struct tbs_diag *diag)
 {
@@ -147,14 +148,16 @@ enum tbs_err p11_init_token(const struct custody_config *config, const char *tok
     CK_TOKEN_INFO info;
     enum tbs_err err = pad_label(token_label, &label, diag);
     if (err == TBS_OK)
+        err = p11_prepare(config, diag);
+    if (err == TBS_OK)
         err = p11_load(config, &token, diag);
     if (err != TBS_OK)
         return err;
-    err = choose(token.f, config->uri, &label, &slot, &info, diag);
+    err = choose(&token, config->uri, &label, &slot, &info, diag);
     if (err == TBS_OK)
         err = read_pins(&info, so_pin_source, user_pin_source, &pins, diag);
     if (err == TBS_OK)
-        err = initialise(token.f, slot, &label, &pins, diag);
+        err = initialise(&token, slot, &label, &pins, diag);
     tbs_secret_free(&pins.so);
     tbs_secret_free(&pins.user);
     p11_unload(&token);

@@ -1,6 +1,6 @@
 /* The keys on a token: list, generate, destroy. Searching takes time in proportion to all
  * objects on some tokens, so it is done once at open and after a change. */
-#include "p11.h"
+#include "call.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -34,7 +34,7 @@ static enum tbs_err collect(struct p11_token *token, struct objects *o, struct t
     CK_OBJECT_HANDLE chunk[64];
     CK_ULONG n;
     do {
-        CK_RV rv = token->f->C_FindObjects(token->holder, chunk, 64, &n);
+        CK_RV rv = P11(token, C_FindObjects, token->holder, chunk, 64, &n);
         if (rv != CKR_OK)
             return p11_fail(diag, rv, "finding keys on token '%s'", token->name);
         if (o->n + n > SECRET_KEYS_MAX)
@@ -60,11 +60,11 @@ static enum tbs_err find_secret_keys(struct p11_token *token, const char *id, st
         {CKA_ID, (void *)id, id ? strlen(id) : 0},
     };
     struct objects o = {0};
-    CK_RV rv = token->f->C_FindObjectsInit(token->holder, template, id ? 3 : 2);
+    CK_RV rv = P11(token, C_FindObjectsInit, token->holder, template, id ? 3 : 2);
     if (rv != CKR_OK)
         return p11_fail(diag, rv, "finding keys on token '%s'", token->name);
     enum tbs_err err = collect(token, &o, diag);
-    token->f->C_FindObjectsFinal(token->holder);
+    P11(token, C_FindObjectsFinal, token->holder);
     if (err != TBS_OK) {
         free(o.handles);
         return err;
@@ -81,7 +81,7 @@ static enum tbs_err read_id(struct p11_token *token, CK_OBJECT_HANDLE object,
                             struct tbs_diag *diag)
 {
     CK_ATTRIBUTE id = {CKA_ID, octets, FOREIGN_ID_MAX};
-    CK_RV rv = token->f->C_GetAttributeValue(token->holder, object, &id, 1);
+    CK_RV rv = P11(token, C_GetAttributeValue, token->holder, object, &id, 1);
     if (rv != CKR_OK && rv != CKR_BUFFER_TOO_SMALL && rv != CKR_ATTRIBUTE_TYPE_INVALID)
         return p11_fail(diag, rv, "reading the id of a key on token '%s'", token->name);
     bool have = rv == CKR_OK && id.ulValueLen <= FOREIGN_ID_MAX;
@@ -165,7 +165,7 @@ static enum tbs_err generate(struct p11_token *token, CK_SESSION_HANDLE session,
                              const char *label, struct custody_key *ret_key, struct tbs_diag *diag)
 {
     CK_OBJECT_HANDLE object;
-    CK_RV rv = p11_generate(token->f, session, alg, id, label ? label : "", &object);
+    CK_RV rv = p11_generate(token, session, alg, id, label ? label : "", &object);
     if (rv != CKR_OK)
         return p11_fail(diag, rv, "generating %s for %s on token '%s'", id, custody_alg_name(alg),
                         token->name);
@@ -176,7 +176,7 @@ static enum tbs_err generate(struct p11_token *token, CK_SESSION_HANDLE session,
                        id, custody_alg_name(key.alg), custody_alg_name(alg));
     if (err == TBS_OK)
         *ret_key = key;
-    else if (token->f->C_DestroyObject(session, object) != CKR_OK)
+    else if (P11(token, C_DestroyObject, session, object) != CKR_OK)
         return tbs_fail(diag, err,
                         "new key %s is not as asked for and could not be destroyed; "
                         "destroy it by hand",
@@ -196,7 +196,7 @@ enum tbs_err p11_generate_key(void *token_, enum custody_role role, enum custody
     if (err != TBS_OK)
         return err;
     err = generate(token, session, role, alg, id, label, ret_key, diag);
-    token->f->C_CloseSession(session);
+    P11(token, C_CloseSession, session);
     return err;
 }
 
@@ -204,10 +204,18 @@ enum tbs_err p11_destroy_key(void *token_, const struct custody_key *key, struct
 {
     struct p11_token *token = token_;
     CK_SESSION_HANDLE session;
-    enum tbs_err err = p11_open_handle(token, true, &session, diag);
+    struct objects o = {0};
+    enum tbs_err err = find_secret_keys(token, key->id, &o, diag);
+    if (err == TBS_OK && o.n != 1)
+        err = tbs_fail(diag, TBS_ERR_NOT_FOUND, "token '%s' holds %zu keys %s, not one",
+                       token->name, o.n, key->id);
+    CK_OBJECT_HANDLE object = err == TBS_OK ? o.handles[0] : CK_INVALID_HANDLE;
+    free(o.handles);
+    if (err == TBS_OK)
+        err = p11_open_handle(token, true, &session, diag);
     if (err != TBS_OK)
         return err;
-    CK_RV rv = token->f->C_DestroyObject(session, key->handle);
-    token->f->C_CloseSession(session);
+    CK_RV rv = P11(token, C_DestroyObject, session, object);
+    P11(token, C_CloseSession, session);
     return rv == CKR_OK ? TBS_OK : p11_fail(diag, rv, "destroying key %s", key->id);
 }

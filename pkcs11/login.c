@@ -1,5 +1,5 @@
 /* Login, with care for the token's counter of wrong PINs. */
-#include "p11.h"
+#include "call.h"
 
 #include <openssl/evp.h>
 #include <openssl/rand.h>
@@ -58,7 +58,7 @@ static enum tbs_err login_locked(struct p11_token *token, const CK_TOKEN_INFO *i
                             "token '%s' has refused this PIN before, so it is not sent again; "
                             "correct the PIN source, or start anew if the token's PIN was changed",
                             token->name);
-    CK_RV rv = token->f->C_Login(token->holder, CKU_USER, pin->data, pin->len);
+    CK_RV rv = P11(token, C_Login, token->holder, CKU_USER, pin->data, pin->len);
     if (rv == CKR_OK || rv == CKR_USER_ALREADY_LOGGED_IN)
         return TBS_OK;
     if (rv == CKR_PIN_INCORRECT || rv == CKR_PIN_INVALID || rv == CKR_PIN_LEN_RANGE)
@@ -67,10 +67,10 @@ static enum tbs_err login_locked(struct p11_token *token, const CK_TOKEN_INFO *i
 }
 
 static enum tbs_err login_with_pin(struct p11_token *token, const CK_TOKEN_INFO *info,
-                                   const char *pin_source, struct tbs_diag *diag)
+                                   struct tbs_diag *diag)
 {
     TBS_SECRET_AUTO struct tbs_secret pin = {0};
-    enum tbs_err err = pin_read(pin_source, &pin, diag);
+    enum tbs_err err = pin_obtain(token->pin, &pin, diag);
     if (err != TBS_OK)
         return err;
     pthread_mutex_lock(&refused.lock);
@@ -81,7 +81,7 @@ static enum tbs_err login_with_pin(struct p11_token *token, const CK_TOKEN_INFO 
 
 static enum tbs_err login_at_pin_pad(struct p11_token *token, struct tbs_diag *diag)
 {
-    CK_RV rv = token->f->C_Login(token->holder, CKU_USER, NULL, 0);
+    CK_RV rv = P11(token, C_Login, token->holder, CKU_USER, NULL, 0);
     if (rv == CKR_OK || rv == CKR_USER_ALREADY_LOGGED_IN)
         return TBS_OK;
     return p11_fail(diag, rv, "logging in at the PIN pad of token '%s'", token->name);
@@ -110,12 +110,11 @@ static enum tbs_err check_counters(const struct p11_token *token, const CK_TOKEN
 static bool is_logged_in(struct p11_token *token)
 {
     CK_SESSION_INFO info;
-    return token->f->C_GetSessionInfo(token->holder, &info) == CKR_OK &&
+    return P11(token, C_GetSessionInfo, token->holder, &info) == CKR_OK &&
            (info.state == CKS_RO_USER_FUNCTIONS || info.state == CKS_RW_USER_FUNCTIONS);
 }
 
-enum tbs_err p11_login(struct p11_token *token, const CK_TOKEN_INFO *info, const char *pin_source,
-                       struct tbs_diag *diag)
+enum tbs_err p11_login(struct p11_token *token, const CK_TOKEN_INFO *info, struct tbs_diag *diag)
 {
     if (is_logged_in(token))
         return TBS_OK;
@@ -124,5 +123,30 @@ enum tbs_err p11_login(struct p11_token *token, const CK_TOKEN_INFO *info, const
         return err;
     if ((info->flags & CKF_PROTECTED_AUTHENTICATION_PATH) != 0)
         return login_at_pin_pad(token, diag);
-    return login_with_pin(token, info, pin_source, diag);
+    return login_with_pin(token, info, diag);
+}
+
+static enum tbs_err hold_again(struct p11_token *token, struct tbs_diag *diag)
+{
+    CK_SESSION_INFO info;
+    CK_RV rv = P11(token, C_GetSessionInfo, token->holder, &info);
+    if (rv == CKR_OK)
+        return TBS_OK;
+    token->holder = CK_INVALID_HANDLE;
+    rv = P11(token, C_OpenSession, token->slot, CKF_SERIAL_SESSION, NULL, NULL, &token->holder);
+    return rv == CKR_OK ? TBS_OK
+                        : p11_fail(diag, rv, "opening a session with token '%s'", token->name);
+}
+
+enum tbs_err p11_login_again(void *token_, struct tbs_diag *diag)
+{
+    struct p11_token *token = token_;
+    CK_TOKEN_INFO info;
+    enum tbs_err err = hold_again(token, diag);
+    if (err != TBS_OK)
+        return err;
+    CK_RV rv = P11(token, C_GetTokenInfo, token->slot, &info);
+    if (rv != CKR_OK)
+        return p11_fail(diag, rv, "examining token '%s'", token->name);
+    return p11_login(token, &info, diag);
 }

@@ -48,15 +48,20 @@ static enum tbs_err check_path(const char *module, struct tbs_diag *diag)
     return TBS_OK;
 }
 
-enum tbs_err p11_load(const struct custody_config *config, struct p11_token *ret_token,
+enum tbs_err p11_prepare(const struct custody_token_config *config, struct tbs_diag *diag)
+{
+    enum tbs_err err = TBS_OK;
+    for (size_t i = 0; i < config->n_environment && err == TBS_OK; i++)
+        err = set_variable(config->environment[i], diag);
+    return err;
+}
+
+enum tbs_err p11_load(const struct custody_token_config *config, struct p11_token *ret_token,
                       struct tbs_diag *diag)
 {
     enum tbs_err err = check_path(config->module, diag);
-    for (size_t i = 0; i < config->n_environment && err == TBS_OK; i++)
-        err = set_variable(config->environment[i], diag);
     if (err != TBS_OK)
         return err;
-
     struct p11_token token = {.f = p11_kit_module_load(config->module, 0)};
     if (!token.f) {
         const char *why = p11_kit_message();

@@ -15,6 +15,8 @@
 struct p11_token {
     CK_FUNCTION_LIST *f; /* managed by p11-kit, which counts C_Initialize */
     bool initialized;
+    struct pin_keeper *pin;
+    struct custody_call_stats *stats; /* NULL: nobody counts */
     CK_SLOT_ID slot;
     char name[P11_LABEL_LEN + 1]; /* the token's label, for people */
     /* A login lasts as long as the application has a session; this one is kept for it. */
@@ -31,14 +33,17 @@ struct p11_session {
 
 const char *p11_rv_name(CK_RV rv); /* "CKR_..."; never NULL */
 enum tbs_err p11_rv_err(CK_RV rv);
+enum custody_class p11_classify(unsigned long rv);
 /* "<what>: the token answered CKR_X (0x..); <what it means>", raw = rv. */
 enum tbs_err p11_fail(struct tbs_diag *diag, CK_RV rv, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
 
 /* --- module.c --- */
 
-/* Sets the environment, loads and initialises the module. Undo: p11_unload. */
-enum tbs_err p11_load(const struct custody_config *config, struct p11_token *ret_token,
+/* Sets what the module needs in the environment. */
+enum tbs_err p11_prepare(const struct custody_token_config *config, struct tbs_diag *diag);
+/* Loads and initialises the module. Undo: p11_unload. */
+enum tbs_err p11_load(const struct custody_token_config *config, struct p11_token *ret_token,
                       struct tbs_diag *diag);
 void p11_unload(struct p11_token *token);
 
@@ -53,7 +58,7 @@ enum tbs_err p11_parse_uri(const char *text, bool need_name, P11KitUri **ret_uri
 bool p11_uri_has(const unsigned char *field, size_t len);
 /* Exactly one token that fits the URI and is initialised (or is not, as asked). TBS_ERR_CONFIG
  * if there are several. */
-enum tbs_err p11_find_token(CK_FUNCTION_LIST *f, const P11KitUri *uri, bool initialized,
+enum tbs_err p11_find_token(struct p11_token *token, const P11KitUri *uri, bool initialized,
                             CK_SLOT_ID *ret_slot, CK_TOKEN_INFO *ret_info, struct tbs_diag *diag);
 /* Copies a blank-padded field; size includes the NUL; unprintable octets become '?'. */
 void p11_copy_field(const unsigned char *field, size_t len, char *ret_text, size_t size);
@@ -61,8 +66,9 @@ void p11_copy_field(const unsigned char *field, size_t len, char *ret_text, size
 /* --- login.c --- */
 
 /* Logs the user in on token->holder unless the process is logged in already. */
-enum tbs_err p11_login(struct p11_token *token, const CK_TOKEN_INFO *info, const char *pin_source,
-                       struct tbs_diag *diag);
+enum tbs_err p11_login(struct p11_token *token, const CK_TOKEN_INFO *info, struct tbs_diag *diag);
+/* The same later, when the holder may be gone, too. */
+enum tbs_err p11_login_again(void *token, struct tbs_diag *diag);
 
 /* --- session.c --- */
 
@@ -71,7 +77,6 @@ enum tbs_err p11_open_handle(struct p11_token *token, bool read_write,
                              CK_SESSION_HANDLE *ret_handle, struct tbs_diag *diag);
 enum tbs_err p11_session_open(void *token, void **ret_session, struct tbs_diag *diag);
 void p11_session_close(void *session);
-bool p11_login_lost(void *session);
 enum tbs_err p11_random(void *session, uint8_t *out, size_t len, struct tbs_diag *diag);
 enum tbs_err p11_hmac(void *session, const struct custody_key *key, struct tbs_bytes data,
                       uint8_t *ret_mac, struct tbs_diag *diag);
@@ -88,7 +93,7 @@ enum tbs_err p11_unseal(void *session, const struct custody_key *key,
 enum tbs_err p11_judge_key(struct p11_token *token, CK_OBJECT_HANDLE object, const char *id,
                            enum custody_role role, struct custody_key *ret_key,
                            struct tbs_diag *diag);
-CK_RV p11_generate(CK_FUNCTION_LIST *f, CK_SESSION_HANDLE session, enum custody_alg alg,
+CK_RV p11_generate(struct p11_token *token, CK_SESSION_HANDLE session, enum custody_alg alg,
                    const char *id, const char *label, CK_OBJECT_HANDLE *ret_object);
 
 /* --- keys.c --- */
@@ -101,7 +106,7 @@ enum tbs_err p11_destroy_key(void *token, const struct custody_key *key, struct 
 
 /* --- init.c --- */
 
-enum tbs_err p11_init_token(const struct custody_config *config, const char *token_label,
+enum tbs_err p11_init_token(const struct custody_token_config *config, const char *token_label,
                             const char *so_pin_source, const char *user_pin_source,
                             struct tbs_diag *diag);
 

@@ -4,7 +4,7 @@
  *
  * CKA_MODIFIABLE=false is what keeps the usage flags as they are; the computed attributes keep
  * out keys that were ever outside, such as a known value planted with C_CreateObject. */
-#include "p11.h"
+#include "call.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -61,7 +61,7 @@ static const struct algorithm {
 
 /* --- Generation --- */
 
-CK_RV p11_generate(CK_FUNCTION_LIST *f, CK_SESSION_HANDLE session, enum custody_alg alg,
+CK_RV p11_generate(struct p11_token *token, CK_SESSION_HANDLE session, enum custody_alg alg,
                    const char *id, const char *label, CK_OBJECT_HANDLE *ret_object)
 {
     static CK_BBOOL values[] = {CK_FALSE, CK_TRUE};
@@ -83,7 +83,7 @@ CK_RV p11_generate(CK_FUNCTION_LIST *f, CK_SESSION_HANDLE session, enum custody_
             template[n++] = (CK_ATTRIBUTE){flags[i].type, &values[value], sizeof(CK_BBOOL)};
     }
     CK_MECHANISM mechanism = {a.generation, NULL, 0};
-    return f->C_GenerateKey(session, &mechanism, template, n, ret_object);
+    return P11(token, C_GenerateKey, session, &mechanism, template, n, ret_object);
 }
 
 /* --- Judgement --- */
@@ -111,7 +111,7 @@ static enum tbs_err read_attributes(struct p11_token *token, CK_OBJECT_HANDLE ob
     };
     for (size_t i = 0; i < N_FLAGS; i++)
         template[4 + i] = (CK_ATTRIBUTE){flags[i].type, &a.flags[i], sizeof a.flags[i]};
-    CK_RV rv = token->f->C_GetAttributeValue(token->holder, object, template, 4 + N_FLAGS);
+    CK_RV rv = P11(token, C_GetAttributeValue, token->holder, object, template, 4 + N_FLAGS);
     /* These three concern single attributes, whose lengths then say "unavailable". */
     if (rv != CKR_OK && rv != CKR_ATTRIBUTE_TYPE_INVALID && rv != CKR_ATTRIBUTE_SENSITIVE &&
         rv != CKR_BUFFER_TOO_SMALL)

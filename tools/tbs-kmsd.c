@@ -14,6 +14,7 @@
 #include "server/metrics.h"
 #include "server/server.h"
 #include "store/store.h"
+#include "tools/token_metrics.h"
 
 #define SECURE_HEAP (4u << 20)    /* octets of locked memory for keys in use */
 #define REPLAY_ENTRIES (1u << 20) /* 1700 requests/s for the default time window */
@@ -28,11 +29,8 @@ struct kmsd {
     struct config *config;
     struct policy_builtin policy;
     struct custody *custody;
-    struct custody_session *session; /* for readiness, on the management thread */
     struct kms *kms;
     _Atomic uint64_t token_calls;
-    time_t health_at;
-    struct custody_health health;
 };
 
 struct worker {
@@ -99,6 +97,7 @@ static void handle(void *ctx, const struct server_request *request, struct serve
     struct worker *w = ctx;
     struct kms_response r;
 
+    custody_session_deadline(w->kms.session, request->deadline_ns);
     kms_handle(&w->kms, request->body, &r);
     reply->status = http_status(&r);
     reply->outcome = kms_outcome_name(r.outcome);
@@ -113,23 +112,18 @@ static void handle(void *ctx, const struct server_request *request, struct serve
     w->counted_calls = calls;
 }
 
-/* One token call per second at most, however often one asks. */
+/* From what the tokens' watchers saw last. A key that nothing needs does not matter: what the KMS
+ * needs is looked for. */
 static enum tbs_err ready(void *ctx, struct tbs_diag *diag)
 {
     struct kmsd *d = ctx;
-    time_t now = time(NULL);
+    struct custody_health health;
 
-    if (now != d->health_at) {
-        enum tbs_err err = custody_health(d->session, &d->health, diag);
-
-        if (err)
-            return err;
-        d->health_at = now;
-    }
-    if (d->health.state == CUSTODY_UP)
-        return TBS_OK;
-    return tbs_fail(diag, TBS_ERR_UNAVAILABLE, "token %s: %s", custody_state_name(d->health.state),
-                    d->health.why.text);
+    custody_known_health(d->custody, &health);
+    if (health.state == CUSTODY_DOWN || health.state == CUSTODY_LOCKED)
+        return tbs_fail(diag, TBS_ERR_UNAVAILABLE, "token %s: %s", custody_state_name(health.state),
+                        health.why.text);
+    return kms_check_keys(d->kms, d->custody, diag);
 }
 
 static void metrics(void *ctx, struct tbs_buf *text)
@@ -141,6 +135,7 @@ static void metrics(void *ctx, struct tbs_buf *text)
                    "# TYPE tbs_token_calls_total counter\n"
                    "tbs_token_calls_total %llu\n",
                    (unsigned long long)d->token_calls);
+    token_metrics(d->custody, text);
 }
 
 /* Applies what can change while requests run; the rest needs a restart, and the log says so. */
@@ -153,6 +148,7 @@ static enum tbs_err reload(void *ctx, struct tbs_diag *diag)
     if (err)
         return err;
     log_set_level(fresh->log.level);
+    custody_look_again(d->custody);
     d->policy.max_validity = fresh->kms.max_validity;
     log_write(LOG_LEVEL_INFO, "reloaded", LOG_TEXT("file", d->config_file),
               LOG_TEXT("applied", "log.level kms.max_validity"),
@@ -172,7 +168,7 @@ static bool has_suite(const struct config_kms *c, unsigned suite)
 static enum tbs_err open_custody(struct kmsd *d, struct tbs_diag *diag)
 {
     const struct config_custody *c = &d->config->custody;
-    struct custody_config config = {
+    struct custody_token_config token = {
         .backend = "pkcs11",
         .module = c->module,
         .uri = c->uri,
@@ -180,9 +176,9 @@ static enum tbs_err open_custody(struct kmsd *d, struct tbs_diag *diag)
         .environment = (const char *const *)c->environment,
         .n_environment = c->environment_count,
     };
-    enum tbs_err err = custody_open(&config, &d->custody, diag);
+    struct custody_config config = {.tokens = &token, .n_tokens = 1, .start_down = true};
 
-    return err ? err : custody_session_open(d->custody, &d->session, diag);
+    return custody_open(&config, &d->custody, diag);
 }
 
 static enum tbs_err open_kms(struct kmsd *d, struct tbs_diag *diag)
@@ -200,7 +196,13 @@ static enum tbs_err open_kms(struct kmsd *d, struct tbs_diag *diag)
     d->policy.max_validity = c->max_validity;
     struct policy policy = policy_builtin(&d->policy);
 
-    return kms_new(&config, &policy, d->custody, d->session, &d->kms, diag);
+    enum tbs_err err = kms_new(&config, &policy, &d->kms, diag);
+    struct custody_health health;
+
+    custody_known_health(d->custody, &health);
+    if (!err && health.state != CUSTODY_DOWN)
+        err = kms_check_keys(d->kms, d->custody, diag);
+    return err;
 }
 
 /* Brings an older schema up to date before the workers open the store for reading. */
@@ -239,7 +241,6 @@ static enum tbs_err serve(struct kmsd *d, struct tbs_diag *diag)
 static void kmsd_free(struct kmsd *d)
 {
     kms_free(d->kms);
-    custody_session_close(d->session);
     custody_close(d->custody);
     config_free(d->config);
 }

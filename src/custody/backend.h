@@ -8,8 +8,9 @@
 #define TBS_CUSTODY_BACKEND_H
 
 #include "custody/custody.h"
+#include "custody/pin.h"
 
-#define CUSTODY_OPS_VERSION 1
+#define CUSTODY_OPS_VERSION 2
 
 #define CUSTODY_KEYS_MAX 1024 /* more keys of ours on one token are refused */
 #define CUSTODY_GCM_IV_LEN 12
@@ -27,6 +28,26 @@ struct custody_aead {
     struct tbs_bytes aad;
 };
 
+/* What to do about a failed call. */
+enum custody_class {
+    CUSTODY_RETRY_SAME,   /* again, in another session of the same token */
+    CUSTODY_RETRY_OTHER,  /* again, on another token; this one is to be examined */
+    CUSTODY_RELOGIN,      /* the login is gone */
+    CUSTODY_REINIT,       /* handles, or the module itself, are of yesterday */
+    CUSTODY_FATAL_CONFIG, /* the token cannot, or a person has to act: never again by itself */
+    CUSTODY_CALLER,       /* what was asked is wrong, such as a blob that was changed */
+    CUSTODY_SHED,         /* full: another token, or later */
+};
+
+#define CUSTODY_CALL_KINDS_MAX 32
+
+/* What a backend gets to open a token; it lives as long as the token does. */
+struct custody_opening {
+    const struct custody_token_config *config;
+    struct pin_keeper *pin;
+    struct custody_call_stats *stats; /* CUSTODY_CALL_KINDS_MAX, all zero at first */
+};
+
 /* token and session are the backend's own. Sessions are used by one thread at a time. */
 struct custody_ops {
     unsigned version; /* CUSTODY_OPS_VERSION */
@@ -34,10 +55,20 @@ struct custody_ops {
     const char *description;
     const char *config_help;
 
-    /* Finds the one token and logs in. */
-    enum tbs_err (*open)(const struct custody_config *config, void **ret_token,
+    /* Before any thread of custody's runs: what the module needs in the environment. */
+    enum tbs_err (*prepare)(const struct custody_token_config *config, struct tbs_diag *diag);
+    /* Finds the one token and logs in. Also after `close`, when the module had failed: loads it
+     * anew where nobody else of this process uses it. */
+    enum tbs_err (*open)(const struct custody_opening *opening, void **ret_token,
                          struct tbs_diag *diag);
+    /* All sessions are closed before. */
     void (*close)(void *token);
+    /* Logs in again where the login is gone; TBS_OK where it is not. */
+    enum tbs_err (*login)(void *token, struct tbs_diag *diag);
+    /* diag->raw of a failure of this backend. */
+    enum custody_class (*classify)(unsigned long raw);
+    /* Copies the token's label and serial, for people: printable, at most size - 1 octets. */
+    void (*describe)(void *token, char *ret_name, size_t size);
     enum tbs_err (*session_open)(void *token, void **ret_session, struct tbs_diag *diag);
     void (*session_close)(void *session);
 
@@ -50,9 +81,6 @@ struct custody_ops {
                                  const char *id, const char *label, struct custody_key *ret_key,
                                  struct tbs_diag *diag);
     enum tbs_err (*destroy_key)(void *token, const struct custody_key *key, struct tbs_diag *diag);
-
-    /* True if the token answers but holds no login for this process any more. */
-    bool (*login_lost)(void *session);
 
     enum tbs_err (*random)(void *session, uint8_t *out, size_t len, struct tbs_diag *diag);
     /* ret_mac: custody_mac_len octets. */
@@ -68,7 +96,7 @@ struct custody_ops {
                            const struct custody_aead *aead, struct tbs_bytes sealed, uint8_t *out,
                            struct tbs_diag *diag);
 
-    enum tbs_err (*init_token)(const struct custody_config *config, const char *token_label,
+    enum tbs_err (*init_token)(const struct custody_token_config *config, const char *token_label,
                                const char *so_pin_source, const char *user_pin_source,
                                struct tbs_diag *diag);
 };
@@ -78,7 +106,6 @@ struct custody_ops {
 bool custody_id_role(struct tbs_bytes id, enum custody_role *ret_role, bool *ret_valid);
 /* TPK: HMAC-SHA-1 or HMAC-SHA-256. KEK: AES-256-GCM or HMAC-SHA-256. */
 bool custody_role_takes(enum custody_role role, enum custody_alg alg);
-const char *custody_alg_name(enum custody_alg alg); /* "HMAC-SHA-256", ... */
 
 /* The constructors. */
 enum tbs_err custody_backend_pkcs11(const struct custody_ops **ret_ops, struct tbs_diag *diag);

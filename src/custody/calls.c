@@ -1,11 +1,9 @@
-/* The single operations asked of the token, counted, and what rests on them alone: the trial
- * of a key and the token's health. */
+/* The single operations asked of a token. */
 #include "custody/internal.h"
 #include "custody/primitives.h"
 
 #include <openssl/crypto.h>
 #include <string.h>
-#include <time.h>
 
 size_t custody_mac_len(enum custody_alg alg)
 {
@@ -20,59 +18,120 @@ size_t custody_mac_len(enum custody_alg alg)
     return 0;
 }
 
-static enum tbs_err begin_call(struct custody_session *session, bool can, const char *what,
-                               struct tbs_diag *diag)
+static enum tbs_err cannot(const struct custody_ops *ops, const char *what, struct tbs_diag *diag)
 {
-    enum tbs_err err = custody_in_its_process(session->custody, diag);
-    if (err != TBS_OK)
-        return err;
-    if (!can)
-        return tbs_fail(diag, TBS_ERR_UNSUPPORTED, "custody backend %s cannot do %s",
-                        session->custody->ops->name, what);
-    session->calls++;
-    return TBS_OK;
+    return tbs_fail(diag, TBS_ERR_UNSUPPORTED, "custody backend %s cannot do %s", ops->name, what);
+}
+
+struct octets {
+    uint8_t *out;
+    size_t len;
+};
+
+static enum tbs_err run_random(const struct custody_ops *ops, void *session,
+                               const struct custody_key *key, void *ctx, struct tbs_diag *diag)
+{
+    const struct octets *octets = ctx;
+    (void)key;
+    return ops->random ? ops->random(session, octets->out, octets->len, diag)
+                       : cannot(ops, "random numbers", diag);
 }
 
 enum tbs_err custody_random(struct custody_session *session, uint8_t *out, size_t len,
                             struct tbs_diag *diag)
 {
-    const struct custody_ops *ops = session->custody->ops;
-    if (len == 0)
-        return TBS_OK;
-    enum tbs_err err = begin_call(session, ops->random != NULL, "random numbers", diag);
-    return err != TBS_OK ? err : ops->random(session->backend, out, len, diag);
+    struct octets octets = {out, len};
+    const struct custody_operation op = {NULL, run_random, &octets};
+    return len == 0 ? TBS_OK : custody_perform(session, &op, diag);
+}
+
+struct mac {
+    struct tbs_bytes data;
+    uint8_t *ret_mac;
+};
+
+static enum tbs_err run_hmac(const struct custody_ops *ops, void *session,
+                             const struct custody_key *key, void *ctx, struct tbs_diag *diag)
+{
+    const struct mac *mac = ctx;
+    return ops->hmac ? ops->hmac(session, key, mac->data, mac->ret_mac, diag)
+                     : cannot(ops, "HMAC", diag);
 }
 
 enum tbs_err custody_call_hmac(struct custody_session *session, const struct custody_key *key,
                                struct tbs_bytes data, uint8_t *ret_mac, struct tbs_diag *diag)
 {
-    const struct custody_ops *ops = session->custody->ops;
-    enum tbs_err err = begin_call(session, ops->hmac != NULL, "HMAC", diag);
-    return err != TBS_OK ? err : ops->hmac(session->backend, key, data, ret_mac, diag);
+    struct mac mac = {data, ret_mac};
+    const struct custody_operation op = {custody_entry_of(key), run_hmac, &mac};
+    return custody_perform(session, &op, diag);
+}
+
+struct sealing {
+    const struct custody_aead *aead;
+    struct tbs_bytes in;
+    uint8_t *out;
+    const uint8_t *check;
+};
+
+static enum tbs_err run_seal(const struct custody_ops *ops, void *session,
+                             const struct custody_key *key, void *ctx, struct tbs_diag *diag)
+{
+    const struct sealing *s = ctx;
+    return ops->seal ? ops->seal(session, key, s->aead, s->in, s->out, diag)
+                     : cannot(ops, "AES-GCM", diag);
 }
 
 enum tbs_err custody_call_seal(struct custody_session *session, const struct custody_key *key,
                                const struct custody_aead *aead, struct tbs_bytes plain,
                                uint8_t *out, struct tbs_diag *diag)
 {
-    const struct custody_ops *ops = session->custody->ops;
-    enum tbs_err err = begin_call(session, ops->seal != NULL, "AES-GCM", diag);
-    return err != TBS_OK ? err : ops->seal(session->backend, key, aead, plain, out, diag);
+    struct sealing s = {aead, plain, out, NULL};
+    const struct custody_operation op = {custody_entry_of(key), run_seal, &s};
+    return custody_perform(session, &op, diag);
+}
+
+/* Some tokens answer a wrong tag as they answer their own failure. Where the key still opens what
+ * it sealed once, the blob is at fault. */
+static bool opens_its_check(const struct custody_ops *ops, void *session,
+                            const struct custody_key *key, const uint8_t *check)
+{
+    uint8_t opened[CUSTODY_CHECK_LEN];
+    struct custody_aead aead = {check, tbs_bytes_str(key->id)};
+    return ops->unseal(
+               session, key, &aead,
+               tbs_bytes(check + CUSTODY_GCM_IV_LEN, CUSTODY_CHECK_LEN - CUSTODY_GCM_IV_LEN),
+               opened, NULL) == TBS_OK;
+}
+
+static enum tbs_err run_unseal(const struct custody_ops *ops, void *session,
+                               const struct custody_key *key, void *ctx, struct tbs_diag *diag)
+{
+    const struct sealing *s = ctx;
+    if (!ops->unseal)
+        return cannot(ops, "AES-GCM", diag);
+    enum tbs_err err = ops->unseal(session, key, s->aead, s->in, s->out, diag);
+    if (err == TBS_ERR_TOKEN && opens_its_check(ops, session, key, s->check))
+        return tbs_fail(diag, TBS_ERR_AUTH, "AES-GCM with %s: the tag does not verify", key->id);
+    return err;
 }
 
 enum tbs_err custody_call_unseal(struct custody_session *session, const struct custody_key *key,
                                  const struct custody_aead *aead, struct tbs_bytes sealed,
                                  uint8_t *out, struct tbs_diag *diag)
 {
-    const struct custody_ops *ops = session->custody->ops;
-    enum tbs_err err = begin_call(session, ops->unseal != NULL, "AES-GCM", diag);
-    return err != TBS_OK ? err : ops->unseal(session->backend, key, aead, sealed, out, diag);
+    struct custody_entry *entry = custody_entry_of(key);
+    struct sealing s = {aead, sealed, out, entry->check};
+    const struct custody_operation op = {entry, run_unseal, &s};
+    return custody_perform(session, &op, diag);
 }
 
 static bool is_of(const struct custody *custody, const struct custody_key *key)
 {
-    const struct custody_key_list *list = &custody->list;
-    return list->n > 0 && key >= list->keys && key < list->keys + list->n;
+    for (size_t i = 0; i < custody->directory.n; i++) {
+        if (key == &custody->directory.entries[i]->key)
+            return true;
+    }
+    return false;
 }
 
 enum tbs_err custody_hmac(struct custody_session *session, const struct custody_key *tpk,
@@ -82,143 +141,4 @@ enum tbs_err custody_hmac(struct custody_session *session, const struct custody_
     if (!tpk || !is_of(session->custody, tpk) || tpk->role != CUSTODY_ROLE_TPK)
         return tbs_fail(diag, TBS_ERR_INVALID, "HMAC is for ticket-protection keys only");
     return custody_call_hmac(session, tpk, data, ret_mac, diag);
-}
-
-/* --- Trial of a key --- */
-
-static enum tbs_err check_value(struct custody_session *session, const struct custody_key *key,
-                                uint8_t kcv[CUSTODY_KCV_LEN], struct tbs_diag *diag)
-{
-    uint8_t mac[CUSTODY_MAC_MAX];
-    enum tbs_err err = custody_call_hmac(session, key, tbs_bytes(NULL, 0), mac, diag);
-    if (err == TBS_OK)
-        memcpy(kcv, mac, CUSTODY_KCV_LEN);
-    OPENSSL_cleanse(mac, sizeof mac);
-    return err;
-}
-
-/* Seals and opens a block of zeros. No check value comes of it: for AES-GCM there is none that
- * would not tie up an IV. */
-static enum tbs_err seal_and_open(struct custody_session *session, const struct custody_key *key,
-                                  struct tbs_diag *diag)
-{
-    static const uint8_t zeros[16];
-    uint8_t iv[CUSTODY_GCM_IV_LEN], sealed[sizeof zeros + CUSTODY_GCM_TAG_LEN];
-    uint8_t opened[sizeof sealed];
-    struct custody_aead aead = {iv, tbs_bytes_str(key->id)};
-    enum tbs_err err = custody_random(session, iv, sizeof iv, diag);
-    if (err == TBS_OK)
-        err = custody_call_seal(session, key, &aead, tbs_bytes(zeros, sizeof zeros), sealed, diag);
-    if (err == TBS_OK)
-        err = custody_call_unseal(session, key, &aead, tbs_bytes(sealed, sizeof sealed), opened,
-                                  diag);
-    if (err == TBS_OK && memcmp(opened, zeros, sizeof zeros) != 0)
-        return tbs_fail(diag, TBS_ERR_TOKEN,
-                        "the token opens with %s what it never sealed; take it out of service",
-                        key->id);
-    return err;
-}
-
-enum tbs_err custody_try_key(struct custody_session *session, struct custody_key *key,
-                             struct tbs_diag *diag)
-{
-    bool is_hmac = custody_mac_len(key->alg) > 0;
-    enum tbs_err err =
-        is_hmac ? check_value(session, key, key->kcv, diag) : seal_and_open(session, key, diag);
-    key->usable = err == TBS_OK;
-    key->has_kcv = is_hmac && err == TBS_OK;
-    return err;
-}
-
-/* --- Health --- */
-
-const char *custody_state_name(enum custody_state state)
-{
-    switch (state) {
-    case CUSTODY_UP:
-        return "up";
-    case CUSTODY_DEGRADED:
-        return "degraded";
-    case CUSTODY_DOWN:
-        return "down";
-    case CUSTODY_LOCKED:
-        return "locked";
-    }
-    return "unknown state";
-}
-
-static const struct custody_key *any_current(const struct custody *custody, enum custody_role role)
-{
-    static const enum custody_alg order[] = {CUSTODY_HMAC_SHA_256, CUSTODY_HMAC_SHA_1,
-                                             CUSTODY_AES_256_GCM};
-    for (size_t i = 0; i < sizeof order / sizeof *order; i++) {
-        const struct custody_key *key = custody_current_key(custody, role, order[i]);
-        if (key)
-            return key;
-    }
-    return NULL;
-}
-
-static enum tbs_err probe(struct custody_session *session, const struct custody_key *key,
-                          struct tbs_diag *diag)
-{
-    uint8_t octets[CUSTODY_KCV_LEN];
-    if (!key)
-        return custody_random(session, octets, sizeof octets, diag);
-    if (!key->has_kcv)
-        return seal_and_open(session, key, diag);
-    enum tbs_err err = check_value(session, key, octets, diag);
-    if (err == TBS_OK && memcmp(octets, key->kcv, sizeof octets) != 0)
-        return tbs_fail(diag, TBS_ERR_TOKEN,
-                        "key %s has another check value than when the token was opened", key->id);
-    return err;
-}
-
-static void find_what_is_missing(const struct custody *custody, struct tbs_diag *ret_why)
-{
-    for (size_t i = 0; i < custody->list.n; i++) {
-        const struct custody_key *key = &custody->list.keys[i];
-        if (!key->usable)
-            tbs_fail(ret_why, TBS_ERR_UNSUPPORTED,
-                     "key %s cannot be used: this token or its connection does not carry %s",
-                     key->id, custody_alg_name(key->alg));
-    }
-    if (!any_current(custody, CUSTODY_ROLE_KEK))
-        tbs_fail(ret_why, TBS_ERR_NOT_FOUND, "the token has no usable key-encryption key");
-    if (!any_current(custody, CUSTODY_ROLE_TPK))
-        tbs_fail(ret_why, TBS_ERR_NOT_FOUND, "the token has no usable ticket-protection key");
-}
-
-static uint64_t micros_now(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (uint64_t)t.tv_sec * 1000000 + (uint64_t)t.tv_nsec / 1000;
-}
-
-enum tbs_err custody_health(struct custody_session *session, struct custody_health *ret_health,
-                            struct tbs_diag *diag)
-{
-    struct custody *custody = session->custody;
-    enum tbs_err err = custody_in_its_process(custody, diag);
-    if (err != TBS_OK)
-        return err;
-    const struct custody_key *key = any_current(custody, CUSTODY_ROLE_TPK);
-    if (!key)
-        key = any_current(custody, CUSTODY_ROLE_KEK);
-
-    struct custody_health health = {.state = CUSTODY_UP};
-    uint64_t start = micros_now();
-    err = probe(session, key, &health.why);
-    health.micros = micros_now() - start;
-    if (err != TBS_OK) {
-        bool lost = custody->ops->login_lost(session->backend);
-        health.state = lost ? CUSTODY_LOCKED : CUSTODY_DOWN;
-    } else {
-        find_what_is_missing(custody, &health.why);
-        if (health.why.code != TBS_OK)
-            health.state = CUSTODY_DEGRADED;
-    }
-    *ret_health = health;
-    return TBS_OK;
 }

@@ -1,9 +1,10 @@
-/* The life of a custody and its sessions, and the key list. */
+/* The life of a custody: its backends and its tokens. */
 #include "custody/internal.h"
 
-#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
+
+#define STALL_MS 2000
 
 typedef enum tbs_err (*backend_constructor)(const struct custody_ops **, struct tbs_diag *);
 
@@ -60,133 +61,52 @@ enum tbs_err custody_in_its_process(const struct custody *custody, struct tbs_di
                     "this custody belongs to the parent process; open one after the fork");
 }
 
-/* --- Keys --- */
+/* --- Opening --- */
 
-static bool id_char_ok(uint8_t c)
+static enum tbs_err make_tokens(struct custody *custody, const struct custody_config *config,
+                                struct tbs_diag *diag)
 {
-    return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-' || c == '.' || c == '_';
-}
-
-bool custody_id_role(struct tbs_bytes id, enum custody_role *ret_role, bool *ret_valid)
-{
-    struct tbs_bytes prefix = tbs_bytes_slice(id, 0, 4);
-    if (tbs_bytes_equal(prefix, tbs_bytes_str("tpk-")))
-        *ret_role = CUSTODY_ROLE_TPK;
-    else if (tbs_bytes_equal(prefix, tbs_bytes_str("kek-")))
-        *ret_role = CUSTODY_ROLE_KEK;
-    else
-        return false;
-    bool valid = id.len > 4 && id.len <= CUSTODY_KEY_ID_MAX;
-    for (size_t i = 4; i < id.len; i++)
-        valid = valid && id_char_ok(id.data[i]);
-    *ret_valid = valid;
-    return true;
-}
-
-bool custody_role_takes(enum custody_role role, enum custody_alg alg)
-{
-    if (alg == CUSTODY_HMAC_SHA_256)
-        return true;
-    return alg == (role == CUSTODY_ROLE_TPK ? CUSTODY_HMAC_SHA_1 : CUSTODY_AES_256_GCM);
-}
-
-const char *custody_alg_name(enum custody_alg alg)
-{
-    switch (alg) {
-    case CUSTODY_HMAC_SHA_1:
-        return "HMAC-SHA-1";
-    case CUSTODY_HMAC_SHA_256:
-        return "HMAC-SHA-256";
-    case CUSTODY_AES_256_GCM:
-        return "AES-256-GCM";
+    enum tbs_err err = TBS_OK;
+    if (config->n_tokens == 0 || config->n_tokens > CUSTODY_TOKENS_MAX)
+        return tbs_fail(diag, TBS_ERR_CONFIG, "%zu tokens are configured; there may be 1 to %d",
+                        config->n_tokens, CUSTODY_TOKENS_MAX);
+    for (size_t i = 0; i < config->n_tokens && err == TBS_OK; i++) {
+        custody->n_tokens = i + 1;
+        err =
+            custody_token_init(&custody->tokens[i], custody, (unsigned)i, &config->tokens[i], diag);
     }
-    return "unknown algorithm";
-}
-
-static int compare_ids(const void *a, const void *b)
-{
-    const struct custody_key *x = a, *y = b;
-    return strcmp(x->id, y->id);
-}
-
-static enum tbs_err refuse_twins(const struct custody_key_list *list, struct tbs_diag *diag)
-{
-    for (size_t i = 1; i < list->n; i++) {
-        if (strcmp(list->keys[i - 1].id, list->keys[i].id) == 0)
-            return tbs_fail(diag, TBS_ERR_CONFIG,
-                            "the token holds two keys with the id %s; an id must name one key",
-                            list->keys[i].id);
-    }
-    return TBS_OK;
-}
-
-static enum tbs_err try_all(struct custody *custody, struct custody_key_list *list,
-                            struct tbs_diag *diag)
-{
-    struct custody_session *session;
-    enum tbs_err err = custody_session_open(custody, &session, diag);
-    if (err != TBS_OK)
-        return err;
-    for (size_t i = 0; i < list->n && err == TBS_OK; i++) {
-        err = custody_try_key(session, &list->keys[i], diag);
-        /* Not fatal: blobs of another KEK may be all that is needed; the key stays unusable
-         * and custody_health says so. */
-        if (err == TBS_ERR_UNSUPPORTED)
-            err = TBS_OK;
-    }
-    custody_session_close(session);
     return err;
 }
 
-enum tbs_err custody_load_keys(struct custody *custody, struct tbs_diag *diag)
+/* A person's mistake is always told. Anything else only where no token serves at all. */
+static enum tbs_err open_tokens(struct custody *custody, bool start_down, struct tbs_diag *diag)
 {
-    struct custody_key_list list = {0};
-    enum tbs_err err = custody->ops->list_keys(custody->token, &list, diag);
-    if (err != TBS_OK)
-        return err;
-    if (list.n > 0)
-        qsort(list.keys, list.n, sizeof *list.keys, compare_ids);
-    err = refuse_twins(&list, diag);
-    if (err == TBS_OK)
-        err = try_all(custody, &list, diag);
-    if (err != TBS_OK) {
-        free(list.keys);
-        return err;
+    enum tbs_err first = TBS_OK;
+    struct tbs_diag why = {0};
+    size_t up = 0;
+    for (size_t i = 0; i < custody->n_tokens; i++) {
+        struct tbs_diag one = {0};
+        enum tbs_err err = custody_token_open(&custody->tokens[i], &one);
+        up += err == TBS_OK;
+        if (err == TBS_ERR_CONFIG)
+            return tbs_fail_raw(diag, err, one.raw, "%s", one.text);
+        if (err != TBS_OK && first == TBS_OK) {
+            first = err;
+            why = one;
+        }
     }
-    free(custody->list.keys);
-    custody->list = list;
-    return TBS_OK;
+    if (first == TBS_OK || up > 0 || start_down)
+        return TBS_OK;
+    return tbs_fail_raw(diag, first, why.raw, "%s", why.text);
 }
 
-const struct custody_key *custody_keys(const struct custody *custody, size_t *ret_n)
+static enum tbs_err start_watchers(struct custody *custody, struct tbs_diag *diag)
 {
-    *ret_n = custody->list.n;
-    return custody->list.keys;
+    enum tbs_err err = TBS_OK;
+    for (size_t i = 0; i < custody->n_tokens && err == TBS_OK; i++)
+        err = custody_token_start(&custody->tokens[i], diag);
+    return err;
 }
-
-const struct custody_key *custody_find_key(const struct custody *custody, struct tbs_bytes id,
-                                           enum custody_role role)
-{
-    for (size_t i = 0; i < custody->list.n; i++) {
-        const struct custody_key *key = &custody->list.keys[i];
-        if (key->role == role && tbs_bytes_equal(tbs_bytes_str(key->id), id))
-            return key;
-    }
-    return NULL;
-}
-
-const struct custody_key *custody_current_key(const struct custody *custody, enum custody_role role,
-                                              enum custody_alg alg)
-{
-    for (size_t i = custody->list.n; i-- > 0;) {
-        const struct custody_key *key = &custody->list.keys[i];
-        if (key->role == role && key->alg == alg && key->usable)
-            return key;
-    }
-    return NULL;
-}
-
-/* --- Life --- */
 
 enum tbs_err custody_open(const struct custody_config *config, struct custody **ret_custody,
                           struct tbs_diag *diag)
@@ -196,11 +116,15 @@ enum tbs_err custody_open(const struct custody_config *config, struct custody **
     if (!custody)
         return tbs_fail(diag, TBS_ERR_NOMEM, "out of memory opening the custody");
     custody->fork_generation = fork_generation;
-    enum tbs_err err = custody_find_backend(config->backend, &custody->ops, diag);
+    custody->stall_ns = (config->stall_ms > 0 ? config->stall_ms : STALL_MS) * UINT64_C(1000000);
+    LIST_INIT(&custody->sessions);
+    pthread_mutex_init(&custody->sessions_lock, NULL);
+    pthread_mutex_init(&custody->directory.lock, NULL);
+    enum tbs_err err = make_tokens(custody, config, diag);
     if (err == TBS_OK)
-        err = custody->ops->open(config, &custody->token, diag);
+        err = open_tokens(custody, config->start_down, diag);
     if (err == TBS_OK)
-        err = custody_load_keys(custody, diag);
+        err = start_watchers(custody, diag);
     if (err != TBS_OK) {
         custody_close(custody);
         return err;
@@ -215,41 +139,22 @@ void custody_close(struct custody *custody)
 {
     if (!custody)
         return;
-    if (custody->token && custody_in_its_process(custody, NULL) == TBS_OK)
-        custody->ops->close(custody->token);
-    free(custody->list.keys);
+    bool ours = custody_in_its_process(custody, NULL) == TBS_OK;
+    for (size_t i = 0; i < custody->n_tokens; i++) {
+        if (ours)
+            custody_token_stop(&custody->tokens[i]);
+        custody_token_free(&custody->tokens[i]);
+    }
+    for (size_t i = 0; i < custody->directory.n; i++)
+        free(custody->directory.entries[i]);
+    pthread_mutex_destroy(&custody->directory.lock);
+    pthread_mutex_destroy(&custody->sessions_lock);
+    free(custody->listed);
     free(custody);
 }
 
-enum tbs_err custody_session_open(struct custody *custody, struct custody_session **ret_session,
-                                  struct tbs_diag *diag)
+void custody_look_again(struct custody *custody)
 {
-    enum tbs_err err = custody_in_its_process(custody, diag);
-    if (err != TBS_OK)
-        return err;
-    struct custody_session *session = calloc(1, sizeof *session);
-    if (!session)
-        return tbs_fail(diag, TBS_ERR_NOMEM, "out of memory opening a session with the token");
-    session->custody = custody;
-    err = custody->ops->session_open(custody->token, &session->backend, diag);
-    if (err != TBS_OK) {
-        free(session);
-        return err;
-    }
-    *ret_session = session;
-    return TBS_OK;
-}
-
-void custody_session_close(struct custody_session *session)
-{
-    if (!session)
-        return;
-    if (custody_in_its_process(session->custody, NULL) == TBS_OK)
-        session->custody->ops->session_close(session->backend);
-    free(session);
-}
-
-uint64_t custody_token_calls(const struct custody_session *session)
-{
-    return session->calls;
+    for (size_t i = 0; i < custody->n_tokens; i++)
+        custody_token_ask(&custody->tokens[i], CUSTODY_REINIT);
 }

@@ -8,16 +8,15 @@
  * CUSTODY_KEY_ID_MAX octets (CKA_ID in PKCS#11). The label is for people. Ids that carry the
  * date, like tpk-2026-01, sort by age.
  *
- * Threads: struct custody is read-only between custody_open and custody_close and may be
- * shared; custody_open, custody_close, custody_generate_key and custody_init_token need it
- * (and the process's environment) alone. A session belongs to one thread at a time.
+ * Threads: struct custody may be shared; custody_open, custody_close, custody_generate_key and
+ * custody_init_token need it (and the process's environment) alone. A session belongs to one
+ * thread at a time.
  * Processes: a custody works only in the process that opened it; after a fork the child's
  * calls answer TBS_ERR_INVALID. A program must ignore SIGPIPE: modules that reach their token
  * through a socket, such as p11-kit's remoting, write to it without care.
  *
- * Errors common to all token calls: TBS_ERR_UNAVAILABLE (the token, its connection or the
- * login is gone, or it is overloaded: try again; if it stays, close everything and open
- * anew), TBS_ERR_TOKEN (the token failed), TBS_ERR_UNSUPPORTED (the token cannot),
+ * Errors common to all token calls: TBS_ERR_UNAVAILABLE (no token that could do it serves now:
+ * try again later), TBS_ERR_TOKEN (the token failed), TBS_ERR_UNSUPPORTED (the token cannot),
  * TBS_ERR_CONFIG (a person has to act), TBS_ERR_NOMEM, TBS_ERR_INVALID. diag->raw is the
  * CK_RV, 0 where no token call failed. */
 #ifndef TBS_CUSTODY_H
@@ -39,6 +38,8 @@ enum custody_alg {
     CUSTODY_AES_256_GCM,  /* KEK */
 };
 
+const char *custody_alg_name(enum custody_alg alg); /* "HMAC-SHA-256", ... never NULL */
+
 #define CUSTODY_KEY_ID_MAX 64
 #define CUSTODY_KEY_LABEL_MAX 64
 #define CUSTODY_KCV_LEN 5
@@ -46,7 +47,7 @@ enum custody_alg {
 #define CUSTODY_OWNER_MAX 1024
 #define CUSTODY_SECRET_MAX 4096
 
-/* A key that was found on the token and judged fit for its role: generated in the token,
+/* A key that was found on a token and judged fit for its role: generated in the token,
  * always sensitive, never extractable, not modifiable, not copyable, one mechanism. */
 struct custody_key {
     char id[CUSTODY_KEY_ID_MAX + 1];
@@ -57,14 +58,17 @@ struct custody_key {
     uint8_t kcv[CUSTODY_KCV_LEN]; /* first octets of HMAC over the empty string */
     /* As the token tells them; a key without them is refused. */
     bool sensitive, always_sensitive, never_extractable, local;
-    /* Its algorithm answered when it was tried at open. False for an AES-GCM key behind a
+    /* In the answer of custody_keys: some token can use it. False for an AES-GCM key behind a
      * connection that does not carry AES-GCM, such as p11-kit's remoting. */
     bool usable;
     uint64_t handle; /* the backend's own */
 };
 
-/* Strings are read during the call only. */
-struct custody_config {
+#define CUSTODY_TOKENS_MAX 8
+#define CUSTODY_NAME_MAX 64
+
+/* One token. */
+struct custody_token_config {
     const char *backend; /* "pkcs11" */
     /* The PKCS#11 module: an absolute path, or a file name without a slash that is in p11-kit's
      * module directory, such as p11-kit-client.so. */
@@ -77,36 +81,63 @@ struct custody_config {
     /* "NAME=value", put into the process's environment before the module is loaded. */
     const char *const *environment;
     size_t n_environment;
+    /* A PIN of fd: or prompt is kept in secret memory for the logins after an outage. Without
+     * it such a token stays LOCKED when its login is gone. */
+    bool keep_pin;
+};
+
+/* Strings are copied. */
+struct custody_config {
+    const struct custody_token_config *tokens; /* 1 to CUSTODY_TOKENS_MAX */
+    size_t n_tokens;
+    /* A call that has not come back for so long: the token counts as down. 0: 2000. */
+    unsigned stall_ms;
+    /* Opens also when no token is to be had now; a person's mistake (TBS_ERR_CONFIG) fails all
+     * the same. */
+    bool start_down;
 };
 
 struct custody;
 struct custody_session;
 
-/* Loads the backend, finds exactly one matching token, logs in, finds and judges the keys
- * once and tries each. A token without keys is fine (tbs-admin fills it); secret keys whose
- * id begins neither with tpk- nor kek- are not ours and are left alone.
+/* Loads the backends and opens every token: finds it, logs in, finds and judges its keys once,
+ * and tries each. A key that several tokens hold is one key: same id, same check value. A token
+ * without keys is fine (tbs-admin fills it); secret keys whose id begins neither with tpk- nor
+ * kek- are not ours and are left alone. From then on a thread for each token watches it: it
+ * makes a real MAC now and then, logs in again, finds the keys again, or loads the module again
+ * when that is what it takes.
+ *
  * TBS_ERR_NOT_FOUND no such module or token; TBS_ERR_CONFIG several tokens match, the PIN is
- * wrong, locked or down to its last try, or a key is not what its id says. A PIN the token
- * has refused is not sent to it again by this process. */
+ * wrong, locked or down to its last try, a key is not what its id says, or two tokens hold
+ * different keys of one id. A PIN the token has refused is not sent to it again by this
+ * process. With several tokens, one that fails in another way does not fail the call. */
 enum tbs_err custody_open(const struct custody_config *config, struct custody **ret_custody,
                           struct tbs_diag *diag);
-/* NULL ok. Close all sessions first. */
+/* NULL ok. Close all sessions first. May wait for a call of the watching threads. */
 void custody_close(struct custody *custody);
 
-/* One per worker thread. Read-only towards the token. A session whose call failed is
- * replaced by itself before its next call. */
+/* One per worker thread. Read-only towards the tokens: it has a session with each, opened when
+ * first needed. A call goes to the healthy token that holds the key and has the least to do;
+ * where it fails for a reason that another session or token may mend, it is made once more. */
 enum tbs_err custody_session_open(struct custody *custody, struct custody_session **ret_session,
                                   struct tbs_diag *diag);
 void custody_session_close(struct custody_session *session); /* NULL ok */
+/* No call begins after this time (CLOCK_MONOTONIC, ns); 0: none. TBS_ERR_UNAVAILABLE then. */
+void custody_session_deadline(struct custody_session *session, uint64_t deadline_ns);
 
-/* Keys, sorted by id. They live until custody_generate_key or custody_close. */
-const struct custody_key *custody_keys(const struct custody *custody, size_t *ret_n);
-/* NULL if there is none. */
+/* Keys, sorted by id; those that a token holds now. They live until the next call of this function
+ * or custody_close; for one thread. */
+const struct custody_key *custody_keys(struct custody *custody, size_t *ret_n);
+/* NULL if there is none; lives until custody_close, as below. */
 const struct custody_key *custody_find_key(const struct custody *custody, struct tbs_bytes id,
                                            enum custody_role role);
-/* The usable key with this role and algorithm whose id sorts last; NULL if there is none. */
+/* The usable key with this role and algorithm whose id sorts last, on a token that is up if any
+ * is; NULL if there is none. */
 const struct custody_key *custody_current_key(const struct custody *custody, enum custody_role role,
                                               enum custody_alg alg);
+/* Has every token's keys looked up again, by the watching threads: after a key was generated by
+ * somebody else. */
+void custody_look_again(struct custody *custody);
 
 /* len octets from the token's generator; out is undefined on failure. */
 enum tbs_err custody_random(struct custody_session *session, uint8_t *out, size_t len,
@@ -155,24 +186,52 @@ enum custody_state {
 
 struct custody_health {
     enum custody_state state;
-    uint64_t micros;     /* how long the token call took */
     struct tbs_diag why; /* all zero when UP */
 };
 
-/* One cheap real call with a real key: the key check value of the current TPK (or of another
- * key) is computed again and compared. A token that is down is an answer, not a failure: fails
- * with TBS_ERR_INVALID only. */
+/* Has every token examined now (a real MAC with a real key, compared with its check value), waits
+ * for that up to two seconds, and sums it up: UP when all tokens are and nothing is missing;
+ * DEGRADED when what the KMS needs can be had all the same, or a part of it; DOWN or LOCKED when
+ * no token serves. A token that is down is an answer, not a failure: fails with TBS_ERR_INVALID
+ * only. */
 enum tbs_err custody_health(struct custody_session *session, struct custody_health *ret_health,
                             struct tbs_diag *diag);
+/* The same from what is known already: asks no token, never waits, thread-safe. */
+void custody_known_health(struct custody *custody, struct custody_health *ret_health);
+
+/* One token, as it was seen last. */
+struct custody_token_status {
+    char name[CUSTODY_NAME_MAX + 1]; /* its label, or the URI before it was first seen */
+    enum custody_state state;
+    struct tbs_diag why;      /* all zero when UP */
+    uint64_t seconds;         /* in this state */
+    uint64_t probe_us;        /* the last real MAC */
+    unsigned openings;        /* times it was opened with success; above 1: recoveries */
+    unsigned stalled;         /* calls that hang now */
+    uint64_t calls, failures; /* operations asked of it */
+};
+size_t custody_token_count(const struct custody *custody);
+void custody_token_status(struct custody *custody, size_t i,
+                          struct custody_token_status *ret_status);
+/* One kind of call into the module, such as C_Sign: counted by the backend, read by anybody. */
+#define CUSTODY_LATENCY_FIRST_US 16 /* bound of the first bucket; each next one has twice that */
+#define CUSTODY_LATENCY_BUCKETS 18  /* the last has no bound */
+struct custody_call_stats {
+    const char *name; /* static text */
+    _Atomic uint64_t calls, failures, nanoseconds, bucket[CUSTODY_LATENCY_BUCKETS];
+};
+/* Calls into the module of a token, by kind: NULL after the last. */
+const struct custody_call_stats *custody_token_calls_of(const struct custody *custody, size_t token,
+                                                        size_t kind);
 const char *custody_state_name(enum custody_state state); /* "up", ... never NULL */
 
-/* Cryptographic operations asked of the token through this session so far. */
+/* Cryptographic operations asked of tokens through this session so far. */
 uint64_t custody_token_calls(const struct custody_session *session);
 
 /* --- Administration --- */
 
-/* Generates a key in the token, reads its attributes back, judges and tries it, and reads the
- * key list anew. A key that fails is destroyed and reported (TBS_ERR_CONFIG, or
+/* Generates a key in the first token, reads its attributes back, judges and tries it, and reads
+ * its key list anew. A key that fails is destroyed and reported (TBS_ERR_CONFIG, or
  * TBS_ERR_UNSUPPORTED for an algorithm the token or the connection does not carry).
  * TBS_ERR_EXISTS the id is taken. label may be NULL. */
 enum tbs_err custody_generate_key(struct custody *custody, enum custody_role role,
@@ -185,7 +244,7 @@ enum tbs_err custody_generate_key(struct custody *custody, enum custody_role rol
  * not used. TBS_ERR_EXISTS a token of that name is there: an initialised token is never
  * touched. TBS_ERR_NOT_FOUND no token to initialise; TBS_ERR_CONFIG several, or a PIN that the
  * token would not take. */
-enum tbs_err custody_init_token(const struct custody_config *config, const char *token_label,
+enum tbs_err custody_init_token(const struct custody_token_config *config, const char *token_label,
                                 const char *so_pin_source, const char *user_pin_source,
                                 struct tbs_diag *diag);
 

@@ -1,20 +1,152 @@
-/* Shared by custody's own files; no other room includes it. */
+/* Shared by custody's own files; no other room includes it.
+ *
+ * A session's owner makes calls; a token's watcher closes sessions and the token under it. They
+ * agree without a lock: the owner sets in_call, then looks at the token's gate; the watcher
+ * shuts the gate, then waits for in_call to be false everywhere. So a session whose in_call is
+ * false while the gate is shut is the watcher's to close. */
 #ifndef TBS_CUSTODY_INTERNAL_H
 #define TBS_CUSTODY_INTERNAL_H
 
+#include <pthread.h>
+#include <stdatomic.h>
+#include <sys/queue.h>
+
 #include "custody/backend.h"
 
-struct custody {
+#define CUSTODY_CHECK_LEN (CUSTODY_GCM_IV_LEN + 16 + CUSTODY_GCM_TAG_LEN)
+
+/* --- directory.c: the keys, of all tokens --- */
+
+/* A key as one token holds it. Written by that token's watcher while its gate is shut. */
+struct custody_instance {
+    struct custody_key key;
+    _Atomic bool found;           /* on the token, and judged */
+    _Atomic bool there;           /* and it answered as it should: calls may use it */
+    _Atomic unsigned long cannot; /* what it answered instead, where found only */
+};
+
+/* A key. Never freed before the custody, so that pointers to it stay good. */
+struct custody_entry {
+    struct custody_key key; /* what callers see; usable and handle say nothing here */
+    bool has_check;         /* what every instance must answer: kcv, or for AES-GCM a block of */
+    uint8_t check[CUSTODY_CHECK_LEN]; /* zeros that the first instance sealed, with its IV */
+    struct custody_instance at[CUSTODY_TOKENS_MAX];
+};
+
+struct custody_directory {
+    pthread_mutex_t lock; /* for adding, and for check */
+    _Atomic size_t n;
+    struct custody_entry *entries[CUSTODY_KEYS_MAX];
+};
+
+struct custody_token;
+/* Takes over what a token holds now. `session` is the backend's, with the token. TBS_ERR_CONFIG
+ * when a key is not the one that this id named before. */
+enum tbs_err custody_directory_update(struct custody_token *token, void *session,
+                                      struct custody_key_list *list, struct tbs_diag *diag);
+/* None of this token's instances is there any more. */
+void custody_directory_drop(struct custody_token *token);
+struct custody_entry *custody_entry_of(const struct custody_key *key);
+/* The instance that a probe of this token asks; NULL when it holds no key. */
+const struct custody_entry *custody_directory_canary(const struct custody_token *token);
+/* Asks the instance on this token for what it must answer. */
+enum tbs_err custody_check_instance(struct custody_token *token, void *session,
+                                    const struct custody_entry *entry, struct tbs_diag *diag);
+/* What an open token answered that holds the key and cannot use it; 0 when there is none. */
+unsigned long custody_directory_cannot(const struct custody *custody,
+                                       const struct custody_entry *entry);
+/* What the KMS would miss; all zero when nothing is missing. */
+void custody_directory_gaps(struct custody *custody, struct tbs_diag *ret_why);
+
+/* --- token.c: the life of one token --- */
+
+struct custody_token {
+    struct custody *custody;
+    unsigned index;
+    struct custody_token_config config; /* owns its strings */
     const struct custody_ops *ops;
-    void *token;
-    struct custody_key_list list;
-    unsigned fork_generation; /* when it was opened; see custody_in_its_process */
+    struct pin_keeper pin;
+    struct custody_call_stats stats[CUSTODY_CALL_KINDS_MAX];
+
+    _Atomic bool open;     /* the gate: calls may begin */
+    _Atomic unsigned busy; /* calls in work */
+    _Atomic unsigned failures_in_a_row;
+    _Atomic uint64_t calls, failures;
+
+    pthread_mutex_t work; /* held while the token is examined or changed; for what follows */
+    void *backend, *session;
+    bool wants_login, wants_keys;
+
+    pthread_mutex_t lock; /* for all below */
+    pthread_cond_t changed;
+    char name[CUSTODY_NAME_MAX + 1];
+    enum custody_state state;
+    struct tbs_diag why;
+    uint64_t since_ns, probe_us;
+    unsigned openings, stalled;
+    bool started, stopping;
+    bool says_login, says_keys; /* what callers ran into */
+    uint64_t asks, taken, done; /* examinations that were asked for, begun, and ended */
+    pthread_t watcher;
+};
+
+enum tbs_err custody_token_init(struct custody_token *token, struct custody *custody,
+                                unsigned index, const struct custody_token_config *config,
+                                struct tbs_diag *diag);
+/* The first opening, in the caller's thread. On failure the token is DOWN or LOCKED. */
+enum tbs_err custody_token_open(struct custody_token *token, struct tbs_diag *diag);
+enum tbs_err custody_token_start(struct custody_token *token, struct tbs_diag *diag);
+void custody_token_stop(struct custody_token *token);
+void custody_token_free(struct custody_token *token);
+/* Has the watcher examine the token, for what a caller ran into; the ticket to wait with. */
+uint64_t custody_token_ask(struct custody_token *token, enum custody_class report);
+/* Waits until that was done, at most until `until_ns`. */
+void custody_token_await(struct custody_token *token, uint64_t ticket, uint64_t until_ns);
+uint64_t custody_now_ns(void);
+
+/* --- session.c: one thread's sessions, and the choice of a token --- */
+
+struct custody_leg {
+    void *backend; /* NULL: to be opened */
+    _Atomic bool in_call;
+    _Atomic uint64_t since_ns; /* where in_call */
 };
 
 struct custody_session {
     struct custody *custody;
-    void *backend;
-    uint64_t calls;
+    uint64_t calls, deadline_ns;
+    unsigned last; /* the token that served last */
+    struct custody_leg legs[CUSTODY_TOKENS_MAX];
+    LIST_ENTRY(custody_session) next;
+};
+
+/* One operation. entry NULL: any token. */
+struct custody_operation {
+    const struct custody_entry *entry;
+    enum tbs_err (*run)(const struct custody_ops *ops, void *session, const struct custody_key *key,
+                        void *ctx, struct tbs_diag *diag);
+    void *ctx;
+};
+/* Counted as one call of the session. */
+enum tbs_err custody_perform(struct custody_session *session, const struct custody_operation *op,
+                             struct tbs_diag *diag);
+/* Shuts the gate and closes every session with the token. False when a call is still in work at
+ * `until_ns`; the gate stays shut. */
+bool custody_sessions_drain(struct custody_token *token, uint64_t until_ns);
+/* Calls that began before `before_ns` and are still in work. */
+unsigned custody_sessions_stalled(struct custody_token *token, uint64_t before_ns);
+
+/* --- custody.c --- */
+
+struct custody {
+    unsigned fork_generation; /* when it was opened; see custody_in_its_process */
+    uint64_t stall_ns;
+    size_t n_tokens;
+    struct custody_token tokens[CUSTODY_TOKENS_MAX];
+    struct custody_directory directory;
+    pthread_mutex_t sessions_lock;
+    LIST_HEAD(, custody_session) sessions;
+    struct custody_key *listed; /* of custody_keys */
 };
 
 enum tbs_err custody_find_backend(const char *name, const struct custody_ops **ret_ops,
@@ -22,8 +154,8 @@ enum tbs_err custody_find_backend(const char *name, const struct custody_ops **r
 /* TBS_ERR_INVALID in a child of the process that opened it: a token's login, handles and
  * random generator must not be used on both sides of a fork. */
 enum tbs_err custody_in_its_process(const struct custody *custody, struct tbs_diag *diag);
-/* Reads the key list, and tries each key. On failure the list in use stays. */
-enum tbs_err custody_load_keys(struct custody *custody, struct tbs_diag *diag);
+
+/* --- calls.c --- */
 
 /* One counted operation each, for keys of any role. */
 enum tbs_err custody_call_hmac(struct custody_session *session, const struct custody_key *key,
@@ -34,8 +166,5 @@ enum tbs_err custody_call_seal(struct custody_session *session, const struct cus
 enum tbs_err custody_call_unseal(struct custody_session *session, const struct custody_key *key,
                                  const struct custody_aead *aead, struct tbs_bytes sealed,
                                  uint8_t *out, struct tbs_diag *diag);
-/* Uses the key once, really. Sets usable, and for HMAC keys the key check value. */
-enum tbs_err custody_try_key(struct custody_session *session, struct custody_key *key,
-                             struct tbs_diag *diag);
 
 #endif

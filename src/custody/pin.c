@@ -179,3 +179,29 @@ enum tbs_err pin_read(const char *source, struct tbs_secret *ret_pin, struct tbs
 {
     return pin_read_for("PIN", source, ret_pin, diag);
 }
+
+/* --- Keeping --- */
+
+static bool can_be_read_again(const char *source)
+{
+    return after(source, "file:") || after(source, "credential:");
+}
+
+enum tbs_err pin_obtain(struct pin_keeper *keeper, struct tbs_secret *ret_pin,
+                        struct tbs_diag *diag)
+{
+    if (keeper->kept.len > 0)
+        return tbs_secret_copy(tbs_secret_view(&keeper->kept), ret_pin, diag);
+    enum tbs_err err = pin_read(keeper->source, ret_pin, diag);
+    if (err != TBS_OK || !keeper->keep || can_be_read_again(keeper->source))
+        return err;
+    err = tbs_secret_copy(tbs_secret_view(ret_pin), &keeper->kept, diag);
+    if (err != TBS_OK)
+        tbs_secret_free(ret_pin);
+    return err;
+}
+
+void pin_keeper_free(struct pin_keeper *keeper)
+{
+    tbs_secret_free(&keeper->kept);
+}

@@ -14,6 +14,8 @@
 #ifndef TBS_CUSTODY_PIN_H
 #define TBS_CUSTODY_PIN_H
 
+#include <stdbool.h>
+
 #include "base/secret.h"
 
 #define PIN_MIN 4
@@ -29,5 +31,18 @@ enum tbs_err pin_read(const char *source, struct tbs_secret *ret_pin, struct tbs
  * named in errors. */
 enum tbs_err pin_read_for(const char *what, const char *source, struct tbs_secret *ret_pin,
                           struct tbs_diag *diag);
+
+/* A PIN that may be needed again, for a login after an outage. A file or a credential is read
+ * anew each time, so that a PIN that was corrected is seen; what can be read only once (fd:,
+ * prompt) is kept in secret memory, if keep says so. Not thread-safe. */
+struct pin_keeper {
+    const char *source; /* NULL: none */
+    bool keep;
+    struct tbs_secret kept;
+};
+/* TBS_ERR_CONFIG also when the source was read before, and nothing was kept. */
+enum tbs_err pin_obtain(struct pin_keeper *keeper, struct tbs_secret *ret_pin,
+                        struct tbs_diag *diag);
+void pin_keeper_free(struct pin_keeper *keeper);
 
 #endif

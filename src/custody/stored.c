@@ -171,9 +171,9 @@ static const struct custody_key *choose_kek(const struct custody *custody)
         custody_current_key(custody, CUSTODY_ROLE_KEK, CUSTODY_AES_256_GCM);
     if (!kek)
         kek = custody_current_key(custody, CUSTODY_ROLE_KEK, CUSTODY_HMAC_SHA_256);
-    for (size_t i = custody->list.n; !kek && i-- > 0;) {
-        if (custody->list.keys[i].role == CUSTODY_ROLE_KEK)
-            kek = &custody->list.keys[i];
+    for (size_t i = custody->directory.n; !kek && i-- > 0;) {
+        if (custody->directory.entries[i]->key.role == CUSTODY_ROLE_KEK)
+            kek = &custody->directory.entries[i]->key;
     }
     return kek;
 }

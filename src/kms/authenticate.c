@@ -147,10 +147,15 @@ static enum tbs_err try_credential(struct kms_exchange *x, const struct store_cr
 /* The same work for one who is not known: nobody outside can tell the two apart. */
 static enum tbs_err try_decoy(struct kms_exchange *x, struct tbs_diag *diag)
 {
-    const struct kms *kms = x->worker->kms;
-    enum tbs_err err = try_psk(x, tbs_bytes_str(kms->identity), tbs_buf_view(&kms->decoy),
-                               tbs_bytes_str(kms->identity), false, diag);
+    struct kms *kms = x->worker->kms;
+    struct tbs_bytes me = tbs_bytes_str(kms->identity);
+    struct tbs_buf decoy TBS_BUF_AUTO = tbs_buf();
+    enum tbs_err err = kms_decoy(kms, x->worker->session, &decoy, diag);
 
+    if (!err)
+        err = try_psk(x, me, tbs_buf_view(&decoy), me, false, diag);
+    if (err == TBS_ERR_NOT_FOUND)
+        kms_forget_decoy(kms);
     if (err == TBS_ERR_AUTH)
         return tbs_fail(diag, TBS_ERR_AUTH, "no such subscriber or pre-shared key");
     return err;
@@ -215,7 +220,7 @@ static bool check_sender(struct kms_exchange *x, struct kms_failure *f)
 
     if (!err)
         err = list.count > 0 ? try_each(x, &list, claimed, &f->diag) : try_decoy(x, &f->diag);
-    if (speaks_against(err))
+    if (err == TBS_ERR_AUTH || err == TBS_ERR_MALFORMED)
         return kms_fails(f, KMS_AUTHENTICATION, MIKEY_E_AUTH_FAILURE);
     if (err)
         return kms_fails(f, KMS_UNAVAILABLE, MIKEY_E_UNSPECIFIED);

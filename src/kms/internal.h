@@ -2,6 +2,7 @@
 #ifndef TBS_KMS_INTERNAL_H
 #define TBS_KMS_INTERNAL_H
 
+#include <pthread.h>
 #include <stdatomic.h>
 
 #include "custody/ticket.h"
@@ -14,7 +15,8 @@ struct kms {
     char identity[STORE_NAME_MAX + 1];
     struct policy policy;
     struct replay *replay;
-    struct tbs_buf decoy; /* a wrapped secret that nobody has */
+    pthread_mutex_t decoy_lock;
+    struct tbs_buf decoy; /* a wrapped secret that nobody has; empty until it is needed */
     _Atomic uint64_t last_t;
 };
 
@@ -42,6 +44,11 @@ struct kms_failure {
  * sentence is what diag holds already. Failures of token, store and memory always become
  * KMS_UNAVAILABLE. */
 bool kms_fails(struct kms_failure *failure, enum kms_outcome outcome, uint8_t error_no);
+
+/* kms.c: appends the decoy; and has another made next time, when its KEK is gone. */
+enum tbs_err kms_decoy(struct kms *kms, struct custody_session *session, struct tbs_buf *ret_blob,
+                       struct tbs_diag *diag);
+void kms_forget_decoy(struct kms *kms);
 
 /* authenticate.c: HDR, PSK, MAC, time window. False with `failure` filled. */
 bool kms_authenticate(struct kms_exchange *x, struct kms_failure *failure);

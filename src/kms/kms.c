@@ -30,8 +30,7 @@ const char *kms_outcome_name(enum kms_outcome outcome)
     return names[outcome];
 }
 
-static enum tbs_err check_config(const struct kms_config *c, const struct custody *custody,
-                                 struct tbs_diag *diag)
+static enum tbs_err check_config(const struct kms_config *c, struct tbs_diag *diag)
 {
     if (strlen(c->identity) == 0 || strlen(c->identity) > STORE_NAME_MAX)
         return tbs_fail(diag, TBS_ERR_CONFIG, "the KMS identity has 1 to %d octets",
@@ -41,19 +40,34 @@ static enum tbs_err check_config(const struct kms_config *c, const struct custod
                         c->time_window);
     if (!c->suite_256 && !c->suite_128)
         return tbs_fail(diag, TBS_ERR_CONFIG, "no cipher suite is turned on");
-    if (c->suite_256 && !custody_current_key(custody, CUSTODY_ROLE_TPK, CUSTODY_HMAC_SHA_256))
-        return tbs_fail(diag, TBS_ERR_CONFIG,
-                        "suite 256 is on, but the token holds no TPK for HMAC-SHA-256: generate "
-                        "one or turn the suite off");
-    if (c->suite_128 && !custody_current_key(custody, CUSTODY_ROLE_TPK, CUSTODY_HMAC_SHA_1))
-        return tbs_fail(diag, TBS_ERR_CONFIG,
-                        "suite 128 is on, but the token holds no TPK for HMAC-SHA-1: generate "
-                        "one or turn the suite off");
     return TBS_OK;
 }
 
-static enum tbs_err make_decoy(struct kms *kms, struct custody_session *session,
-                               struct tbs_diag *diag)
+static enum tbs_err check_tpk(const struct custody *custody, const char *suite,
+                              enum custody_alg alg, struct tbs_diag *diag)
+{
+    if (custody_current_key(custody, CUSTODY_ROLE_TPK, alg))
+        return TBS_OK;
+    return tbs_fail(diag, TBS_ERR_CONFIG,
+                    "suite %s is on, but no token holds a TPK for %s: generate one (tbs-admin keys "
+                    "generate) or turn the suite off",
+                    suite, custody_alg_name(alg));
+}
+
+enum tbs_err kms_check_keys(const struct kms *kms, const struct custody *custody,
+                            struct tbs_diag *diag)
+{
+    enum tbs_err err = TBS_OK;
+
+    if (kms->config.suite_256)
+        err = check_tpk(custody, "256", CUSTODY_HMAC_SHA_256, diag);
+    if (!err && kms->config.suite_128)
+        err = check_tpk(custody, "128", CUSTODY_HMAC_SHA_1, diag);
+    return err;
+}
+
+static enum tbs_err make_decoy_locked(struct kms *kms, struct custody_session *session,
+                                      struct tbs_diag *diag)
 {
     struct tbs_secret secret TBS_SECRET_AUTO = {0};
     enum tbs_err err = tbs_secret_alloc(DECOY_LEN, &secret, diag);
@@ -66,11 +80,31 @@ static enum tbs_err make_decoy(struct kms *kms, struct custody_session *session,
     return err;
 }
 
-enum tbs_err kms_new(const struct kms_config *config, const struct policy *policy,
-                     struct custody *custody, struct custody_session *session, struct kms **ret_kms,
-                     struct tbs_diag *diag)
+/* Made when first needed, so that a KMS can start while its token is down. */
+enum tbs_err kms_decoy(struct kms *kms, struct custody_session *session, struct tbs_buf *ret_blob,
+                       struct tbs_diag *diag)
 {
-    enum tbs_err err = check_config(config, custody, diag);
+    enum tbs_err err = TBS_OK;
+
+    pthread_mutex_lock(&kms->decoy_lock);
+    if (kms->decoy.len == 0)
+        err = make_decoy_locked(kms, session, diag);
+    tbs_put_bytes(ret_blob, tbs_buf_view(&kms->decoy));
+    pthread_mutex_unlock(&kms->decoy_lock);
+    return !err && ret_blob->failed ? tbs_fail(diag, TBS_ERR_NOMEM, "out of memory") : err;
+}
+
+void kms_forget_decoy(struct kms *kms)
+{
+    pthread_mutex_lock(&kms->decoy_lock);
+    tbs_buf_reset(&kms->decoy);
+    pthread_mutex_unlock(&kms->decoy_lock);
+}
+
+enum tbs_err kms_new(const struct kms_config *config, const struct policy *policy,
+                     struct kms **ret_kms, struct tbs_diag *diag)
+{
+    enum tbs_err err = check_config(config, diag);
 
     if (err)
         return err;
@@ -81,13 +115,12 @@ enum tbs_err kms_new(const struct kms_config *config, const struct policy *polic
     kms->config = *config;
     kms->policy = *policy;
     kms->decoy = tbs_buf();
+    pthread_mutex_init(&kms->decoy_lock, NULL);
     kms->last_t = tbs_ntp_now(config->clock); /* so that differences are small from the start */
     snprintf(kms->identity, sizeof kms->identity, "%s", config->identity);
     /* A T is accepted in 2 * window + 1 seconds of the clock. Another clock, that of the cache,
      * may see one more begin in that time (RFC 3830 5.4). */
     err = replay_new(config->replay_entries, 2 * config->time_window + 2, &kms->replay, diag);
-    if (!err)
-        err = make_decoy(kms, session, diag);
     if (err)
         kms_free(kms);
     else
@@ -101,6 +134,7 @@ void kms_free(struct kms *kms)
         return;
     replay_free(kms->replay);
     tbs_buf_free(&kms->decoy);
+    pthread_mutex_destroy(&kms->decoy_lock);
     free(kms);
 }
 

@@ -22,12 +22,12 @@ struct kms_config {
 
 struct kms;
 
-/* The policy is copied; its settings stay the caller's. Makes a decoy credential, so that an
- * unknown identity costs what a wrong key costs: needs the token once. TBS_ERR_CONFIG when a
- * suite that is turned on has no TPK in this custody. */
+/* The policy is copied; its settings stay the caller's. Asks no token. */
 enum tbs_err kms_new(const struct kms_config *config, const struct policy *policy,
-                     struct custody *custody, struct custody_session *session, struct kms **ret_kms,
-                     struct tbs_diag *diag);
+                     struct kms **ret_kms, struct tbs_diag *diag);
+/* TBS_ERR_CONFIG when a suite that is turned on has no TPK among the keys that were found. */
+enum tbs_err kms_check_keys(const struct kms *kms, const struct custody *custody,
+                            struct tbs_diag *diag);
 void kms_free(struct kms *kms); /* NULL ok */
 
 /* What one thread works with. */

@@ -66,10 +66,10 @@ int world_group_setup(void **state)
     if (!world.faults)
         return -1;
     softhsm_make_token("kms");
-    struct custody_config config = softhsm_config("kms");
+    struct custody_token_config config = softhsm_config("kms");
 
     config.module = FAULTY_MODULE;
-    check(custody_open(&config, &world.custody, &diag), &diag);
+    check(softhsm_custody_open(&config, &world.custody, &diag), &diag);
     generate(CUSTODY_ROLE_TPK, CUSTODY_HMAC_SHA_256, "tpk-2026-01");
     generate(CUSTODY_ROLE_TPK, CUSTODY_HMAC_SHA_1, "tpk-sha1-2026-01");
     generate(CUSTODY_ROLE_KEK, CUSTODY_AES_256_GCM, "kek-2026-01");
@@ -175,7 +175,7 @@ void world_new_kms(const struct kms_config *config, const struct policy *policy)
 
     kms_free(world.kms);
     world.kms = NULL;
-    check(kms_new(config, policy, world.custody, world.session, &world.kms, &diag), &diag);
+    check(kms_new(config, policy, &world.kms, &diag), &diag);
     world.worker = (struct kms_worker){
         .kms = world.kms, .custody = world.custody, .session = world.session, .store = world.store};
 }

@@ -68,11 +68,11 @@ int softhsm_teardown(void **state)
     return nftw(dir, remove_one, 8, FTW_DEPTH | FTW_PHYS);
 }
 
-struct custody_config softhsm_config(const char *token_label)
+struct custody_token_config softhsm_config(const char *token_label)
 {
     static char uri[128];
     snprintf(uri, sizeof uri, "pkcs11:token=%s", token_label);
-    return (struct custody_config){
+    return (struct custody_token_config){
         .backend = "pkcs11",
         .module = SOFTHSM_MODULE,
         .uri = uri,
@@ -82,7 +82,7 @@ struct custody_config softhsm_config(const char *token_label)
 
 void softhsm_make_token(const char *token_label)
 {
-    struct custody_config config = softhsm_config(token_label);
+    struct custody_token_config config = softhsm_config(token_label);
     struct tbs_diag diag = {0};
     if (custody_init_token(&config, token_label, softhsm_so_pin, softhsm_user_pin, &diag) != TBS_OK)
         fail_msg("%s", diag.text);
@@ -90,19 +90,26 @@ void softhsm_make_token(const char *token_label)
 
 struct custody *softhsm_open(const char *token_label)
 {
-    struct custody_config config = softhsm_config(token_label);
+    struct custody_token_config config = softhsm_config(token_label);
     struct custody *custody = NULL;
     struct tbs_diag diag = {0};
-    if (custody_open(&config, &custody, &diag) != TBS_OK)
+    if (softhsm_custody_open(&config, &custody, &diag) != TBS_OK)
         fail_msg("%s", diag.text);
     return custody;
 }
 
-enum tbs_err softhsm_try_open(const struct custody_config *config, struct tbs_diag *diag)
+enum tbs_err softhsm_custody_open(const struct custody_token_config *token,
+                                  struct custody **ret_custody, struct tbs_diag *diag)
+{
+    struct custody_config config = {.tokens = token, .n_tokens = 1};
+    return custody_open(&config, ret_custody, diag);
+}
+
+enum tbs_err softhsm_try_open(const struct custody_token_config *config, struct tbs_diag *diag)
 {
     struct custody *custody = NULL;
     *diag = (struct tbs_diag){0};
-    enum tbs_err err = custody_open(config, &custody, diag);
+    enum tbs_err err = softhsm_custody_open(config, &custody, diag);
     if (err == TBS_OK)
         custody_close(custody);
     else

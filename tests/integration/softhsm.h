@@ -22,12 +22,15 @@ const char *softhsm_path(const char *name);
 void softhsm_put_file(const char *name, const void *octets, size_t len, unsigned mode);
 
 /* For the token with this label. uri lives until the next call. */
-struct custody_config softhsm_config(const char *token_label);
+struct custody_token_config softhsm_config(const char *token_label);
 /* Makes the token through custody_init_token. */
 void softhsm_make_token(const char *token_label);
 struct custody *softhsm_open(const char *token_label);
+/* custody_open with this token alone. */
+enum tbs_err softhsm_custody_open(const struct custody_token_config *token,
+                                  struct custody **ret_custody, struct tbs_diag *diag);
 /* Opens and closes again. */
-enum tbs_err softhsm_try_open(const struct custody_config *config, struct tbs_diag *diag);
+enum tbs_err softhsm_try_open(const struct custody_token_config *config, struct tbs_diag *diag);
 
 /* Runs a command of /bin/sh; its output and errors go to ret_text. Returns the exit status. */
 int softhsm_run(const char *command, char *ret_text, size_t size);

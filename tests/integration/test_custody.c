@@ -100,12 +100,13 @@ static void keys_are_generated_judged_and_found(void **state)
     }
     assert_true(keys[1].has_kcv && keys[2].has_kcv);
     assert_memory_not_equal(keys[1].kcv, keys[2].kcv, CUSTODY_KCV_LEN);
-    assert_ptr_equal(custody_current_key(custody, CUSTODY_ROLE_TPK, CUSTODY_HMAC_SHA_256),
-                     &keys[2]);
-    assert_ptr_equal(custody_current_key(custody, CUSTODY_ROLE_TPK, CUSTODY_HMAC_SHA_1), &keys[3]);
+    assert_string_equal(custody_current_key(custody, CUSTODY_ROLE_TPK, CUSTODY_HMAC_SHA_256)->id,
+                        keys[2].id);
+    assert_string_equal(custody_current_key(custody, CUSTODY_ROLE_TPK, CUSTODY_HMAC_SHA_1)->id,
+                        keys[3].id);
     assert_null(custody_current_key(custody, CUSTODY_ROLE_KEK, CUSTODY_HMAC_SHA_256));
-    assert_ptr_equal(custody_find_key(custody, tbs_bytes_str("tpk-2026-01"), CUSTODY_ROLE_TPK),
-                     &keys[1]);
+    assert_string_equal(
+        custody_find_key(custody, tbs_bytes_str("tpk-2026-01"), CUSTODY_ROLE_TPK)->id, keys[1].id);
     assert_null(custody_find_key(custody, tbs_bytes_str("tpk-2026-01"), CUSTODY_ROLE_KEK));
     assert_null(custody_find_key(custody, tbs_bytes_str("tpk-2026"), CUSTODY_ROLE_TPK));
     custody_close(custody);
@@ -269,7 +270,7 @@ static CK_OBJECT_HANDLE plant(const struct raw *raw, const struct planted *p, bo
 static void assert_judged(const struct raw *raw, const struct planted *p, bool known_value)
 {
     struct tbs_diag diag;
-    struct custody_config c = softhsm_config("kms");
+    struct custody_token_config c = softhsm_config("kms");
     CK_OBJECT_HANDLE object = plant(raw, p, known_value);
     enum tbs_err err = softhsm_try_open(&c, &diag);
     assert_int_equal(raw->f->C_DestroyObject(raw->session, object), CKR_OK);
@@ -325,34 +326,34 @@ static void random_octets_differ_and_calls_are_counted(void **state)
     custody_close(NULL);
 }
 
-static void health_tells_up_locked_and_down(void **state)
+/* A login that is gone comes back by itself, with other handles for the same keys. */
+static void a_lost_login_is_mended(void **state)
 {
     (void)state;
     struct custody *custody = softhsm_open("kms");
     struct custody_session *session;
     struct custody_health health;
-    uint8_t mac[CUSTODY_MAC_MAX];
+    struct tbs_diag diag = {0};
+    uint8_t before[CUSTODY_MAC_MAX], after[CUSTODY_MAC_MAX];
     const struct custody_key *tpk =
         custody_current_key(custody, CUSTODY_ROLE_TPK, CUSTODY_HMAC_SHA_256);
     assert_int_equal(custody_session_open(custody, &session, NULL), TBS_OK);
     assert_int_equal(custody_health(session, &health, NULL), TBS_OK);
     assert_int_equal(health.state, CUSTODY_UP);
     assert_int_equal(health.why.code, TBS_OK);
+    assert_int_equal(custody_hmac(session, tpk, tbs_bytes_str("x"), before, NULL), TBS_OK);
 
-    struct raw raw = raw_open("kms"); /* somebody in this process logs out */
-    assert_int_equal(raw.f->C_Logout(raw.session), CKR_OK);
-    raw_close(&raw);
-    assert_int_equal(custody_health(session, &health, NULL), TBS_OK);
-    assert_int_equal(health.state, CUSTODY_LOCKED);
-    assert_int_equal(custody_hmac(session, tpk, tbs_bytes_str("x"), mac, NULL),
-                     TBS_ERR_UNAVAILABLE);
-    custody_session_close(session);
-    custody_close(custody);
-
-    custody = softhsm_open("kms"); /* comes back without a restart */
-    assert_int_equal(custody_session_open(custody, &session, NULL), TBS_OK);
-    assert_int_equal(custody_health(session, &health, NULL), TBS_OK);
-    assert_int_equal(health.state, CUSTODY_UP);
+    for (int i = 0; i < 3; i++) {
+        struct raw raw = raw_open("kms"); /* somebody in this process logs out */
+        assert_int_equal(raw.f->C_Logout(raw.session), CKR_OK);
+        raw_close(&raw);
+        if (i > 0 && custody_hmac(session, tpk, tbs_bytes_str("x"), after, &diag) != TBS_OK)
+            fail_msg("%s", diag.text);
+        if (i > 0)
+            assert_memory_equal(after, before, sizeof before);
+        assert_int_equal(custody_health(session, &health, NULL), TBS_OK);
+        assert_int_equal(health.state, CUSTODY_UP);
+    }
     custody_session_close(session);
     custody_close(custody);
 }
@@ -434,7 +435,7 @@ int main(void)
         cmocka_unit_test(hmac_is_the_tokens_and_for_tpks_only),
         cmocka_unit_test(keys_that_do_not_fit_their_role_are_refused),
         cmocka_unit_test(random_octets_differ_and_calls_are_counted),
-        cmocka_unit_test(health_tells_up_locked_and_down),
+        cmocka_unit_test(a_lost_login_is_mended),
         cmocka_unit_test(a_forked_child_gets_nothing),
         cmocka_unit_test(threads_with_a_session_each_do_not_disturb_each_other),
     };

@@ -18,19 +18,19 @@
 
 static struct faults *f;
 
-static struct custody_config config(void)
+static struct custody_token_config config(void)
 {
-    struct custody_config c = softhsm_config("kms");
+    struct custody_token_config c = softhsm_config("kms");
     c.module = FAULTY_MODULE;
     return c;
 }
 
 static struct custody *open_token(struct custody_session **ret_session)
 {
-    struct custody_config c = config();
+    struct custody_token_config c = config();
     struct custody *custody = NULL;
     struct tbs_diag diag = {0};
-    if (custody_open(&c, &custody, &diag) ||
+    if (softhsm_custody_open(&c, &custody, &diag) ||
         custody_session_open(custody, ret_session, &diag) != TBS_OK)
         fail_msg("%s", diag.text);
     return custody;
@@ -46,7 +46,7 @@ static int no_faults(void **state)
 static void a_pin_near_its_lock_is_not_tried(void **state)
 {
     (void)state;
-    struct custody_config c = config();
+    struct custody_token_config c = config();
     struct tbs_diag diag;
     f->token_flags = CKF_USER_PIN_LOCKED;
     assert_int_equal(softhsm_try_open(&c, &diag), TBS_ERR_CONFIG);
@@ -63,7 +63,7 @@ static void a_pin_near_its_lock_is_not_tried(void **state)
 static void a_wrong_pin_reaches_the_token_once(void **state)
 {
     (void)state;
-    struct custody_config c = config();
+    struct custody_token_config c = config();
     struct tbs_diag diag;
     char source[160];
     softhsm_put_file("wrong.pin", "user-4712", 9, 0400);
@@ -80,7 +80,7 @@ static void a_wrong_pin_reaches_the_token_once(void **state)
 static void a_token_with_a_pin_pad_gets_no_pin(void **state)
 {
     (void)state;
-    struct custody_config c = config();
+    struct custody_token_config c = config();
     struct tbs_diag diag;
     f->token_flags = CKF_PROTECTED_AUTHENTICATION_PATH;
     c.pin_source = NULL;
@@ -106,7 +106,8 @@ static void one_login_serves_all_custodies_of_a_process(void **state)
     custody_close(second);
 }
 
-/* Each failure leaves the operation active in SoftHSM: only a new session can go on. */
+/* Each failure leaves the operation active in SoftHSM: only a new session can go on. What another
+ * session may mend is tried once more; what it cannot is told. */
 static void a_failed_session_is_replaced(void **state)
 {
     (void)state;
@@ -114,15 +115,19 @@ static void a_failed_session_is_replaced(void **state)
         CK_RV rv;
         enum tbs_err err;
     } answers[] = {
-        {CKR_DEVICE_REMOVED, TBS_ERR_UNAVAILABLE},
-        {CKR_DEVICE_ERROR, TBS_ERR_UNAVAILABLE},
-        {CKR_SESSION_HANDLE_INVALID, TBS_ERR_UNAVAILABLE},
+        {CKR_DEVICE_REMOVED, TBS_OK},
+        {CKR_DEVICE_ERROR, TBS_OK},
+        {CKR_SESSION_HANDLE_INVALID, TBS_OK},
+        {CKR_OPERATION_ACTIVE, TBS_OK},
+        {CKR_KEY_HANDLE_INVALID, TBS_OK},
+        {CKR_USER_NOT_LOGGED_IN, TBS_OK},
+        {CKR_CRYPTOKI_NOT_INITIALIZED, TBS_OK},
+        {CKR_GENERAL_ERROR, TBS_OK},
+        {CKR_VENDOR_DEFINED | 7, TBS_OK},
         {CKR_SESSION_COUNT, TBS_ERR_UNAVAILABLE},
-        {CKR_GENERAL_ERROR, TBS_ERR_TOKEN},
         {CKR_HOST_MEMORY, TBS_ERR_NOMEM},
         {CKR_FUNCTION_NOT_SUPPORTED, TBS_ERR_UNSUPPORTED},
         {CKR_KEY_FUNCTION_NOT_PERMITTED, TBS_ERR_CONFIG},
-        {CKR_VENDOR_DEFINED | 7, TBS_ERR_TOKEN},
     };
     struct custody_session *session;
     struct custody *custody = open_token(&session);
@@ -134,15 +139,15 @@ static void a_failed_session_is_replaced(void **state)
         f->sign = answers[i].rv;
         assert_int_equal(custody_hmac(session, tpk, tbs_bytes_str("x"), mac, &diag),
                          answers[i].err);
-        assert_int_equal(diag.raw, answers[i].rv);
-        assert_memory_equal(mac, zeros, sizeof mac); /* untouched */
+        assert_int_equal(f->sign, CKR_OK);
+        if (answers[i].err != TBS_OK) {
+            assert_int_equal(diag.raw, answers[i].rv);
+            assert_memory_equal(mac, zeros, sizeof mac); /* untouched */
+        }
         assert_int_equal(custody_hmac(session, tpk, tbs_bytes_str("x"), mac, &diag), TBS_OK);
     }
     struct custody_health health;
-    f->sign = CKR_DEVICE_ERROR;
-    assert_int_equal(custody_health(session, &health, NULL), TBS_OK);
-    assert_int_equal(health.state, CUSTODY_DOWN);
-    assert_int_equal(health.why.raw, CKR_DEVICE_ERROR);
+    f->sign = CKR_DEVICE_ERROR; /* once is a session's trouble, not the token's */
     assert_int_equal(custody_health(session, &health, NULL), TBS_OK);
     assert_int_equal(health.state, CUSTODY_UP);
     custody_session_close(session);
@@ -162,8 +167,9 @@ static void only_a_wrong_tag_is_an_authentication_failure(void **state)
         CK_RV rv;
         enum tbs_err err;
     } answers[] = {{CKR_ENCRYPTED_DATA_INVALID, TBS_ERR_AUTH},
-                   {CKR_GENERAL_ERROR, TBS_ERR_AUTH},
-                   {CKR_DEVICE_REMOVED, TBS_ERR_UNAVAILABLE},
+                   {CKR_GENERAL_ERROR, TBS_ERR_AUTH}, /* the key opens what it sealed before */
+                   {CKR_DEVICE_REMOVED, TBS_OK},      /* once more */
+                   {CKR_HOST_MEMORY, TBS_ERR_NOMEM},
                    {CKR_OK, TBS_OK}};
     for (size_t i = 0; i < sizeof answers / sizeof *answers; i++) {
         TBS_SECRET_AUTO struct tbs_secret secret = {0};

@@ -16,7 +16,7 @@ static void wrong_configurations_say_what_is_wrong(void **state)
 {
     (void)state;
     struct tbs_diag diag;
-    struct custody_config good = softhsm_config("kms"), c = good;
+    struct custody_token_config good = softhsm_config("kms"), c = good;
     c.backend = "tpm";
     assert_int_equal(softhsm_try_open(&c, &diag), TBS_ERR_CONFIG);
     c = good, c.module = "softhsm/libsofthsm2.so";
@@ -55,7 +55,7 @@ static void uris_name_tokens_and_never_slots_or_pins(void **state)
         "pkcs11:token=kms?module-path=/tmp/739146.so",
     };
     struct tbs_diag diag;
-    struct custody_config c = softhsm_config("kms");
+    struct custody_token_config c = softhsm_config("kms");
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
         c.uri = wrong[i];
         if (softhsm_try_open(&c, &diag) != TBS_ERR_CONFIG || strstr(diag.text, "739146"))
@@ -69,7 +69,7 @@ static void a_missing_token_is_named_with_what_is_there(void **state)
 {
     (void)state;
     struct tbs_diag diag;
-    struct custody_config c = softhsm_config("nowhere");
+    struct custody_token_config c = softhsm_config("nowhere");
     assert_int_equal(softhsm_try_open(&c, &diag), TBS_ERR_NOT_FOUND);
     assert_non_null(strstr(diag.text, "'kms'"));
 }
@@ -78,7 +78,7 @@ static void init_token_refuses_what_is_there_and_half_work(void **state)
 {
     (void)state;
     struct tbs_diag diag = {0};
-    struct custody_config c = softhsm_config("kms");
+    struct custody_token_config c = softhsm_config("kms");
     assert_int_equal(custody_init_token(&c, "kms", softhsm_so_pin, softhsm_user_pin, &diag),
                      TBS_ERR_EXISTS);
     c.uri = "pkcs11:manufacturer=SoftHSM%20project";
@@ -104,7 +104,7 @@ static void unsafe_pin_files_stop_the_login(void **state)
     (void)state;
     struct tbs_diag diag;
     char source[160];
-    struct custody_config c = softhsm_config("kms");
+    struct custody_token_config c = softhsm_config("kms");
     softhsm_put_file("open.pin", SOFTHSM_USER_PIN, sizeof SOFTHSM_USER_PIN - 1, 0644);
     snprintf(source, sizeof source, "file:%s", softhsm_path("open.pin"));
     c.pin_source = source;
@@ -122,7 +122,7 @@ static void a_wrong_pin_is_sent_once(void **state)
     (void)state;
     struct tbs_diag diag;
     char source[160];
-    struct custody_config c = softhsm_config("kms");
+    struct custody_token_config c = softhsm_config("kms");
     softhsm_put_file("wrong.pin", "user-4712", 9, 0400);
     snprintf(source, sizeof source, "file:%s", softhsm_path("wrong.pin"));
     c.pin_source = source;
@@ -145,7 +145,7 @@ static void several_fitting_tokens_are_an_error(void **state)
                                  "--pin 12345678",
                                  text, sizeof text),
                      0);
-    struct custody_config c = softhsm_config("kms");
+    struct custody_token_config c = softhsm_config("kms");
     assert_int_equal(softhsm_try_open(&c, &diag), TBS_ERR_CONFIG);
     assert_non_null(strstr(diag.text, "2 tokens"));
     /* Only the token of the test's own PIN lets it in: serial= must tell them apart. */

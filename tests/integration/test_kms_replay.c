@@ -235,7 +235,7 @@ static void old_answers_make_room_for_new_ones(void **state)
  * message is served then. */
 static void fails_once(CK_RV *fault, const struct requester *r, struct tbs_buf *message)
 {
-    static const CK_RV failures[] = {CKR_DEVICE_ERROR, CKR_MECHANISM_INVALID, CKR_DATA_LEN_RANGE};
+    static const CK_RV failures[] = {CKR_HOST_MEMORY, CKR_MECHANISM_INVALID, CKR_DATA_LEN_RANGE};
 
     for (size_t i = 0; i < sizeof failures / sizeof *failures; i++) {
         struct tbs_buf copy = tbs_buf();
@@ -270,8 +270,10 @@ static void a_token_that_fails_fails_for_the_unknown_too(void **state)
 {
     (void)state;
     struct requester r = world_requester(&mikey_suite_256, "nobody");
-    struct tbs_buf request TBS_BUF_AUTO = world_request(&r, NULL);
+    struct tbs_buf request TBS_BUF_AUTO = world_request(&r, NULL), first = tbs_buf();
 
+    tbs_put_bytes(&first, tbs_buf_view(&request));
+    world_refuses(&r, first, KMS_AUTHENTICATION, MIKEY_E_AUTH_FAILURE, false);
     fails_once(&world.faults->decrypt, &r, &request);
 }
 

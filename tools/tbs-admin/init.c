@@ -28,7 +28,7 @@ struct place {
     const char *module;
     char environment[PATH_MAX];
     const char *environment_list[1];
-    struct custody_config custody;
+    struct custody_token_config custody;
     char user_pin[PATH_MAX], so_pin[PATH_MAX];
 };
 
@@ -120,7 +120,7 @@ static enum tbs_err write_softhsm(struct place *p, struct tbs_diag *diag)
     p->environment_list[0] = p->environment;
     snprintf(p->user_pin, sizeof p->user_pin, "file:%s/user.pin", p->dir);
     snprintf(p->so_pin, sizeof p->so_pin, "file:%s/so.pin", p->dir);
-    p->custody = (struct custody_config){
+    p->custody = (struct custody_token_config){
         .backend = "pkcs11",
         .module = p->module,
         .uri = "pkcs11:token=" TOKEN_LABEL,
@@ -145,7 +145,8 @@ static enum tbs_err make_keys(struct place *p, struct tbs_diag *diag)
     snprintf(id[0], sizeof id[0], "tpk-%s", month);
     snprintf(id[1], sizeof id[1], "tpk-sha1-%s", month);
     snprintf(id[2], sizeof id[2], "kek-%s", month);
-    enum tbs_err err = custody_open(&p->custody, &custody, diag);
+    enum tbs_err err = custody_open(&(struct custody_config){.tokens = &p->custody, .n_tokens = 1},
+                                    &custody, diag);
 
     if (!err)
         err = custody_generate_key(custody, CUSTODY_ROLE_TPK, CUSTODY_HMAC_SHA_256, id[0],

@@ -35,7 +35,7 @@ enum tbs_err admin_custody(struct admin *a, struct tbs_diag *diag)
 
     if (err)
         return err;
-    struct custody_config config = {
+    struct custody_token_config token = {
         .backend = "pkcs11",
         .module = a->config->custody.module,
         .uri = a->config->custody.uri,
@@ -43,6 +43,7 @@ enum tbs_err admin_custody(struct admin *a, struct tbs_diag *diag)
         .environment = (const char *const *)a->config->custody.environment,
         .n_environment = a->config->custody.environment_count,
     };
+    struct custody_config config = {.tokens = &token, .n_tokens = 1};
 
     err = custody_open(&config, &a->custody, diag);
     return err ? err : custody_session_open(a->custody, &a->session, diag);

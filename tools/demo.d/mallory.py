@@ -86,7 +86,8 @@ class Demo:
 
     def changed_replay(self):
         init = bytearray(self.message("05-phone-kms-resolve.mikey"))
-        init[20] ^= 1       # in RANDRr
+        value = mt.Message.decode(bytes(init)).need(mt.Randr, mt.RESPONDER).value
+        init[init.index(value)] ^= 1
         self.expect_error("she repeats it with one bit changed", self.bob, bytes(init), 0, 403)
 
     def changed_ticket(self):

@@ -36,3 +36,11 @@ daemon_start() {
 subscriber() { # name: sip:NAME@example.net, key NAME-1 in $dir/NAME.psk
     adm subscriber add "sip:$1@example.net" --psk-id "$1-1" --psk-out "$dir/$1.psk"
 }
+
+refused() { # status, part of the sentence, command...
+    local status=0 want=$1 part=$2 said
+    shift 2
+    said=$("$@" 2>&1) || status=$?
+    [[ $status == "$want" && $said == *"$part"* ]] ||
+        { echo "$*: status $status instead of $want with '$part': $said" >&2; exit 1; }
+}

@@ -23,3 +23,39 @@ adm group join sip:team@example.net sip:alice@example.net sip:bob@example.net
 refused 1 sip:nobody@example.net \
     adm group leave sip:team@example.net sip:bob@example.net sip:nobody@example.net
 [ "$(adm group members sip:team@example.net | wc -l)" = 3 ] || wrong "half a leave was kept"
+
+# --- A subscriber and its device: both, or nothing ---
+
+sed 's|^  pin: .*|  pin: prompt|' "$dir/kms/tbs-kmsd.yaml" >"$dir/kms/prompt.yaml"
+/usr/bin/python3 - "$admin" --config "$dir/kms/prompt.yaml" subscriber add sip:carol@example.net \
+    --psk-id carol-1 --psk-out "$dir/carol.psk" <<'PY'
+import os, pty, sys
+pid, fd = pty.fork()
+if pid == 0:
+    os.execv(sys.argv[1], sys.argv[1:])
+said = b""
+while b"PIN" not in said:
+    said += os.read(fd, 1000)
+os.write(fd, b"\x03")
+sys.exit(os.waitpid(pid, 0)[1] == 0)
+PY
+nothing_of_carol() {
+    [ ! -e "$dir/carol.psk" ] || wrong "carol's key file stayed"
+    refused 1 sip:carol@example.net adm identity remove sip:carol@example.net
+}
+nothing_of_carol
+refused 1 alice-1 adm subscriber add sip:carol@example.net --psk-id alice-1 \
+    --psk-out "$dir/carol.psk"
+nothing_of_carol
+refused 1 "$dir/alice.psk" adm subscriber add sip:carol@example.net --psk-id carol-1 \
+    --psk-out "$dir/alice.psk"
+[ -s "$dir/alice.psk" ] || wrong "another's key file was removed"
+
+# A token that cannot wrap: its KEK is gone.
+kek=$(adm keys | awk '$2 == "KEK" {print $1}')
+SOFTHSM2_CONF=$dir/kms/softhsm2.conf USER_PIN=$(cat "$dir/kms/user.pin") pkcs11-tool \
+    --module "$(sed -n 's/^ *module: //p' "$dir/kms/tbs-kmsd.yaml")" --login --pin env:USER_PIN \
+    --delete-object --type secrkey --id "$(printf %s "$kek" | od -An -tx1 | tr -d ' \n')"
+refused 1 "generate one" adm subscriber add sip:carol@example.net --psk-id carol-1 \
+    --psk-out "$dir/carol.psk"
+nothing_of_carol

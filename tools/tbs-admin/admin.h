@@ -52,7 +52,4 @@ extern struct admin_options admin_options;
 void admin_print(const struct admin *a, const char *const *columns, json_t *rows);
 struct tbs_bytes admin_text(const char *word);
 
-/* Writes octets to a new file of mode 0600; refuses one that is there. */
-enum tbs_err admin_write_new(const char *path, struct tbs_bytes octets, struct tbs_diag *diag);
-
 #endif

@@ -12,6 +12,7 @@
 
 #include <openssl/rand.h>
 
+#include "tools/common/private_file.h"
 #include "tools/tbs-admin/admin.h"
 
 #define TOKEN_LABEL "tbs"
@@ -82,7 +83,7 @@ static enum tbs_err write_text(const struct place *p, const char *name, const ch
     char path[PATH_MAX];
 
     path_of(p, name, path);
-    return admin_write_new(path, tbs_bytes_str(text), diag);
+    return private_file_write(path, tbs_bytes_str(text), diag);
 }
 
 /* A PIN of random digits, in a file that only its owner reads. */
@@ -104,7 +105,7 @@ static enum tbs_err write_pin(const struct place *p, const char *name, struct tb
     }
     pin.data[PIN_DIGITS] = '\n';
     path_of(p, name, path);
-    return admin_write_new(path, tbs_secret_view(&pin), diag);
+    return private_file_write(path, tbs_secret_view(&pin), diag);
 }
 
 static enum tbs_err write_softhsm(struct place *p, struct tbs_diag *diag)

@@ -1,13 +1,10 @@
 /* tbs-admin: prepares a KMS and looks after its subscribers, groups and keys. */
 #include "tools/tbs-admin/admin.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #define SECURE_HEAP (1u << 20)
 
@@ -51,23 +48,6 @@ enum tbs_err admin_custody(struct admin *a, struct tbs_diag *diag)
 struct tbs_bytes admin_text(const char *word)
 {
     return tbs_bytes_str(word);
-}
-
-enum tbs_err admin_write_new(const char *path, struct tbs_bytes octets, struct tbs_diag *diag)
-{
-    int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
-    ssize_t n = fd < 0 ? -1 : write(fd, octets.data, octets.len);
-    bool ok = n == (ssize_t)octets.len && fsync(fd) == 0;
-    int why = errno;
-
-    if (fd >= 0)
-        close(fd);
-    if (ok)
-        return TBS_OK;
-    if (fd >= 0)
-        unlink(path);
-    return tbs_fail_raw(diag, why == EEXIST ? TBS_ERR_EXISTS : TBS_ERR_IO, (unsigned long)why,
-                        "cannot write the new file %s: %s", path, strerror(why));
 }
 
 static void print_json(const char *const *columns, const json_t *rows)

@@ -13,6 +13,16 @@ daemon_init
 subscriber alice
 subscriber bob
 
+# --- What is listed ---
+
+adm identity add sip:alice@example.net tel:+15551234
+adm identity add sip:alice@example.net sip:alice@home.example
+adm subscriber list | grep -q '^sip:alice@example.net .* alice-1 .*sip:alice@home.example tel:+15551234$' ||
+    wrong "alice's further identities are not listed"
+adm --json subscriber list | grep -q '"further_identities": ""' || wrong "bob has no further ones"
+refused 1 "standard output" eval 'adm subscriber list >/dev/full'
+refused 1 "standard output" eval 'adm --json keys >/dev/full'
+
 # --- Groups: all that are named, or none ---
 
 adm group add sip:team@example.net

@@ -272,6 +272,8 @@ static int run(struct admin *a, struct words *w)
 
     if (!err)
         err = c->run(a, w->n - used, w->word + used, &diag);
+    if (!err && (fflush(stdout) != 0 || ferror(stdout)))
+        err = tbs_fail(&diag, TBS_ERR_IO, "standard output did not take all that was written");
     if (!err)
         return EXIT_OK;
     fprintf(stderr, "tbs-admin: %s\n", diag.text);

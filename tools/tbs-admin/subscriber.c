@@ -85,6 +85,39 @@ static void date(int64_t at, char out[32])
     strftime(out, 32, "%Y-%m-%dT%H:%M:%SZ", &tm);
 }
 
+/* Separated by blanks, which no identity has. */
+struct identities {
+    const char *primary;
+    struct tbs_buf text;
+};
+
+static enum tbs_err append_identity(void *ctx, const struct store_identity *identity)
+{
+    struct identities *further = ctx;
+
+    if (strcmp(identity->uri, further->primary) == 0)
+        return TBS_OK;
+    if (further->text.len > 0)
+        tbs_put_u8(&further->text, ' ');
+    tbs_put_bytes(&further->text, admin_text(identity->uri));
+    return TBS_OK;
+}
+
+static enum tbs_err further_identities(struct listing *l, const char *primary, json_t **ret_text)
+{
+    struct identities further = {primary, tbs_buf()};
+    enum tbs_err err = store_identity_list(l->admin->store, admin_text(primary), append_identity,
+                                           &further, l->diag);
+
+    tbs_put_u8(&further.text, '\0');
+    if (!err && further.text.failed)
+        err = tbs_fail(l->diag, TBS_ERR_LIMIT, "%.200s has too many identities", primary);
+    if (!err)
+        *ret_text = json_string((const char *)further.text.data);
+    tbs_buf_free(&further.text);
+    return err;
+}
+
 static enum tbs_err append_psk_ids(struct listing *l, const char *uri, char *out, size_t size)
 {
     struct store_credentials list;
@@ -105,19 +138,24 @@ static enum tbs_err subscriber_row(void *ctx, const struct store_subscriber *s)
 {
     struct listing *l = ctx;
     char psk_ids[STORE_CREDENTIALS_MAX * (STORE_NAME_MAX + 12)], created[32];
+    json_t *identities = NULL;
     enum tbs_err err = append_psk_ids(l, s->primary, psk_ids, sizeof psk_ids);
 
-    date(s->created, created);
     if (!err)
-        json_array_append_new(l->rows, json_pack("[s,s,s,s,s]", s->primary,
-                                                 s->active ? "active" : "disabled",
-                                                 store_role_name(s->role), created, psk_ids));
-    return err;
+        err = further_identities(l, s->primary, &identities);
+    if (err)
+        return err;
+    date(s->created, created);
+    json_array_append_new(l->rows,
+                          json_pack("[s,s,s,s,s,o]", s->primary, s->active ? "active" : "disabled",
+                                    store_role_name(s->role), created, psk_ids, identities));
+    return TBS_OK;
 }
 
 static enum tbs_err subscriber_list(struct admin *a, int n, char **words, struct tbs_diag *diag)
 {
-    static const char *const columns[] = {"identity", "state", "role", "created", "psk_ids", NULL};
+    static const char *const columns[] = {
+        "identity", "state", "role", "created", "psk_ids", "further_identities", NULL};
     struct listing l = {.admin = a, .rows = json_array(), .diag = diag};
     enum tbs_err err = admin_store(a, STORE_READ_ONLY, diag);
 
@@ -218,7 +256,8 @@ const struct admin_command admin_subscriber_commands[] = {
     {"subscriber", "add", "URI... --psk-id ID (--psk-out FILE | --psk-in FILE)", 1,
      SUBSCRIBER_IDENTITIES_MAX, subscriber_add,
      "add a subscriber with its public identities and its first device's key"},
-    {"subscriber", "list", "", 0, 0, subscriber_list, "all subscribers with state and devices"},
+    {"subscriber", "list", "", 0, 0, subscriber_list,
+     "all subscribers with state, devices and identities"},
     {"subscriber", "disable", "URI", 1, 1, subscriber_disable,
      "refuse its requests from now on, keep its keys"},
     {"subscriber", "enable", "URI", 1, 1, subscriber_enable, "the opposite"},

@@ -17,7 +17,8 @@ subscriber bob
 
 adm identity add sip:alice@example.net tel:+15551234
 adm identity add sip:alice@example.net sip:alice@home.example
-adm subscriber list | grep -q '^sip:alice@example.net .* alice-1 .*sip:alice@home.example tel:+15551234$' ||
+adm subscriber list |
+    grep -q '^sip:alice@example.net .* alice-1 .*sip:alice@home.example tel:+15551234$' ||
     wrong "alice's further identities are not listed"
 adm --json subscriber list | grep -q '"further_identities": ""' || wrong "bob has no further ones"
 refused 1 "standard output" eval 'adm subscriber list >/dev/full'
@@ -50,7 +51,7 @@ os.write(fd, b"\x03")
 sys.exit(os.waitpid(pid, 0)[1] == 0)
 PY
 nothing_of_carol() {
-    [ ! -e "$dir/carol.psk" ] || wrong "carol's key file stayed"
+    [ ! -e "$dir/carol.psk" ] && [ ! -e "$dir/carol.json" ] || wrong "a file of carol's stayed"
     refused 1 sip:carol@example.net adm identity remove sip:carol@example.net
 }
 nothing_of_carol
@@ -60,6 +61,48 @@ nothing_of_carol
 refused 1 "$dir/alice.psk" adm subscriber add sip:carol@example.net --psk-id carol-1 \
     --psk-out "$dir/alice.psk"
 [ -s "$dir/alice.psk" ] || wrong "another's key file was removed"
+
+# --- Accounts of tbs ---
+
+# The configuration says port 0 here: nobody could call that.
+refused 1 "--url" adm subscriber add sip:carol@example.net --psk-id carol-1 \
+    --psk-out "$dir/carol.psk" --account-out "$dir/carol.json"
+refused 1 "https://" adm subscriber add sip:carol@example.net --psk-id carol-1 \
+    --psk-out "$dir/carol.psk" --account-out "$dir/carol.json" --url kms.example.net:8087
+refused 1 alice-1 adm subscriber add sip:carol@example.net --psk-id alice-1 \
+    --psk-out "$dir/carol.psk" --account-out "$dir/carol.json" --url http://kms.example.net/mikey
+refused 1 "$dir/alice.psk" adm subscriber add sip:carol@example.net --psk-id carol-1 \
+    --psk-out "$dir/carol.psk" --account-out "$dir/alice.psk" --url http://kms.example.net/mikey
+nothing_of_carol
+[ "$(wc -c <"$dir/alice.psk")" = 65 ] || wrong "another's file was removed or changed"
+
+account() { # NAME of a key in the file FILE: what an account says
+    /usr/bin/python3 -c 'import json, sys; print(json.load(open(sys.argv[2]))[sys.argv[1]])' "$@"
+}
+adm_at() { # LISTEN: as if the KMS listened there
+    sed "s|^  listen: .*|  listen: \"$1\"|" "$dir/kms/tbs-kmsd.yaml" >"$dir/kms/at.yaml"
+    shift
+    "$admin" --config "$dir/kms/at.yaml" "$@"
+}
+mkdir "$dir/phones"
+adm_at '[::1]:8087' credential add tel:+15551234 --psk-id alice-2 \
+    --psk-out "$dir/phones/alice.psk" --account-out "$dir/phones/alice.json"
+[ "$(account url "$dir/phones/alice.json")" = 'http://[::1]:8087/mikey' ] || wrong "another URL"
+[ "$(account identity "$dir/phones/alice.json")" = tel:+15551234 ] || wrong "another identity"
+[ "$(account psk_file "$dir/phones/alice.json")" = alice.psk ] || wrong "not to be moved together"
+refused 1 "--url" adm_at '[::]:8087' credential add sip:bob@example.net --psk-id bob-2 \
+    --psk-out "$dir/bob-2.psk" --account-out "$dir/bob-2.json"
+
+# What is written is what tbs takes.
+daemon_start
+mv "$dir/phones" "$dir/moved"
+adm credential add sip:bob@example.net --psk-id bob-2 --psk-out "$dir/moved/bob.psk" \
+    --account-out "$dir/bob.json" --url "$mikey_url"
+sed -i "s|http://[^\"]*|$mikey_url|" "$dir/moved/alice.json"
+"$tbs" request --account "$dir/moved/alice.json" --to sip:bob@example.net \
+    --out "$dir/ticket" >/dev/null
+"$tbs" request --account "$dir/bob.json" --to sip:alice@example.net --out "$dir/back" >/dev/null
+daemon_stop
 
 # A token that cannot wrap: its KEK is gone.
 kek=$(adm keys | awk '$2 == "KEK" {print $1}')

@@ -8,6 +8,7 @@
 
 #include "kms/psk.h"
 #include "tools/common/private_file.h"
+#include "tools/tbs-admin/account.h"
 
 #define PSK_LEN 32 /* octets of a key that is made here */
 #define PSK_MIN 16 /* octets of a key that is brought */
@@ -81,14 +82,16 @@ static enum tbs_err make_psk(struct admin *a, const char *file, struct tbs_secre
     return err;
 }
 
-enum tbs_err device_check_options(struct tbs_diag *diag)
+enum tbs_err device_check_options(struct admin *a, struct tbs_diag *diag)
 {
     if (!admin_options.psk_id)
         return tbs_fail(diag, TBS_ERR_INVALID, "name the device's pre-shared key with --psk-id");
     if (!admin_options.psk_out == !admin_options.psk_in)
         return tbs_fail(diag, TBS_ERR_INVALID,
                         "say either --psk-out FILE (make a key) or --psk-in FILE (bring one)");
-    return TBS_OK;
+    enum tbs_err err = admin_config(a, diag);
+
+    return err ? err : account_check_options(a->config, diag);
 }
 
 static enum tbs_err get_psk(struct admin *a, struct device *device, struct tbs_secret *ret_psk,
@@ -102,25 +105,39 @@ static enum tbs_err get_psk(struct admin *a, struct device *device, struct tbs_s
     return err;
 }
 
-enum tbs_err device_prepare(struct admin *a, const char *primary, struct device *device,
-                            struct tbs_diag *diag)
+static enum tbs_err wrap_psk(struct admin *a, const char *primary, struct device *device,
+                             struct tbs_diag *diag)
 {
     struct tbs_secret psk TBS_SECRET_AUTO = {0};
     char room[KMS_PSK_OWNER_MAX];
-    enum tbs_err err = admin_custody(a, diag);
+    enum tbs_err err = get_psk(a, device, &psk, diag);
 
-    device->wrapped = tbs_buf();
-    if (!err)
-        err = get_psk(a, device, &psk, diag);
     if (err)
         return err;
     return custody_wrap_secret(a->session, kms_psk_owner(primary, admin_options.psk_id, room),
                                tbs_secret_view(&psk), &device->wrapped, diag);
 }
 
+enum tbs_err device_prepare(struct admin *a, const char *primary, const char *identity,
+                            struct device *device, struct tbs_diag *diag)
+{
+    enum tbs_err err = admin_custody(a, diag);
+
+    device->wrapped = tbs_buf();
+    if (!err)
+        err = wrap_psk(a, primary, device, diag);
+    if (err || !admin_options.account_out)
+        return err;
+    err = account_write(a->config, identity, diag);
+    device->account_written = !err;
+    return err;
+}
+
 void device_end(struct device *device, enum tbs_err err)
 {
     if (err && device->psk_written)
         unlink(admin_options.psk_out);
+    if (err && device->account_written)
+        unlink(admin_options.account_out);
     tbs_buf_free(&device->wrapped);
 }

@@ -120,12 +120,24 @@ enum option_key {
     KEY_PSK_ID = 256,
     KEY_PSK_OUT,
     KEY_PSK_IN,
+    KEY_ACCOUNT_OUT,
+    KEY_URL,
     KEY_NAME,
     KEY_IDENTITY,
     KEY_MODULE,
     KEY_LISTEN,
     KEY_MANAGEMENT,
-    KEY_KEK
+    KEY_KEK,
+};
+
+/* Where the argument of an option goes. */
+static const char **const arguments[] = {
+    [KEY_PSK_ID] = &admin_options.psk_id,     [KEY_PSK_OUT] = &admin_options.psk_out,
+    [KEY_PSK_IN] = &admin_options.psk_in,     [KEY_ACCOUNT_OUT] = &admin_options.account_out,
+    [KEY_URL] = &admin_options.url,           [KEY_NAME] = &admin_options.name,
+    [KEY_IDENTITY] = &admin_options.identity, [KEY_MODULE] = &admin_options.module,
+    [KEY_LISTEN] = &admin_options.listen,     [KEY_MANAGEMENT] = &admin_options.management,
+    [KEY_KEK] = &admin_options.kek,
 };
 
 struct words {
@@ -138,39 +150,16 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 {
     struct words *w = state->input;
 
+    if (key >= KEY_PSK_ID && key <= KEY_KEK) {
+        *arguments[key] = arg;
+        return 0;
+    }
     switch (key) {
     case 'c':
         w->admin->config_file = arg;
         return 0;
     case 'j':
         w->admin->json = true;
-        return 0;
-    case KEY_PSK_ID:
-        admin_options.psk_id = arg;
-        return 0;
-    case KEY_PSK_OUT:
-        admin_options.psk_out = arg;
-        return 0;
-    case KEY_PSK_IN:
-        admin_options.psk_in = arg;
-        return 0;
-    case KEY_NAME:
-        admin_options.name = arg;
-        return 0;
-    case KEY_IDENTITY:
-        admin_options.identity = arg;
-        return 0;
-    case KEY_MODULE:
-        admin_options.module = arg;
-        return 0;
-    case KEY_LISTEN:
-        admin_options.listen = arg;
-        return 0;
-    case KEY_MANAGEMENT:
-        admin_options.management = arg;
-        return 0;
-    case KEY_KEK:
-        admin_options.kek = arg;
         return 0;
     case ARGP_KEY_ARG:
         if (w->n == sizeof w->word / sizeof *w->word)
@@ -214,6 +203,11 @@ static const struct argp argp = {
             {"psk-out", KEY_PSK_OUT, "FILE", 0,
              "make a new key and write it in hex to this new file for the device", 1},
             {"psk-in", KEY_PSK_IN, "FILE", 0, "take the key, in hex, from this file", 1},
+            {"account-out", KEY_ACCOUNT_OUT, "FILE", 0,
+             "with --psk-out: write a new account file for tbs, which names the key's file", 1},
+            {"url", KEY_URL, "URL", 0,
+             "with --account-out: of the KMS (default: where the configuration says it listens)",
+             1},
             {"name", KEY_NAME, "TEXT", 0, "a group's name for people", 1},
             {"identity", KEY_IDENTITY, "URI", 0,
              "init: the KMS's identity (default sip:kms@example.net)", 2},

@@ -18,16 +18,19 @@ static enum tbs_err add_credential(struct admin *a, const char *uri, const struc
 static enum tbs_err credential_add(struct admin *a, int n, char **words, struct tbs_diag *diag)
 {
     struct store_subscriber owner;
+    struct store_identity identity;
     struct device device = {0};
-    enum tbs_err err = device_check_options(diag);
+    enum tbs_err err = device_check_options(a, diag);
 
     (void)n;
     if (!err)
         err = admin_store(a, STORE_READ_WRITE, diag);
     if (!err)
+        err = store_identity_canonical(admin_text(words[0]), &identity, diag);
+    if (!err)
         err = store_identity_owner(a->store, admin_text(words[0]), &owner, diag);
     if (!err)
-        err = device_prepare(a, owner.primary, &device, diag);
+        err = device_prepare(a, owner.primary, identity.uri, &device, diag);
     if (!err)
         err = add_credential(a, words[0], &device, diag);
     device_end(&device, err);
@@ -56,14 +59,14 @@ static enum tbs_err subscriber_add(struct admin *a, int n, char **words, struct 
 {
     struct store_identity primary;
     struct device device = {0};
-    enum tbs_err err = device_check_options(diag);
+    enum tbs_err err = device_check_options(a, diag);
 
     if (!err)
         err = admin_store(a, STORE_READ_WRITE, diag);
     if (!err)
         err = store_identity_canonical(admin_text(words[0]), &primary, diag);
     if (!err)
-        err = device_prepare(a, primary.uri, &device, diag);
+        err = device_prepare(a, primary.uri, primary.uri, &device, diag);
     if (!err)
         err = add_both(a, n, words, &device, diag);
     device_end(&device, err);
@@ -253,7 +256,8 @@ static enum tbs_err credential_remove(struct admin *a, int n, char **words, stru
 }
 
 const struct admin_command admin_subscriber_commands[] = {
-    {"subscriber", "add", "URI... --psk-id ID (--psk-out FILE | --psk-in FILE)", 1,
+    {"subscriber", "add",
+     "URI... --psk-id ID (--psk-out FILE [--account-out FILE] | --psk-in FILE)", 1,
      SUBSCRIBER_IDENTITIES_MAX, subscriber_add,
      "add a subscriber with its public identities and its first device's key"},
     {"subscriber", "list", "", 0, 0, subscriber_list,
@@ -267,8 +271,8 @@ const struct admin_command admin_subscriber_commands[] = {
      "media-gateway, emergency; or none"},
     {"identity", "add", "URI NEW-URI", 2, 2, identity_add, "give a subscriber one more identity"},
     {"identity", "remove", "URI", 1, 1, identity_remove, "take an identity away"},
-    {"credential", "add", "URI --psk-id ID (--psk-out FILE | --psk-in FILE)", 1, 1, credential_add,
-     "one more device of a subscriber"},
+    {"credential", "add", "URI --psk-id ID (--psk-out FILE [--account-out FILE] | --psk-in FILE)",
+     1, 1, credential_add, "one more device of a subscriber"},
     {"credential", "disable", "PSK-ID", 1, 1, credential_disable, "a lost device"},
     {"credential", "enable", "PSK-ID", 1, 1, credential_enable, "a device that was found again"},
     {"credential", "remove", "PSK-ID", 1, 1, credential_remove, "forget a device's key"},

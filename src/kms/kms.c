@@ -43,12 +43,12 @@ static enum tbs_err check_config(const struct kms_config *c, const struct custod
         return tbs_fail(diag, TBS_ERR_CONFIG, "no cipher suite is turned on");
     if (c->suite_256 && !custody_current_key(custody, CUSTODY_ROLE_TPK, CUSTODY_HMAC_SHA_256))
         return tbs_fail(diag, TBS_ERR_CONFIG,
-                        "suite 256 is on, but the token holds no TPK for HMAC-SHA-256: generate "
-                        "one or turn the suite off");
+                        "suite 256 is on, but the token holds no TPK for HMAC-SHA-256: make one "
+                        "with tbs-admin keys generate tpk, or turn the suite off");
     if (c->suite_128 && !custody_current_key(custody, CUSTODY_ROLE_TPK, CUSTODY_HMAC_SHA_1))
         return tbs_fail(diag, TBS_ERR_CONFIG,
-                        "suite 128 is on, but the token holds no TPK for HMAC-SHA-1: generate "
-                        "one or turn the suite off");
+                        "suite 128 is on, but the token holds no TPK for HMAC-SHA-1: make one "
+                        "with tbs-admin keys generate tpk --alg hmac-sha1, or turn the suite off");
     return TBS_OK;
 }
 

@@ -4,11 +4,6 @@ set -euo pipefail
 admin=$1 kmsd=$2 tbs=$3
 . "$(dirname "$0")/daemon.sh"
 
-wrong() {
-    echo "$*" >&2
-    exit 1
-}
-
 daemon_init
 subscriber alice
 subscriber bob
@@ -105,10 +100,9 @@ sed -i "s|http://[^\"]*|$mikey_url|" "$dir/moved/alice.json"
 daemon_stop
 
 # A token that cannot wrap: its KEK is gone.
-kek=$(adm keys | awk '$2 == "KEK" {print $1}')
-SOFTHSM2_CONF=$dir/kms/softhsm2.conf USER_PIN=$(cat "$dir/kms/user.pin") pkcs11-tool \
-    --module "$(sed -n 's/^ *module: //p' "$dir/kms/tbs-kmsd.yaml")" --login --pin env:USER_PIN \
-    --delete-object --type secrkey --id "$(printf %s "$kek" | od -An -tx1 | tr -d ' \n')"
-refused 1 "generate one" adm subscriber add sip:carol@example.net --psk-id carol-1 \
+destroy_key "$(adm keys | awk '$2 == "KEK" {print $1}')"
+refused 1 "tbs-admin keys generate kek" adm subscriber add sip:carol@example.net --psk-id carol-1 \
     --psk-out "$dir/carol.psk"
 nothing_of_carol
+adm keys generate kek >/dev/null
+subscriber carol

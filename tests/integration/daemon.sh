@@ -37,10 +37,22 @@ subscriber() { # name: sip:NAME@example.net, key NAME-1 in $dir/NAME.psk
     adm subscriber add "sip:$1@example.net" --psk-id "$1-1" --psk-out "$dir/$1.psk"
 }
 
+wrong() {
+    echo "$*" >&2
+    exit 1
+}
+
 refused() { # status, part of the sentence, command...
     local status=0 want=$1 part=$2 said
     shift 2
     said=$("$@" 2>&1) || status=$?
     [[ $status == "$want" && $said == *"$part"* ]] ||
-        { echo "$*: status $status instead of $want with '$part': $said" >&2; exit 1; }
+        wrong "$*: status $status instead of $want with '$part': $said"
+}
+
+destroy_key() { # id
+    SOFTHSM2_CONF=$dir/kms/softhsm2.conf USER_PIN=$(cat "$dir/kms/user.pin") pkcs11-tool \
+        --module "$(sed -n 's/^ *module: //p' "$dir/kms/tbs-kmsd.yaml")" --login \
+        --pin env:USER_PIN --delete-object --type secrkey \
+        --id "$(printf %s "$1" | od -An -tx1 | tr -d ' \n')" 2>/dev/null
 }

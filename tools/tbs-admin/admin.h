@@ -44,7 +44,7 @@ extern const struct admin_command admin_key_commands[];
 /* Options that some commands take. */
 struct admin_options {
     const char *psk_id, *psk_out, *psk_in, *account_out, *url;
-    const char *name, *identity, *module, *listen, *management, *kek;
+    const char *name, *identity, *module, *listen, *management, *kek, *alg, *id;
 };
 extern struct admin_options admin_options;
 

@@ -7,13 +7,13 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
 #include <openssl/rand.h>
 
 #include "tools/common/private_file.h"
 #include "tools/tbs-admin/admin.h"
+#include "tools/tbs-admin/new_key.h"
 
 #define TOKEN_LABEL "tbs"
 #define PIN_DIGITS 24
@@ -132,32 +132,19 @@ static enum tbs_err write_softhsm(struct place *p, struct tbs_diag *diag)
     return write_text(p, "softhsm2.conf", text, diag);
 }
 
-/* Ids carry the month, so that they sort by age: tpk-2026-01, tpk-sha1-2026-01, kek-2026-01. */
-static enum tbs_err make_keys(struct place *p, struct tbs_diag *diag)
+static enum tbs_err make_keys(struct place *p, const struct key_kind *kek, struct tbs_diag *diag)
 {
-    bool hmac_kek = admin_options.kek && strcmp(admin_options.kek, "hmac") == 0;
+    const struct key_kind *kinds[3] = {[2] = kek};
     struct custody *custody = NULL;
-    char month[16], id[3][CUSTODY_KEY_ID_MAX + 1];
-    time_t now = time(NULL);
-    struct tm tm;
-
-    gmtime_r(&now, &tm);
-    strftime(month, sizeof month, "%Y-%m", &tm);
-    snprintf(id[0], sizeof id[0], "tpk-%s", month);
-    snprintf(id[1], sizeof id[1], "tpk-sha1-%s", month);
-    snprintf(id[2], sizeof id[2], "kek-%s", month);
-    enum tbs_err err = custody_open(&p->custody, &custody, diag);
+    char id[CUSTODY_KEY_ID_MAX + 1];
+    enum tbs_err err = key_kind_find(CUSTODY_ROLE_TPK, "hmac-sha256", &kinds[0], diag);
 
     if (!err)
-        err = custody_generate_key(custody, CUSTODY_ROLE_TPK, CUSTODY_HMAC_SHA_256, id[0],
-                                   "TPK suite 256", diag);
+        err = key_kind_find(CUSTODY_ROLE_TPK, "hmac-sha1", &kinds[1], diag);
     if (!err)
-        err = custody_generate_key(custody, CUSTODY_ROLE_TPK, CUSTODY_HMAC_SHA_1, id[1],
-                                   "TPK suite 128", diag);
-    if (!err)
-        err = custody_generate_key(custody, CUSTODY_ROLE_KEK,
-                                   hmac_kek ? CUSTODY_HMAC_SHA_256 : CUSTODY_AES_256_GCM, id[2],
-                                   "KEK stored secrets", diag);
+        err = custody_open(&p->custody, &custody, diag);
+    for (size_t i = 0; !err && i < 3; i++)
+        err = key_new(custody, kinds[i], NULL, id, diag);
     custody_close(custody);
     return err;
 }
@@ -211,12 +198,12 @@ static int remove_entry(const char *path, const struct stat *st, int type, struc
 static enum tbs_err init(struct admin *a, int n, char **words, struct tbs_diag *diag)
 {
     struct place p = {0};
-    enum tbs_err err;
+    const struct key_kind *kek;
+    enum tbs_err err = key_kind_find(CUSTODY_ROLE_KEK, admin_options.kek, &kek, diag);
 
     (void)a, (void)n;
-    if (admin_options.kek && strcmp(admin_options.kek, "gcm") && strcmp(admin_options.kek, "hmac"))
-        return tbs_fail(diag, TBS_ERR_INVALID, "--kek is gcm or hmac, not '%s'", admin_options.kek);
-    err = find_module(&p, diag);
+    if (!err)
+        err = find_module(&p, diag);
     if (!err)
         err = make_dir(&p, words[0], diag);
     if (err)
@@ -229,7 +216,7 @@ static enum tbs_err init(struct admin *a, int n, char **words, struct tbs_diag *
     if (!err)
         err = custody_init_token(&p.custody, TOKEN_LABEL, p.so_pin, p.user_pin, diag);
     if (!err)
-        err = make_keys(&p, diag);
+        err = make_keys(&p, kek, diag);
     if (!err)
         err = write_config(&p, diag);
     if (!err)

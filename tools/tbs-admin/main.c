@@ -128,16 +128,25 @@ enum option_key {
     KEY_LISTEN,
     KEY_MANAGEMENT,
     KEY_KEK,
+    KEY_ALG,
+    KEY_ID,
 };
 
 /* Where the argument of an option goes. */
 static const char **const arguments[] = {
-    [KEY_PSK_ID] = &admin_options.psk_id,     [KEY_PSK_OUT] = &admin_options.psk_out,
-    [KEY_PSK_IN] = &admin_options.psk_in,     [KEY_ACCOUNT_OUT] = &admin_options.account_out,
-    [KEY_URL] = &admin_options.url,           [KEY_NAME] = &admin_options.name,
-    [KEY_IDENTITY] = &admin_options.identity, [KEY_MODULE] = &admin_options.module,
-    [KEY_LISTEN] = &admin_options.listen,     [KEY_MANAGEMENT] = &admin_options.management,
+    [KEY_PSK_ID] = &admin_options.psk_id,
+    [KEY_PSK_OUT] = &admin_options.psk_out,
+    [KEY_PSK_IN] = &admin_options.psk_in,
+    [KEY_ACCOUNT_OUT] = &admin_options.account_out,
+    [KEY_URL] = &admin_options.url,
+    [KEY_NAME] = &admin_options.name,
+    [KEY_IDENTITY] = &admin_options.identity,
+    [KEY_MODULE] = &admin_options.module,
+    [KEY_LISTEN] = &admin_options.listen,
+    [KEY_MANAGEMENT] = &admin_options.management,
     [KEY_KEK] = &admin_options.kek,
+    [KEY_ALG] = &admin_options.alg,
+    [KEY_ID] = &admin_options.id,
 };
 
 struct words {
@@ -150,7 +159,7 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 {
     struct words *w = state->input;
 
-    if (key >= KEY_PSK_ID && key <= KEY_KEK) {
+    if (key >= KEY_PSK_ID && key <= KEY_ID) {
         *arguments[key] = arg;
         return 0;
     }
@@ -218,6 +227,12 @@ static const struct argp argp = {
              "init: how stored keys are wrapped (default gcm; hmac for tokens and connections "
              "without AES-GCM)",
              2},
+            {"alg", KEY_ALG, "ALGORITHM", 0,
+             "keys generate: of a TPK hmac-sha256 (default, suite 256) or hmac-sha1 (suite 128), "
+             "of a KEK gcm (default) or hmac",
+             3},
+            {"id", KEY_ID, "ID", 0,
+             "keys generate: tpk-... or kek-... (default: by the month, such as tpk-2026-11)", 3},
             {0},
         },
     .parser = parse_option,

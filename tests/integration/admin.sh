@@ -106,3 +106,17 @@ refused 1 "tbs-admin keys generate kek" adm subscriber add sip:carol@example.net
 nothing_of_carol
 adm keys generate kek >/dev/null
 subscriber carol
+
+# --- A KMS with names that YAML would read as something else ---
+
+kms="$dir/it's \"a\": [KMS]"
+daemon_init --listen '[::1]:8087' --management '[::1]:8088' --identity 'sip:kms@[::1]'
+"$kmsd" --check --config "$kms/tbs-kmsd.yaml" >/dev/null || wrong "the configuration is refused"
+rm -r "$kms"
+daemon_init
+daemon_start
+adm status | grep -q '^token  *up' || wrong "no token"
+daemon_stop
+refused 1 "SoftHSM" "$admin" init "$dir/a#b"
+refused 3 "server.listen" "$admin" init "$dir/other" --listen localhost:8087
+[ ! -e "$dir/a#b" ] && [ ! -e "$dir/other" ] || wrong "an init that failed left a folder"

@@ -1,7 +1,9 @@
 # Sourced by the tests that need a running tbs-kmsd: a fresh token, store and daemon in a
 # private folder, on ports the kernel chooses, gone when the script ends.
-# Expects $admin and $kmsd; gives $dir, $mikey_url, $management and $kmsd_pid.
+# Expects $admin and $kmsd; gives $dir, $kms (the folder of the KMS), $mikey_url, $management and
+# $kmsd_pid.
 dir=$(mktemp -d /tmp/tbs-test.XXXXXX)
+kms=$dir/kms
 kmsd_pid=
 
 daemon_stop() {
@@ -13,24 +15,24 @@ trap 'daemon_stop; rm -rf "$dir"' EXIT
 
 # Further arguments go to tbs-admin init.
 daemon_init() {
-    "$admin" init "$dir/kms" --listen 127.0.0.1:0 --management 127.0.0.1:0 "$@" >/dev/null
+    "$admin" init "$kms" --listen 127.0.0.1:0 --management 127.0.0.1:0 "$@" >/dev/null
 }
 
 adm() {
-    "$admin" --config "$dir/kms/tbs-kmsd.yaml" "$@"
+    "$admin" --config "$kms/tbs-kmsd.yaml" "$@"
 }
 
 daemon_start() {
-    rm -f "$dir/kms/addresses"
-    "$kmsd" --config "$dir/kms/tbs-kmsd.yaml" 2>"$dir/kmsd.log" &
+    rm -f "$kms/addresses"
+    "$kmsd" --config "$kms/tbs-kmsd.yaml" 2>"$dir/kmsd.log" &
     kmsd_pid=$!
     for _ in $(seq 100); do
-        [ -s "$dir/kms/addresses" ] && break
+        [ -s "$kms/addresses" ] && break
         kill -0 "$kmsd_pid" || { cat "$dir/kmsd.log" >&2; exit 1; }
         sleep 0.1
     done
-    mikey_url=http://$(sed -n 1p "$dir/kms/addresses")/mikey
-    management=http://$(sed -n 2p "$dir/kms/addresses")
+    mikey_url=http://$(sed -n 1p "$kms/addresses")/mikey
+    management=http://$(sed -n 2p "$kms/addresses")
 }
 
 subscriber() { # name: sip:NAME@example.net, key NAME-1 in $dir/NAME.psk
@@ -51,8 +53,8 @@ refused() { # status, part of the sentence, command...
 }
 
 destroy_key() { # id
-    SOFTHSM2_CONF=$dir/kms/softhsm2.conf USER_PIN=$(cat "$dir/kms/user.pin") pkcs11-tool \
-        --module "$(sed -n 's/^ *module: //p' "$dir/kms/tbs-kmsd.yaml")" --login \
+    SOFTHSM2_CONF=$kms/softhsm2.conf USER_PIN=$(cat "$kms/user.pin") pkcs11-tool \
+        --module "$(sed -n 's/^ *module: //p' "$kms/tbs-kmsd.yaml")" --login \
         --pin env:USER_PIN --delete-object --type secrkey \
         --id "$(printf %s "$1" | od -An -tx1 | tr -d ' \n')" 2>/dev/null
 }

@@ -22,16 +22,21 @@ static enum tbs_err check_initiator(const struct policy_request *r, struct tbs_d
     return err;
 }
 
-/* The end of validity is at most max_validity after now, or after the start if that is later. */
+/* The end of validity is at most max_validity after now, whatever start is wished: a ticket that
+ * is fetched today must not outlive the subscriber by more. */
 static enum tbs_err limit_validity(const struct policy_builtin *settings, uint64_t now,
                                    struct ticket_policy *granted, struct tbs_diag *diag)
 {
-    bool later = granted->has_start && tbs_ntp_diff_seconds(granted->start, now) > 0;
-    uint64_t from = later ? granted->start : now;
-    uint64_t latest = from + ((uint64_t)settings->max_validity << 32);
+    uint32_t max_validity = settings->max_validity;
+    uint64_t latest = now + ((uint64_t)max_validity << 32);
 
     if (granted->has_end && tbs_ntp_diff_seconds(granted->end, now) <= 0)
         return tbs_fail(diag, TBS_ERR_INVALID, "the wished validity period is over already");
+    if (granted->has_start && tbs_ntp_diff_seconds(granted->start, latest) >= 0)
+        return tbs_fail(diag, TBS_ERR_INVALID,
+                        "the wished validity period starts after the latest end, %u s from now "
+                        "(kms.max_validity): ask again when it is nearer",
+                        max_validity);
     if (granted->has_end && tbs_ntp_diff_seconds(granted->end, latest) <= 0)
         return TBS_OK;
     granted->has_end = true;

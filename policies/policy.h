@@ -49,7 +49,7 @@ struct policy {
 };
 
 /* The built-in policy: every known subscriber may request; the named responder, or a member
- * of the named group, may resolve; validity is at most max_validity. */
+ * of the named group, may resolve; validity ends at most max_validity after the request. */
 struct policy_builtin {
     _Atomic uint32_t max_validity; /* seconds; may change while the policy is used */
 };

@@ -234,7 +234,8 @@ enum tbs_err custody_wrap_secret(struct custody_session *session, struct tbs_byt
     const struct custody_key *kek = choose_kek(session->custody);
     if (!kek)
         return tbs_fail(diag, TBS_ERR_NOT_FOUND,
-                        "the token holds no key-encryption key; generate one with tbs-admin");
+                        "the token holds no key-encryption key; make one with tbs-admin keys "
+                        "generate kek");
 
     TBS_BUF_AUTO struct tbs_buf blob = tbs_buf();
     err = wrap(session, kek, owner, secret, &blob, diag);

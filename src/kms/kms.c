@@ -49,9 +49,10 @@ static enum tbs_err check_tpk(const struct custody *custody, const char *suite,
     if (custody_current_key(custody, CUSTODY_ROLE_TPK, alg))
         return TBS_OK;
     return tbs_fail(diag, TBS_ERR_CONFIG,
-                    "suite %s is on, but no token holds a TPK for %s: generate one (tbs-admin keys "
-                    "generate) or turn the suite off",
-                    suite, custody_alg_name(alg));
+                    "suite %s is on, but no token holds a TPK for %s: make one with tbs-admin keys "
+                    "generate tpk%s, or turn the suite off",
+                    suite, custody_alg_name(alg),
+                    alg == CUSTODY_HMAC_SHA_1 ? " --alg hmac-sha1" : "");
 }
 
 enum tbs_err kms_check_keys(const struct kms *kms, const struct custody *custody,

@@ -50,6 +50,7 @@ struct store {
     sqlite3 *db;
     enum store_mode mode;
     char path[PATH_MAX]; /* absolute */
+    unsigned txn_depth;  /* a change inside the caller's transaction is a savepoint of it */
     sqlite3_stmt *statements[STMT_COUNT];
 };
 
@@ -62,10 +63,6 @@ enum tbs_err store_exec(struct store *store, const char *sql, struct tbs_diag *d
 /* TBS_ERR_INVALID on a read-only handle. A change that is one statement asks this; one that
  * is several is a transaction, where begin asks it. */
 enum tbs_err store_writable(struct store *store, struct tbs_diag *diag);
-/* Between begin and end nobody else writes. end commits if err is TBS_OK, else rolls back;
- * gives err, or why it could not commit. */
-enum tbs_err store_txn_begin(struct store *store, struct tbs_diag *diag);
-enum tbs_err store_txn_end(struct store *store, enum tbs_err err, struct tbs_diag *diag);
 
 /* One use of a statement. Errors are sticky: bind and read, then check once. What is bound
  * must outlive the query. */

@@ -78,16 +78,21 @@ enum tbs_err store_writable(struct store *store, struct tbs_diag *diag)
 enum tbs_err store_txn_begin(struct store *store, struct tbs_diag *diag)
 {
     enum tbs_err err = store_writable(store, diag);
-    return err == TBS_OK ? store_exec(store, "BEGIN IMMEDIATE", diag) : err;
+    if (err == TBS_OK)
+        err = store_exec(store, store->txn_depth ? "SAVEPOINT change" : "BEGIN IMMEDIATE", diag);
+    if (err == TBS_OK)
+        store->txn_depth++;
+    return err;
 }
 
 enum tbs_err store_txn_end(struct store *store, enum tbs_err err, struct tbs_diag *diag)
 {
+    bool inner = --store->txn_depth > 0;
     if (err == TBS_OK)
-        err = store_exec(store, "COMMIT", diag);
+        err = store_exec(store, inner ? "RELEASE change" : "COMMIT", diag);
     /* Some failures (a full disk) have rolled back already. */
     if (err != TBS_OK && !sqlite3_get_autocommit(store->db))
-        store_exec(store, "ROLLBACK", NULL);
+        store_exec(store, inner ? "ROLLBACK TO change; RELEASE change" : "ROLLBACK", NULL);
     return err;
 }
 

@@ -127,7 +127,8 @@ enum tbs_err store_group_exists(struct store *store, struct tbs_bytes group_uri,
 enum tbs_err store_role(struct store *store, int64_t subscriber_id, enum store_role *ret_role,
                         struct tbs_diag *diag);
 
-/* --- Administration. Each call is one transaction: done and on disk, or nothing changed.
+/* --- Administration. Each call is one transaction: done and on disk, or nothing changed;
+ * between store_txn_begin and store_txn_end several calls are one.
  * `identity` names a subscriber by any of its identities. TBS_ERR_NOT_FOUND and
  * TBS_ERR_EXISTS name what is missing or there already; TBS_ERR_INVALID on a read-only
  * handle. `now` is in Unix seconds.
@@ -139,6 +140,11 @@ enum tbs_err store_role(struct store *store, int64_t subscriber_id, enum store_r
 typedef enum tbs_err store_subscriber_fn(void *ctx, const struct store_subscriber *subscriber);
 typedef enum tbs_err store_identity_fn(void *ctx, const struct store_identity *identity);
 typedef enum tbs_err store_group_fn(void *ctx, const struct store_group *group);
+
+/* From begin to end nobody else writes. end commits if err is TBS_OK, else nothing of it was
+ * done; gives err, or why it could not commit. */
+enum tbs_err store_txn_begin(struct store *store, struct tbs_diag *diag);
+enum tbs_err store_txn_end(struct store *store, enum tbs_err err, struct tbs_diag *diag);
 
 /* identities[0] becomes the primary one; count at least 1. An identity is unique among all
  * identities and group URIs. */

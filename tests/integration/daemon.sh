@@ -1,7 +1,9 @@
 # Sourced by the tests that need a running tbs-kmsd: a fresh token, store and daemon in a
 # private folder, on ports the kernel chooses, gone when the script ends.
-# Expects $admin and $kmsd; gives $dir, $mikey_url, $management and $kmsd_pid.
+# Expects $admin and $kmsd; gives $dir, $kms (the folder of the KMS), $mikey_url, $management and
+# $kmsd_pid.
 dir=$(mktemp -d /tmp/tbs-test.XXXXXX)
+kms=$dir/kms
 kmsd_pid=
 
 daemon_stop() {
@@ -13,26 +15,46 @@ trap 'daemon_stop; rm -rf "$dir"' EXIT
 
 # Further arguments go to tbs-admin init.
 daemon_init() {
-    "$admin" init "$dir/kms" --listen 127.0.0.1:0 --management 127.0.0.1:0 "$@" >/dev/null
+    "$admin" init "$kms" --listen 127.0.0.1:0 --management 127.0.0.1:0 "$@" >/dev/null
 }
 
 adm() {
-    "$admin" --config "$dir/kms/tbs-kmsd.yaml" "$@"
+    "$admin" --config "$kms/tbs-kmsd.yaml" "$@"
 }
 
 daemon_start() {
-    rm -f "$dir/kms/addresses"
-    "$kmsd" --config "$dir/kms/tbs-kmsd.yaml" 2>"$dir/kmsd.log" &
+    rm -f "$kms/addresses"
+    "$kmsd" --config "$kms/tbs-kmsd.yaml" 2>"$dir/kmsd.log" &
     kmsd_pid=$!
     for _ in $(seq 100); do
-        [ -s "$dir/kms/addresses" ] && break
+        [ -s "$kms/addresses" ] && break
         kill -0 "$kmsd_pid" || { cat "$dir/kmsd.log" >&2; exit 1; }
         sleep 0.1
     done
-    mikey_url=http://$(sed -n 1p "$dir/kms/addresses")/mikey
-    management=http://$(sed -n 2p "$dir/kms/addresses")
+    mikey_url=http://$(sed -n 1p "$kms/addresses")/mikey
+    management=http://$(sed -n 2p "$kms/addresses")
 }
 
 subscriber() { # name: sip:NAME@example.net, key NAME-1 in $dir/NAME.psk
     adm subscriber add "sip:$1@example.net" --psk-id "$1-1" --psk-out "$dir/$1.psk"
+}
+
+wrong() {
+    echo "$*" >&2
+    exit 1
+}
+
+refused() { # status, part of the sentence, command...
+    local status=0 want=$1 part=$2 said
+    shift 2
+    said=$("$@" 2>&1) || status=$?
+    [[ $status == "$want" && $said == *"$part"* ]] ||
+        wrong "$*: status $status instead of $want with '$part': $said"
+}
+
+destroy_key() { # id
+    SOFTHSM2_CONF=$kms/softhsm2.conf USER_PIN=$(cat "$kms/user.pin") pkcs11-tool \
+        --module "$(sed -n 's/^ *module: //p' "$kms/tbs-kmsd.yaml")" --login \
+        --pin env:USER_PIN --delete-object --type secrkey \
+        --id "$(printf %s "$1" | od -An -tx1 | tr -d ' \n')" 2>/dev/null
 }

@@ -186,12 +186,39 @@ static void validity_is_narrowed_to_a_day(void **state)
 
     wish.has_start = true;
     wish.start = world.now + world_seconds(3600);
-    wish.end = wish.start + world_seconds(WORLD_DAY);
+    wish.end = world.now + world_seconds(WORLD_DAY);
     ANSWER later = granted(&wish);
 
     assert_false(has_k(&later));
     assert_int_equal(later.granted.start, wish.start);
     assert_int_equal(later.granted.end, wish.end);
+}
+
+/* Who is disabled tomorrow must not have the tickets of next week already. */
+static void a_later_start_does_not_make_validity_end_later(void **state)
+{
+    (void)state;
+    struct requester r = alice();
+    struct ticket_policy wish = wish_of(&r);
+
+    wish.has_start = true;
+    wish.start = world.now + world_seconds(WORLD_DAY - 1);
+    ANSWER endless = granted(&wish);
+
+    assert_true(has_k(&endless));
+    assert_int_equal(endless.granted.start, wish.start);
+    assert_int_equal(endless.granted.end, world.now + world_seconds(WORLD_DAY));
+    wish.has_end = true;
+    wish.end = wish.start + world_seconds(WORLD_DAY);
+    ANSWER cut = granted(&wish);
+
+    assert_true(has_k(&cut));
+    assert_int_equal(cut.granted.end, world.now + world_seconds(WORLD_DAY));
+    wish.start = world.now + world_seconds(WORLD_DAY);
+    is_refused(&wish, KMS_POLICY, MIKEY_E_INVALID_TPPAR);
+    wish.start = world.now + world_seconds(365 * WORLD_DAY);
+    wish.end = wish.start + world_seconds(60);
+    is_refused(&wish, KMS_POLICY, MIKEY_E_INVALID_TPPAR);
 }
 
 static void validity_that_is_over_is_refused(void **state)
@@ -436,6 +463,7 @@ int main(void)
         TEST(flags_that_contradict_are_refused),
         TEST(the_kms_in_the_policy_is_this_one),
         TEST(validity_is_narrowed_to_a_day),
+        TEST(a_later_start_does_not_make_validity_end_later),
         TEST(validity_that_is_over_is_refused),
         TEST(tp_data_that_breaks_its_rules_is_refused),
         TEST(the_initiator_in_the_policy_is_the_requester),

@@ -21,6 +21,7 @@ from mikey_ticket import require
 MEDIA_TYPE = "application/mikey"
 SKEW = 300                  # seconds a KMS's clock may be off
 STALE = 3600                # seconds that are stale for certain
+DISTANT = 10 * 366 * 86400  # seconds that no ticket is granted ahead
 BASE_FLAGS = "DEFGHJNO"
 MISMATCH = (mt.ERR_PRF, mt.ERR_MAC, mt.ERR_EA)
 KEY_SETS = {
@@ -169,6 +170,7 @@ class Wish:
     flags: str = BASE_FLAGS
     key_types: tuple = (mt.TGK,)
     key_len: int = 0        # 0: as long as the suite's encr_key
+    start: int = 0          # of validity, in seconds from now
 
     def keys(self):
         length = self.key_len or self.suite.key_len
@@ -190,9 +192,9 @@ class World:
         self.validity = options.validity
 
     def policy(self, wish):
-        now = int(time.time())
+        start = int(time.time()) + wish.start
         return mt.wished_policy(wish.suite, wish.flags, self.alice.identity,
-                                [self.responder], now, now + self.validity,
+                                [self.responder], start, start + self.validity,
                                 wish.keys())
 
     def request_init(self, wish, user=None, kms=None, **choices):
@@ -420,6 +422,7 @@ class Cases:
                 ("RANDRi shorter than the PSK", self.short_rand),
                 ("PRF of one suite, V of the other", self.mixed_suites),
                 ("impossible flags: I without E", self.impossible_flags),
+                ("validity that starts in ten years", self.distant_start),
                 ("garbage", self.garbage),
                 ("octets behind the last payload", self.trailing),
                 ("TRANSFER_INIT sent to the KMS", self.wrong_data_type)):
@@ -530,6 +533,12 @@ class Cases:
             check_k_flag(init, wish, grant)
             return "(repaired)"
         return expect_error(answer, suite, self.world.alice, init,
+                            (mt.ERR_TPPAR,), v=True)
+
+    def distant_start(self, suite):
+        """Tickets cannot be fetched ahead for any time to come."""
+        init = self.world.request_init(Wish(suite, start=DISTANT))
+        return self.refused(suite, self.world.alice, init,
                             (mt.ERR_TPPAR,), v=True)
 
     def suite_refused(self, suite):

@@ -967,6 +967,39 @@ static void names_are_never_sql(void **state)
     assert_int_equal(subscribers(p), 2);
 }
 
+static bool known(struct place *p, const char *identity)
+{
+    struct store_subscriber s;
+    return store_identity_owner(p->store, str(identity), &s, NULL) == TBS_OK;
+}
+
+static void several_changes_are_one_transaction(void **state)
+{
+    struct place *p = *state;
+    struct store *other = NULL;
+    struct store_subscriber s;
+    assert_ok(store_open(p->path, STORE_READ_ONLY, &other, &diag));
+    assert_ok(store_txn_begin(p->store, &diag));
+    add(p, "carol@c.org", NULL);
+    assert_ok(store_credential_add(p->store, str("carol@c.org"), str("carol-1"), str("wrapped"),
+                                   NOW, &diag));
+    assert_int_equal(store_identity_owner(other, str("carol@c.org"), &s, NULL), TBS_ERR_NOT_FOUND);
+    assert_int_equal(store_txn_end(p->store, TBS_ERR_IO, &diag), TBS_ERR_IO);
+    assert_false(known(p, "carol@c.org"));
+
+    assert_ok(store_txn_begin(p->store, &diag));
+    add(p, "dave@d.org", NULL);
+    const struct tbs_bytes bad[] = {str("erin@e.org"), str(ALICE)};
+    int64_t id;
+    assert_int_equal(store_subscriber_add(p->store, bad, 2, NOW, &id, NULL), TBS_ERR_EXISTS);
+    assert_false(known(p, "erin@e.org")); /* of a call that fails, nothing stays */
+    assert_ok(store_txn_end(p->store, TBS_OK, &diag));
+    assert_true(known(p, "dave@d.org"));
+    assert_ok(store_identity_owner(other, str("dave@d.org"), &s, &diag));
+    store_close(other);
+    add(p, "carol@c.org", NULL); /* and the handle serves on */
+}
+
 static void a_read_only_handle_changes_nothing(void **state)
 {
     struct place *p = *state;
@@ -976,6 +1009,7 @@ static void a_read_only_handle_changes_nothing(void **state)
     int64_t id;
     assert_ok(store_open(p->path, STORE_READ_ONLY, &r, &diag));
     const enum tbs_err refusals[] = {
+        store_txn_begin(r, &diag),
         store_subscriber_add(r, &n, 1, NOW, &id, &diag),
         store_subscriber_set_active(r, a, false, &diag),
         store_subscriber_remove(r, a, &diag),
@@ -1207,6 +1241,7 @@ int main(void)
         WITH_FILLED(roles_are_set_changed_and_cleared),
         WITH_FILLED(lists_allow_lookups_and_stop_when_told),
         WITH_FILLED(names_are_never_sql),
+        WITH_FILLED(several_changes_are_one_transaction),
         WITH_FILLED(a_read_only_handle_changes_nothing),
         WITH_FILLED(changes_are_seen_by_other_handles_at_once),
         IN_FOLDER(changes_of_another_process_are_seen_at_once),

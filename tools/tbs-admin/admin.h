@@ -43,7 +43,8 @@ extern const struct admin_command admin_key_commands[];
 
 /* Options that some commands take. */
 struct admin_options {
-    const char *psk_id, *psk_out, *psk_in, *name, *identity, *module, *listen, *management, *kek;
+    const char *psk_id, *psk_out, *psk_in, *account_out, *url;
+    const char *name, *identity, *module, *listen, *management, *kek, *alg, *id;
 };
 extern struct admin_options admin_options;
 
@@ -51,8 +52,5 @@ extern struct admin_options admin_options;
  * Takes `rows` (an array of arrays of strings) over. */
 void admin_print(const struct admin *a, const char *const *columns, json_t *rows);
 struct tbs_bytes admin_text(const char *word);
-
-/* Writes octets to a new file of mode 0600; refuses one that is there. */
-enum tbs_err admin_write_new(const char *path, struct tbs_bytes octets, struct tbs_diag *diag);
 
 #endif

@@ -19,22 +19,32 @@ static enum tbs_err group_remove(struct admin *a, int n, char **words, struct tb
     return err ? err : store_group_remove(a->store, admin_text(words[0]), diag);
 }
 
-static enum tbs_err group_join(struct admin *a, int n, char **words, struct tbs_diag *diag)
+typedef enum tbs_err change_member_fn(struct store *store, struct tbs_bytes group,
+                                      struct tbs_bytes identity, struct tbs_diag *diag);
+
+/* All of them, or none. */
+static enum tbs_err change_members(struct admin *a, int n, char **words, change_member_fn *change,
+                                   struct tbs_diag *diag)
 {
     enum tbs_err err = admin_store(a, STORE_READ_WRITE, diag);
 
+    if (!err)
+        err = store_txn_begin(a->store, diag);
+    if (err)
+        return err;
     for (int i = 1; !err && i < n; i++)
-        err = store_member_add(a->store, admin_text(words[0]), admin_text(words[i]), diag);
-    return err;
+        err = change(a->store, admin_text(words[0]), admin_text(words[i]), diag);
+    return store_txn_end(a->store, err, diag);
+}
+
+static enum tbs_err group_join(struct admin *a, int n, char **words, struct tbs_diag *diag)
+{
+    return change_members(a, n, words, store_member_add, diag);
 }
 
 static enum tbs_err group_leave(struct admin *a, int n, char **words, struct tbs_diag *diag)
 {
-    enum tbs_err err = admin_store(a, STORE_READ_WRITE, diag);
-
-    for (int i = 1; !err && i < n; i++)
-        err = store_member_remove(a->store, admin_text(words[0]), admin_text(words[i]), diag);
-    return err;
+    return change_members(a, n, words, store_member_remove, diag);
 }
 
 static enum tbs_err group_row(void *ctx, const struct store_group *g)

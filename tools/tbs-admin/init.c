@@ -1,18 +1,18 @@
 /* tbs-admin init: the embedded default. A private folder with a SoftHSM token, its keys, the
  * store and the configuration; all of it, or nothing. */
 #include <errno.h>
-#include <ftw.h>
-#include <limits.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
 #include <openssl/rand.h>
 
+#include "tools/common/private_file.h"
 #include "tools/tbs-admin/admin.h"
+#include "tools/tbs-admin/folder.h"
+#include "tools/tbs-admin/init_config.h"
+#include "tools/tbs-admin/new_key.h"
 
 #define TOKEN_LABEL "tbs"
 #define PIN_DIGITS 24
@@ -24,7 +24,7 @@ static const char *const softhsm_paths[] = {
 };
 
 struct place {
-    char dir[PATH_MAX - 64];
+    char dir[FOLDER_MAX];
     const char *module;
     char environment[PATH_MAX];
     const char *environment_list[1];
@@ -56,33 +56,21 @@ static enum tbs_err find_module(struct place *p, struct tbs_diag *diag)
 static enum tbs_err make_dir(struct place *p, const char *dir, struct tbs_diag *diag)
 {
     char tokens[PATH_MAX];
+    enum tbs_err err = folder_make(dir, p->dir, diag);
 
-    if (mkdir(dir, 0700) != 0)
-        return tbs_fail_raw(diag, errno == EEXIST ? TBS_ERR_EXISTS : TBS_ERR_IO,
-                            (unsigned long)errno, "cannot make the new folder %s: %s", dir,
-                            strerror(errno));
-    char *real = realpath(dir, NULL);
-
-    if (!real || strlen(real) >= sizeof p->dir) {
-        free(real);
-        return tbs_fail(diag, TBS_ERR_IO, "the path of %s is too long", dir);
-    }
-    strcpy(p->dir, real);
-    free(real);
+    if (err)
+        return err;
     path_of(p, "tokens", tokens);
-    if (mkdir(tokens, 0700) != 0)
-        return tbs_fail_raw(diag, TBS_ERR_IO, (unsigned long)errno, "cannot make %s: %s", tokens,
-                            strerror(errno));
-    return TBS_OK;
-}
-
-static enum tbs_err write_text(const struct place *p, const char *name, const char *text,
-                               struct tbs_diag *diag)
-{
-    char path[PATH_MAX];
-
-    path_of(p, name, path);
-    return admin_write_new(path, tbs_bytes_str(text), diag);
+    if (strpbrk(p->dir, "#=\n\r"))
+        err = tbs_fail(diag, TBS_ERR_INVALID,
+                       "SoftHSM takes no path with a #, a = or a line end in it: choose another "
+                       "folder");
+    else if (mkdir(tokens, 0700) != 0)
+        err = tbs_fail_raw(diag, TBS_ERR_IO, (unsigned long)errno, "cannot make %.200s: %s", tokens,
+                           strerror(errno));
+    if (err)
+        folder_remove(p->dir);
+    return err;
 }
 
 /* A PIN of random digits, in a file that only its owner reads. */
@@ -104,12 +92,12 @@ static enum tbs_err write_pin(const struct place *p, const char *name, struct tb
     }
     pin.data[PIN_DIGITS] = '\n';
     path_of(p, name, path);
-    return admin_write_new(path, tbs_secret_view(&pin), diag);
+    return private_file_write(path, tbs_secret_view(&pin), diag);
 }
 
 static enum tbs_err write_softhsm(struct place *p, struct tbs_diag *diag)
 {
-    char text[2 * PATH_MAX];
+    char path[PATH_MAX], text[2 * PATH_MAX];
 
     snprintf(text, sizeof text,
              "# The token of this KMS; its keys are in the folder below.\n"
@@ -128,64 +116,40 @@ static enum tbs_err write_softhsm(struct place *p, struct tbs_diag *diag)
         .environment = p->environment_list,
         .n_environment = 1,
     };
-    return write_text(p, "softhsm2.conf", text, diag);
+    path_of(p, "softhsm2.conf", path);
+    return private_file_write(path, tbs_bytes_str(text), diag);
 }
 
-/* Ids carry the month, so that they sort by age: tpk-2026-01, tpk-sha1-2026-01, kek-2026-01. */
-static enum tbs_err make_keys(struct place *p, struct tbs_diag *diag)
+static enum tbs_err make_keys(struct place *p, const struct key_kind *kek, struct tbs_diag *diag)
 {
-    bool hmac_kek = admin_options.kek && strcmp(admin_options.kek, "hmac") == 0;
+    const struct key_kind *kinds[3] = {[2] = kek};
     struct custody *custody = NULL;
-    char month[16], id[3][CUSTODY_KEY_ID_MAX + 1];
-    time_t now = time(NULL);
-    struct tm tm;
-
-    gmtime_r(&now, &tm);
-    strftime(month, sizeof month, "%Y-%m", &tm);
-    snprintf(id[0], sizeof id[0], "tpk-%s", month);
-    snprintf(id[1], sizeof id[1], "tpk-sha1-%s", month);
-    snprintf(id[2], sizeof id[2], "kek-%s", month);
-    enum tbs_err err = custody_open(&(struct custody_config){.tokens = &p->custody, .n_tokens = 1},
-                                    &custody, diag);
+    char id[CUSTODY_KEY_ID_MAX + 1];
+    enum tbs_err err = key_kind_find(CUSTODY_ROLE_TPK, "hmac-sha256", &kinds[0], diag);
 
     if (!err)
-        err = custody_generate_key(custody, CUSTODY_ROLE_TPK, CUSTODY_HMAC_SHA_256, id[0],
-                                   "TPK suite 256", diag);
+        err = key_kind_find(CUSTODY_ROLE_TPK, "hmac-sha1", &kinds[1], diag);
     if (!err)
-        err = custody_generate_key(custody, CUSTODY_ROLE_TPK, CUSTODY_HMAC_SHA_1, id[1],
-                                   "TPK suite 128", diag);
-    if (!err)
-        err = custody_generate_key(custody, CUSTODY_ROLE_KEK,
-                                   hmac_kek ? CUSTODY_HMAC_SHA_256 : CUSTODY_AES_256_GCM, id[2],
-                                   "KEK stored secrets", diag);
+        err = custody_open(&(struct custody_config){.tokens = &p->custody, .n_tokens = 1}, &custody,
+                           diag);
+    for (size_t i = 0; !err && i < 3; i++)
+        err = key_new(custody, kinds[i], NULL, id, diag);
     custody_close(custody);
     return err;
 }
 
 static enum tbs_err write_config(struct place *p, struct tbs_diag *diag)
 {
-    char *text = NULL, store[PATH_MAX];
-    size_t size;
-    FILE *f = open_memstream(&text, &size);
+    struct tbs_buf text TBS_BUF_AUTO = tbs_buf();
+    char path[PATH_MAX];
+    enum tbs_err err = init_config(&p->custody, &text, diag);
 
-    if (!f)
-        return tbs_fail(diag, TBS_ERR_NOMEM, "no memory for the configuration");
-    fprintf(f,
-            "# tbs-kmsd, see tbs-kmsd.yaml(5). Relative paths are relative to this folder.\n"
-            "kms:\n  identity: %s\n  suites: [256, 128]\n"
-            "custody:\n  module: %s\n  uri: \"pkcs11:token=" TOKEN_LABEL "\"\n"
-            "  pin: \"file:%s/user.pin\"\n  environment: [\"SOFTHSM2_CONF=%s/softhsm2.conf\"]\n"
-            "store:\n  path: store.sqlite\n"
-            "server:\n  listen: %s\n  management: %s\n  address_file: addresses\n",
-            admin_options.identity ? admin_options.identity : "sip:kms@example.net", p->module,
-            p->dir, p->dir, admin_options.listen ? admin_options.listen : "127.0.0.1:8087",
-            admin_options.management ? admin_options.management : "127.0.0.1:8088");
-    fclose(f);
-    enum tbs_err err = write_text(p, "tbs-kmsd.yaml", text, diag);
-
-    free(text);
-    path_of(p, "store.sqlite", store);
-    return err ? err : store_create(store, diag);
+    if (err)
+        return err;
+    path_of(p, "tbs-kmsd.yaml", path);
+    err = private_file_write(path, tbs_buf_view(&text), diag);
+    path_of(p, "store.sqlite", path);
+    return err ? err : store_create(path, diag);
 }
 
 /* The configuration that was written is the one that a daemon will accept. */
@@ -202,21 +166,15 @@ static enum tbs_err check_config(const struct place *p, struct tbs_diag *diag)
     return err;
 }
 
-static int remove_entry(const char *path, const struct stat *st, int type, struct FTW *ftw)
-{
-    (void)st, (void)type, (void)ftw;
-    return remove(path);
-}
-
 static enum tbs_err init(struct admin *a, int n, char **words, struct tbs_diag *diag)
 {
     struct place p = {0};
-    enum tbs_err err;
+    const struct key_kind *kek;
+    enum tbs_err err = key_kind_find(CUSTODY_ROLE_KEK, admin_options.kek, &kek, diag);
 
     (void)a, (void)n;
-    if (admin_options.kek && strcmp(admin_options.kek, "gcm") && strcmp(admin_options.kek, "hmac"))
-        return tbs_fail(diag, TBS_ERR_INVALID, "--kek is gcm or hmac, not '%s'", admin_options.kek);
-    err = find_module(&p, diag);
+    if (!err)
+        err = find_module(&p, diag);
     if (!err)
         err = make_dir(&p, words[0], diag);
     if (err)
@@ -229,13 +187,13 @@ static enum tbs_err init(struct admin *a, int n, char **words, struct tbs_diag *
     if (!err)
         err = custody_init_token(&p.custody, TOKEN_LABEL, p.so_pin, p.user_pin, diag);
     if (!err)
-        err = make_keys(&p, diag);
+        err = make_keys(&p, kek, diag);
     if (!err)
         err = write_config(&p, diag);
     if (!err)
         err = check_config(&p, diag);
     if (err) /* it is the folder that was made above */
-        nftw(p.dir, remove_entry, 16, FTW_DEPTH | FTW_PHYS);
+        folder_remove(p.dir);
     else
         printf("The KMS is ready: tbs-kmsd --config %s/tbs-kmsd.yaml\n"
                "Its keys never leave the token in %s/tokens; back up that folder and the PIN "

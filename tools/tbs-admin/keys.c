@@ -1,7 +1,9 @@
-/* tbs-admin keys and status: what the token holds and how it is. */
+/* tbs-admin keys and status: what the token holds and how it is; and new keys for it. */
 #include <stdio.h>
+#include <string.h>
 
 #include "tools/tbs-admin/admin.h"
+#include "tools/tbs-admin/new_key.h"
 
 static const char *alg_name(enum custody_alg alg)
 {
@@ -46,6 +48,59 @@ static enum tbs_err keys(struct admin *a, int n, char **words, struct tbs_diag *
         json_array_append_new(rows, key_row(&list[i]));
     admin_print(a, columns, rows);
     return TBS_OK;
+}
+
+static enum tbs_err parse_role(const char *word, enum custody_role *ret_role, struct tbs_diag *diag)
+{
+    if (strcmp(word, "tpk") != 0 && strcmp(word, "kek") != 0)
+        return tbs_fail(diag, TBS_ERR_INVALID, "a new key is a tpk or a kek, not a '%.100s'", word);
+    *ret_role = strcmp(word, "tpk") == 0 ? CUSTODY_ROLE_TPK : CUSTODY_ROLE_KEK;
+    return TBS_OK;
+}
+
+static const struct custody_key *key_in_use(const struct custody *custody,
+                                            const struct key_kind *kind)
+{
+    const struct custody_key *key = NULL;
+
+    if (kind->role == CUSTODY_ROLE_KEK)
+        key = custody_current_key(custody, kind->role, CUSTODY_AES_256_GCM);
+    return key ? key : custody_current_key(custody, kind->role, kind->alg);
+}
+
+static void tell(const struct custody *custody, const struct key_kind *kind, const char *id)
+{
+    const struct custody_key *in_use = key_in_use(custody, kind);
+
+    printf("The token has the new key %s.\n", id);
+    if (in_use && strcmp(in_use->id, id) != 0)
+        printf("It is not in use: %s comes before it, see tbs-admin(8).\n", in_use->id);
+    else if (kind->role == CUSTODY_ROLE_TPK)
+        printf("Restart every tbs-kmsd that uses this token: then new tickets are made with it.\n"
+               "The older key must stay as long as there are tickets made with it.\n");
+    else
+        printf("Restart every tbs-kmsd that uses this token before you add a device, whose key "
+               "will be wrapped with it.\n"
+               "The older key must stay: it still wraps the devices' keys of before.\n");
+}
+
+static enum tbs_err keys_generate(struct admin *a, int n, char **words, struct tbs_diag *diag)
+{
+    const struct key_kind *kind;
+    enum custody_role role;
+    char id[CUSTODY_KEY_ID_MAX + 1];
+    enum tbs_err err = parse_role(words[0], &role, diag);
+
+    (void)n;
+    if (!err)
+        err = key_kind_find(role, admin_options.alg, &kind, diag);
+    if (!err)
+        err = admin_custody(a, diag);
+    if (!err)
+        err = key_new(a->custody, kind, admin_options.id, id, diag);
+    if (!err)
+        tell(a->custody, kind, id);
+    return err;
 }
 
 static enum tbs_err count(void *ctx, const struct store_subscriber *s)
@@ -95,6 +150,8 @@ static enum tbs_err status(struct admin *a, int n, char **words, struct tbs_diag
 }
 
 const struct admin_command admin_key_commands[] = {
+    {"keys", "generate", "tpk|kek [--alg ALGORITHM] [--id ID]", 1, 1, keys_generate,
+     "make one more key in the token, for tbs-kmsd from its next start"},
     {"keys", NULL, "", 0, 0, keys, "the keys in the token, with their check values"},
     {"status", NULL, "", 0, 0, status, "token, keys and store at a glance"},
     {0},

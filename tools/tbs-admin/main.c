@@ -1,13 +1,10 @@
 /* tbs-admin: prepares a KMS and looks after its subscribers, groups and keys. */
 #include "tools/tbs-admin/admin.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #define SECURE_HEAP (1u << 20)
 
@@ -52,23 +49,6 @@ enum tbs_err admin_custody(struct admin *a, struct tbs_diag *diag)
 struct tbs_bytes admin_text(const char *word)
 {
     return tbs_bytes_str(word);
-}
-
-enum tbs_err admin_write_new(const char *path, struct tbs_bytes octets, struct tbs_diag *diag)
-{
-    int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
-    ssize_t n = fd < 0 ? -1 : write(fd, octets.data, octets.len);
-    bool ok = n == (ssize_t)octets.len && fsync(fd) == 0;
-    int why = errno;
-
-    if (fd >= 0)
-        close(fd);
-    if (ok)
-        return TBS_OK;
-    if (fd >= 0)
-        unlink(path);
-    return tbs_fail_raw(diag, why == EEXIST ? TBS_ERR_EXISTS : TBS_ERR_IO, (unsigned long)why,
-                        "cannot write the new file %s: %s", path, strerror(why));
 }
 
 static void print_json(const char *const *columns, const json_t *rows)
@@ -141,12 +121,33 @@ enum option_key {
     KEY_PSK_ID = 256,
     KEY_PSK_OUT,
     KEY_PSK_IN,
+    KEY_ACCOUNT_OUT,
+    KEY_URL,
     KEY_NAME,
     KEY_IDENTITY,
     KEY_MODULE,
     KEY_LISTEN,
     KEY_MANAGEMENT,
-    KEY_KEK
+    KEY_KEK,
+    KEY_ALG,
+    KEY_ID,
+};
+
+/* Where the argument of an option goes. */
+static const char **const arguments[] = {
+    [KEY_PSK_ID] = &admin_options.psk_id,
+    [KEY_PSK_OUT] = &admin_options.psk_out,
+    [KEY_PSK_IN] = &admin_options.psk_in,
+    [KEY_ACCOUNT_OUT] = &admin_options.account_out,
+    [KEY_URL] = &admin_options.url,
+    [KEY_NAME] = &admin_options.name,
+    [KEY_IDENTITY] = &admin_options.identity,
+    [KEY_MODULE] = &admin_options.module,
+    [KEY_LISTEN] = &admin_options.listen,
+    [KEY_MANAGEMENT] = &admin_options.management,
+    [KEY_KEK] = &admin_options.kek,
+    [KEY_ALG] = &admin_options.alg,
+    [KEY_ID] = &admin_options.id,
 };
 
 struct words {
@@ -159,39 +160,16 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 {
     struct words *w = state->input;
 
+    if (key >= KEY_PSK_ID && key <= KEY_ID) {
+        *arguments[key] = arg;
+        return 0;
+    }
     switch (key) {
     case 'c':
         w->admin->config_file = arg;
         return 0;
     case 'j':
         w->admin->json = true;
-        return 0;
-    case KEY_PSK_ID:
-        admin_options.psk_id = arg;
-        return 0;
-    case KEY_PSK_OUT:
-        admin_options.psk_out = arg;
-        return 0;
-    case KEY_PSK_IN:
-        admin_options.psk_in = arg;
-        return 0;
-    case KEY_NAME:
-        admin_options.name = arg;
-        return 0;
-    case KEY_IDENTITY:
-        admin_options.identity = arg;
-        return 0;
-    case KEY_MODULE:
-        admin_options.module = arg;
-        return 0;
-    case KEY_LISTEN:
-        admin_options.listen = arg;
-        return 0;
-    case KEY_MANAGEMENT:
-        admin_options.management = arg;
-        return 0;
-    case KEY_KEK:
-        admin_options.kek = arg;
         return 0;
     case ARGP_KEY_ARG:
         if (w->n == sizeof w->word / sizeof *w->word)
@@ -235,6 +213,11 @@ static const struct argp argp = {
             {"psk-out", KEY_PSK_OUT, "FILE", 0,
              "make a new key and write it in hex to this new file for the device", 1},
             {"psk-in", KEY_PSK_IN, "FILE", 0, "take the key, in hex, from this file", 1},
+            {"account-out", KEY_ACCOUNT_OUT, "FILE", 0,
+             "with --psk-out: write a new account file for tbs, which names the key's file", 1},
+            {"url", KEY_URL, "URL", 0,
+             "with --account-out: of the KMS (default: where the configuration says it listens)",
+             1},
             {"name", KEY_NAME, "TEXT", 0, "a group's name for people", 1},
             {"identity", KEY_IDENTITY, "URI", 0,
              "init: the KMS's identity (default sip:kms@example.net)", 2},
@@ -245,6 +228,12 @@ static const struct argp argp = {
              "init: how stored keys are wrapped (default gcm; hmac for tokens and connections "
              "without AES-GCM)",
              2},
+            {"alg", KEY_ALG, "ALGORITHM", 0,
+             "keys generate: of a TPK hmac-sha256 (default, suite 256) or hmac-sha1 (suite 128), "
+             "of a KEK gcm (default) or hmac",
+             3},
+            {"id", KEY_ID, "ID", 0,
+             "keys generate: tpk-... or kek-... (default: by the month, such as tpk-2026-11)", 3},
             {0},
         },
     .parser = parse_option,
@@ -293,6 +282,8 @@ static int run(struct admin *a, struct words *w)
 
     if (!err)
         err = c->run(a, w->n - used, w->word + used, &diag);
+    if (!err && (fflush(stdout) != 0 || ferror(stdout)))
+        err = tbs_fail(&diag, TBS_ERR_IO, "standard output did not take all that was written");
     if (!err)
         return EXIT_OK;
     fprintf(stderr, "tbs-admin: %s\n", diag.text);

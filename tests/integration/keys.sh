@@ -1,0 +1,68 @@
+#!/usr/bin/env bash
+# Keys are rotated by hand: what was made with the older key is still good, what is new is made
+# with the newer one.
+set -euo pipefail
+admin=$1 kmsd=$2 tbs=$3
+. "$(dirname "$0")/daemon.sh"
+
+user() { # name: a subscriber with the account $dir/NAME.json
+    adm subscriber add "sip:$1@example.net" --psk-id "$1-1" --psk-out "$dir/$1.psk" \
+        --account-out "$dir/$1.json" --url "$mikey_url"
+}
+restart() {
+    daemon_stop
+    daemon_start
+    sed -i "s|http://[^\"]*|$mikey_url|" "$dir"/*.json
+}
+offer() { # name: $dir/NAME.offer, and prints the id of the key that its ticket was made with
+    "$tbs" request --account "$dir/alice.json" --to sip:bob@example.net --out "$dir/$1.ticket" \
+        --received "$dir/$1.mikey" >/dev/null
+    "$tbs" offer --ticket "$dir/$1.ticket" --to sip:bob@example.net --out "$dir/$1.offer"
+    LC_ALL=C grep -ao 'tpk-[0-9a-z-]*' "$dir/$1.mikey"
+}
+resolve() { # name
+    "$tbs" resolve --account "$dir/bob.json" --offer "$dir/$1.offer" --out "$dir/$1.resolved"
+}
+generate() { # what to generate...: prints the new key's id
+    adm keys generate "$@" | sed -n 's/^The token has the new key \(.*\)\.$/\1/p'
+}
+
+daemon_init
+daemon_start
+user alice
+user bob
+first=$(offer before)
+[ "$first" = "$(adm keys | awk '$3 == "HMAC-SHA-256" {print $1}')" ] || wrong "made with $first"
+
+# --- A newer TPK ---
+
+second=$(generate tpk)
+[[ $second > $first ]] || wrong "after $first came $second"
+[ "$(offer meanwhile)" = "$first" ] || wrong "the daemon took a key without a restart"
+restart
+[ "$(offer after)" = "$second" ] || wrong "the newer key is not in use"
+for ticket in before meanwhile after; do
+    resolve $ticket >/dev/null || wrong "the ticket of $ticket cannot be resolved"
+done
+adm keys generate tpk --id tpk-2000-01 | grep -q "not in use: $second" || wrong "no word of $second"
+[[ $(generate tpk --alg hmac-sha1) == tpk-sha1-* ]] || wrong "no second TPK for SHA-1"
+refused 1 "$second exists" adm keys generate tpk --id "$second"
+refused 1 "hmac-sha256 or hmac-sha1" adm keys generate tpk --alg gcm
+refused 1 "not a 'psk'" adm keys generate psk
+
+# The older one is withdrawn: its tickets are gone, the others stay.
+destroy_key "$first"
+restart
+rm "$dir"/*.resolved
+refused 3 "Error 14" resolve before
+resolve after >/dev/null
+
+# --- A newer KEK ---
+
+[[ $(generate kek) == kek-* ]] || wrong "no second KEK"
+restart
+user carol
+for name in alice carol; do
+    "$tbs" request --account "$dir/$name.json" --to sip:bob@example.net \
+        --out "$dir/$name.ticket" >/dev/null || wrong "the key of $name does not open"
+done

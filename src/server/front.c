@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "server/http_site.h"
+#include "server/thread.h"
 #include "server/ticks.h"
 
 enum command { COMMAND_SERVE, COMMAND_DRAIN, COMMAND_ABORT };
@@ -262,7 +263,7 @@ enum tbs_err front_start(const struct front_shared *shared, struct front **ret_f
         err = tbs_fail(diag, TBS_ERR_NOMEM, "out of memory for a front thread");
     else
         err = http_site_open(&front->site, front->base, shared->fd, diag);
-    if (err == TBS_OK && pthread_create(&front->thread, NULL, run, front) != 0) {
+    if (err == TBS_OK && thread_start(&front->thread, run, front) != 0) {
         http_site_close(&front->site);
         err = tbs_fail(diag, TBS_ERR_NOMEM, "cannot start a front thread");
     }

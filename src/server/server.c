@@ -2,7 +2,6 @@
 
 #include <errno.h>
 #include <event2/thread.h>
-#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -107,9 +106,7 @@ static void reload(struct server *s)
 {
     struct tbs_diag diag = {0};
     notify_reloading();
-    if (s->handler->reload(s->handler->ctx, &diag) == TBS_OK)
-        log_write(LOG_LEVEL_INFO, "reloaded");
-    else
+    if (s->handler->reload(s->handler->ctx, &diag) != TBS_OK)
         log_write(LOG_LEVEL_ERROR, "reload-failed", LOG_TEXT("reason", diag.text));
     notify_ready(s->address);
 }
@@ -148,7 +145,7 @@ static enum tbs_err open_loop(struct server *s, struct tbs_diag *diag)
     bool complete = (s->base = event_base_new()) != NULL;
     for (size_t i = 0; i < SIGNALS && complete; i++) {
         s->signal[i] = evsignal_new(s->base, signals[i], on_signal, s);
-        complete = s->signal[i] && event_add(s->signal[i], NULL) == 0;
+        complete = s->signal[i] != NULL;
     }
     complete = complete && (s->ended = event_new(s->base, -1, 0, on_front_ended, s)) &&
                (s->grace = evtimer_new(s->base, on_grace_over, s));
@@ -158,22 +155,40 @@ static enum tbs_err open_loop(struct server *s, struct tbs_diag *diag)
     return TBS_OK;
 }
 
-/* Signals are for this thread: a token module's system calls in a worker are not to be
- * interrupted. Threads inherit the mask they are started with. */
-static enum tbs_err start_threads(struct server *s, struct tbs_diag *diag)
+static void mask_hangup(int how)
 {
-    sigset_t ours, before;
-    sigemptyset(&ours);
+    sigset_t hangup;
+    sigemptyset(&hangup);
+    sigaddset(&hangup, SIGHUP);
+    pthread_sigmask(how, &hangup, NULL);
+}
+
+void server_prepare_signals(void)
+{
+    signal(SIGPIPE, SIG_IGN);
+    mask_hangup(SIG_BLOCK);
+}
+
+/* Only now, with the workers open: while the token may keep the start waiting for as long as it
+ * likes, SIGTERM and SIGINT end the process by themselves. */
+static enum tbs_err hear_signals(struct server *s, struct tbs_diag *diag)
+{
     for (size_t i = 0; i < SIGNALS; i++)
-        sigaddset(&ours, signals[i]);
-    pthread_sigmask(SIG_BLOCK, &ours, &before);
+        if (event_add(s->signal[i], NULL) != 0)
+            return tbs_fail(diag, TBS_ERR_NOMEM, "out of memory for the signals");
+    mask_hangup(SIG_UNBLOCK);
+    return TBS_OK;
+}
+
+static enum tbs_err start_fronts(struct server *s, struct tbs_diag *diag)
+{
     s->shared = (struct front_shared){s->config, s->queue, &s->metrics, s->fd, s->ended};
-    enum tbs_err err = workers_start(s->handler, s->queue, s->config->workers, &s->workers, diag);
-    for (; err == TBS_OK && s->fronts < s->config->front_threads; s->fronts++)
-        if ((err = front_start(&s->shared, &s->front[s->fronts], diag)) != TBS_OK)
-            break;
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    return err;
+    for (; s->fronts < s->config->front_threads; s->fronts++) {
+        enum tbs_err err = front_start(&s->shared, &s->front[s->fronts], diag);
+        if (err != TBS_OK)
+            return err;
+    }
+    return TBS_OK;
 }
 
 static enum tbs_err open_management(struct server *s, struct tbs_diag *diag)
@@ -220,7 +235,11 @@ static enum tbs_err start(struct server *s, struct tbs_diag *diag)
     if (err == TBS_OK)
         err = queue_new(s->config->queue, &s->queue, diag);
     if (err == TBS_OK)
-        err = start_threads(s, diag);
+        err = workers_start(s->handler, s->queue, s->config->workers, &s->workers, diag);
+    if (err == TBS_OK)
+        err = hear_signals(s, diag);
+    if (err == TBS_OK)
+        err = start_fronts(s, diag);
     if (err == TBS_OK)
         err = open_management(s, diag);
     if (err == TBS_OK)
@@ -280,7 +299,6 @@ enum tbs_err server_run(const struct server_config *config, const struct server_
         free(s);
         return tbs_fail(diag, TBS_ERR_NOMEM, "out of memory for the server");
     }
-    signal(SIGPIPE, SIG_IGN); /* a peer that has left is an error of write, not a signal */
     s->config = config;
     s->handler = handler;
     s->fd = s->management_fd = -1;

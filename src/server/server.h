@@ -40,13 +40,20 @@ struct server_handler {
     void (*handle)(void *worker, const struct server_request *, struct server_reply *);
     /* In server_run's thread, so both must be quick and safe beside the workers. */
     enum tbs_err (*ready)(void *ctx, struct tbs_diag *);
-    enum tbs_err (*reload)(void *ctx, struct tbs_diag *); /* SIGHUP; on failure the old stays */
+    /* SIGHUP: logs what it has applied; on failure the old stays. */
+    enum tbs_err (*reload)(void *ctx, struct tbs_diag *);
     /* Appends to /metrics with metrics_printf; may be NULL. */
     void (*metrics)(void *ctx, struct tbs_buf *text);
 };
 
+/* First thing in main: ignores SIGPIPE, since a peer or a token that has left is an error of
+ * write and no signal; and holds SIGHUP back, also in threads that begin after this, until
+ * server_run answers it. */
+void server_prepare_signals(void);
+
 /* Serves until SIGTERM or SIGINT, then stops accepting, lets requests that have begun end, and
- * returns TBS_OK. Ignores SIGPIPE from then on. One call at a time per process.
+ * returns TBS_OK. Before all workers are open, which may take the token any time, those two do
+ * what they did before the call. One call at a time per process.
  *
  * Failures before serving: TBS_ERR_CONFIG, TBS_ERR_IO, TBS_ERR_NOMEM, or what worker_open
  * failed with. TBS_ERR_UNAVAILABLE: after the grace period a worker still was inside the

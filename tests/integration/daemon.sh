@@ -20,10 +20,13 @@ adm() {
     "$admin" --config "$dir/kms/tbs-kmsd.yaml" "$@"
 }
 
-daemon_start() {
+daemon_launch() {
     rm -f "$dir/kms/addresses"
     "$kmsd" --config "$dir/kms/tbs-kmsd.yaml" 2>"$dir/kmsd.log" &
     kmsd_pid=$!
+}
+
+daemon_await_start() {
     for _ in $(seq 100); do
         [ -s "$dir/kms/addresses" ] && break
         kill -0 "$kmsd_pid" || { cat "$dir/kmsd.log" >&2; exit 1; }
@@ -31,6 +34,11 @@ daemon_start() {
     done
     mikey_url=http://$(sed -n 1p "$dir/kms/addresses")/mikey
     management=http://$(sed -n 2p "$dir/kms/addresses")
+}
+
+daemon_start() {
+    daemon_launch
+    daemon_await_start
 }
 
 subscriber() { # name: sip:NAME@example.net, key NAME-1 in $dir/NAME.psk

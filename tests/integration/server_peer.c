@@ -47,6 +47,8 @@ static enum tbs_err echo_open(void *ctx, unsigned index, void **ret_worker, stru
     struct peer_story *story = ctx;
     if (atomic_load(&story->open_fails) && index == 1)
         return tbs_fail(diag, TBS_ERR_TOKEN, "no session for worker %u", index);
+    while (atomic_load(&story->open_hangs) && index == 1)
+        sleep_ms(5);
     struct echo *echo = malloc(sizeof *echo);
     if (!echo)
         return tbs_fail(diag, TBS_ERR_NOMEM, "no memory");
@@ -152,6 +154,7 @@ static void run_child(const struct peer *peer, struct server_config config)
                                            echo_ready,  echo_reload, echo_metrics};
     struct tbs_diag diag = {0};
     prctl(PR_SET_PDEATHSIG, SIGKILL); /* a test that fails leaves its server behind */
+    server_prepare_signals();
     int log = open(peer->log, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
     if (log < 0 || dup2(log, STDERR_FILENO) < 0)
         _exit(99);
@@ -165,7 +168,7 @@ static void run_child(const struct peer *peer, struct server_config config)
     exit(-err);
 }
 
-static struct peer launch(struct server_config config, bool open_fails)
+static struct peer launch(struct server_config config, bool open_fails, bool open_hangs)
 {
     struct peer peer = {.dir = "/tmp/tbs-server-XXXXXX"};
     assert_non_null(mkdtemp(peer.dir));
@@ -175,6 +178,7 @@ static struct peer launch(struct server_config config, bool open_fails)
         mmap(NULL, sizeof *peer.story, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     assert_true(peer.story != MAP_FAILED);
     atomic_store(&peer.story->open_fails, open_fails);
+    atomic_store(&peer.story->open_hangs, open_hangs);
     fflush(NULL);
     peer.pid = fork();
     assert_true(peer.pid >= 0);
@@ -193,18 +197,30 @@ static bool read_ports(struct peer *peer)
     return got == 2;
 }
 
+void peer_await_start(struct peer *peer)
+{
+    for (int since = peer_ms(); !read_ports(peer); sleep_ms(5))
+        if (peer_ms() - since > PEER_PATIENCE_MS || waitpid(peer->pid, NULL, WNOHANG) != 0)
+            fail_msg("the server did not start: %s", peer_log(peer));
+}
+
 struct peer peer_start(struct server_config config)
 {
-    struct peer peer = launch(config, false);
-    for (int since = peer_ms(); !read_ports(&peer); sleep_ms(5))
-        if (peer_ms() - since > PEER_PATIENCE_MS || waitpid(peer.pid, NULL, WNOHANG) != 0)
-            fail_msg("the server did not start: %s", peer_log(&peer));
+    struct peer peer = launch(config, false, false);
+    peer_await_start(&peer);
+    return peer;
+}
+
+struct peer peer_start_hanging(struct server_config config)
+{
+    struct peer peer = launch(config, false, true);
+    peer_await(&peer.story->opened, 1); /* worker 0 */
     return peer;
 }
 
 int peer_start_fails(struct server_config config, bool open_fails, const char *sentence)
 {
-    struct peer peer = launch(config, open_fails);
+    struct peer peer = launch(config, open_fails, false);
     int status;
     assert_int_equal(waitpid(peer.pid, &status, 0), peer.pid);
     char *log = peer_log(&peer);
@@ -229,8 +245,11 @@ int peer_wait(struct peer *peer)
         }
     assert_false(atomic_load(&peer->story->foreign_thread));
     int code = WIFEXITED(status) ? WEXITSTATUS(status) : 1000 + WTERMSIG(status);
-    if (code != 0 && code != -TBS_ERR_UNAVAILABLE)
-        print_error("%s", peer_log(peer));
+    if (code != 0 && code != -TBS_ERR_UNAVAILABLE) {
+        char *log = peer_log(peer);
+        print_error("%s", log);
+        free(log);
+    }
     if (code == 0) {
         assert_int_equal(access(peer->addresses, F_OK), -1);
         assert_int_equal(atomic_load(&peer->story->opened), atomic_load(&peer->story->closed));

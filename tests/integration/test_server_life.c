@@ -41,6 +41,32 @@ static void it_refuses_to_start_with_a_reason(void **state)
     assert_int_equal(peer_start_fails(config, false, "raise LimitNOFILE"), -TBS_ERR_CONFIG);
 }
 
+static void a_start_that_hangs_can_be_ended(void **state)
+{
+    (void)state;
+    static const int signals[] = {SIGTERM, SIGINT};
+    for (size_t i = 0; i < 2; i++) {
+        struct peer peer = peer_start_hanging(peer_config());
+        usleep(50000); /* waits for worker 1 */
+        kill(peer.pid, signals[i]);
+        assert_int_equal(peer_wait(&peer), 1000 + signals[i]);
+    }
+}
+
+static void a_hangup_at_the_start_is_served_after_it(void **state)
+{
+    (void)state;
+    struct peer peer = peer_start_hanging(peer_config());
+    usleep(50000);
+    kill(peer.pid, SIGHUP);
+    usleep(50000);
+    assert_int_equal(atomic_load(&peer.story->reloads), 0);
+    atomic_store(&peer.story->open_hangs, false);
+    peer_await_start(&peer);
+    peer_await(&peer.story->reloads, 1);
+    peer_stop(&peer);
+}
+
 static void a_full_queue_answers_503_at_once(void **state)
 {
     (void)state;
@@ -324,7 +350,7 @@ static void the_service_manager_and_hangup_are_heard(void **state)
     kill(peer.pid, SIGHUP);
     expect_notice(fd, "RELOADING=1\nMONOTONIC_USEC=");
     expect_notice(fd, "READY=1");
-    peer_await_log(&peer, "event=reloaded");
+    assert_int_equal(atomic_load(&peer.story->reloads), 1);
     atomic_store(&peer.story->reload_fails, true);
     kill(peer.pid, SIGHUP);
     peer_await_log(&peer, "level=error event=reload-failed reason=\"policy.yaml:3: unknown key\"");
@@ -348,6 +374,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(it_refuses_to_start_with_a_reason),
+        cmocka_unit_test(a_start_that_hangs_can_be_ended),
+        cmocka_unit_test(a_hangup_at_the_start_is_served_after_it),
         cmocka_unit_test(a_full_queue_answers_503_at_once),
         cmocka_unit_test(work_past_its_deadline_is_dropped),
         cmocka_unit_test(work_of_clients_that_left_is_dropped),

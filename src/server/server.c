@@ -17,7 +17,8 @@
 #include "server/worker.h"
 
 #define FRONTS_MAX 64
-#define SPARE_DESCRIPTORS 128 /* token module, store, log, event loops, management */
+#define SPARE_DESCRIPTORS 128 /* token module, log, listeners, management */
+#define THREAD_DESCRIPTORS 5  /* a front's event loop and accept, a worker's store and token */
 
 static const int signals[] = {SIGTERM, SIGINT, SIGHUP};
 #define SIGNALS (sizeof signals / sizeof signals[0])
@@ -71,7 +72,9 @@ static enum tbs_err open_sockets(struct server *s, struct tbs_diag *diag)
 static enum tbs_err raise_descriptor_limit(const struct server *s, struct tbs_diag *diag)
 {
     struct rlimit limit;
-    rlim_t need = s->config->connections + SPARE_DESCRIPTORS;
+    const struct server_config *config = s->config;
+    rlim_t need = config->connections + SPARE_DESCRIPTORS +
+                  THREAD_DESCRIPTORS * (config->front_threads + config->workers);
     if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
         return tbs_fail_raw(diag, TBS_ERR_IO, (unsigned long)errno,
                             "cannot read the limit of open files: %s", strerror(errno));
@@ -79,9 +82,10 @@ static enum tbs_err raise_descriptor_limit(const struct server *s, struct tbs_di
         return TBS_OK;
     if (limit.rlim_max < need)
         return tbs_fail(diag, TBS_ERR_CONFIG,
-                        "server.connections %u needs %lu open files, the limit is %lu: raise "
-                        "LimitNOFILE or lower the setting",
-                        s->config->connections, (unsigned long)need, (unsigned long)limit.rlim_max);
+                        "server.connections %u, front_threads %u and workers %u need %lu open "
+                        "files, the limit is %lu: raise LimitNOFILE or lower the settings",
+                        config->connections, config->front_threads, config->workers,
+                        (unsigned long)need, (unsigned long)limit.rlim_max);
     limit.rlim_cur = need;
     if (setrlimit(RLIMIT_NOFILE, &limit) != 0)
         return tbs_fail_raw(diag, TBS_ERR_IO, (unsigned long)errno,

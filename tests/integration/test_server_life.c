@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -255,6 +256,34 @@ static void more_connections_than_the_ceiling_are_closed(void **state)
     peer_stop(&peer);
 }
 
+static void every_thread_and_connection_gets_its_descriptors(void **state)
+{
+    (void)state;
+    enum { N = 250 };
+    struct server_config config = peer_config();
+    config.connections = N;
+    config.front_threads = config.workers = 64;
+    struct rlimit before, low;
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+    low = (struct rlimit){.rlim_cur = N + 64, .rlim_max = before.rlim_max};
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &low), 0); /* to be raised as needed */
+    struct peer peer = peer_start(config);
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+    int fd[N];
+    for (int i = 0; i < N; i++) {
+        fd[i] = client_connect(peer.port);
+        client_post(fd[i], "in");
+        client_read(fd[i], &reply);
+        assert_int_equal(reply.status, 200);
+    }
+    char *log = peer_log(&peer);
+    assert_null(strstr(log, "accept-failed"));
+    free(log);
+    for (int i = 0; i < N; i++)
+        close(fd[i]);
+    peer_stop(&peer);
+}
+
 static void two_hundred_at_once_all_get_their_own_answer(void **state)
 {
     (void)state;
@@ -382,6 +411,7 @@ int main(void)
         cmocka_unit_test(stopping_finishes_what_has_begun),
         cmocka_unit_test(the_grace_period_ends_what_would_not_end),
         cmocka_unit_test(more_connections_than_the_ceiling_are_closed),
+        cmocka_unit_test(every_thread_and_connection_gets_its_descriptors),
         cmocka_unit_test(two_hundred_at_once_all_get_their_own_answer),
         cmocka_unit_test(clients_that_vanish_at_any_moment_do_no_harm),
         cmocka_unit_test(the_service_manager_and_hangup_are_heard),

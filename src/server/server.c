@@ -26,7 +26,7 @@ static const int signals[] = {SIGTERM, SIGINT, SIGHUP};
 /* On the heap: in the one case where a worker hangs in the handler, it outlives server_run. */
 struct server {
     const struct server_config *config;
-    const struct server_handler *handler;
+    struct server_handler handler;
     struct event_base *base;
     struct event *signal[SIGNALS], *ended, *grace, *watchdog;
     int fd, management_fd;
@@ -110,7 +110,7 @@ static void reload(struct server *s)
 {
     struct tbs_diag diag = {0};
     notify_reloading();
-    if (s->handler->reload(s->handler->ctx, &diag) != TBS_OK)
+    if (s->handler.reload(s->handler.ctx, &diag) != TBS_OK)
         log_write(LOG_LEVEL_ERROR, "reload-failed", LOG_TEXT("reason", diag.text));
     notify_ready(s->address);
 }
@@ -197,7 +197,7 @@ static enum tbs_err start_fronts(struct server *s, struct tbs_diag *diag)
 
 static enum tbs_err open_management(struct server *s, struct tbs_diag *diag)
 {
-    s->management.handler = s->handler;
+    s->management.handler = &s->handler;
     s->management.metrics = &s->metrics;
     s->management.queue = s->queue;
     s->management.queue_capacity = s->config->queue;
@@ -239,7 +239,7 @@ static enum tbs_err start(struct server *s, struct tbs_diag *diag)
     if (err == TBS_OK)
         err = queue_new(s->config->queue, &s->queue, diag);
     if (err == TBS_OK)
-        err = workers_start(s->handler, s->queue, s->config->workers, &s->workers, diag);
+        err = workers_start(&s->handler, s->queue, s->config->workers, &s->workers, diag);
     if (err == TBS_OK)
         err = hear_signals(s, diag);
     if (err == TBS_OK)
@@ -304,7 +304,7 @@ enum tbs_err server_run(const struct server_config *config, const struct server_
         return tbs_fail(diag, TBS_ERR_NOMEM, "out of memory for the server");
     }
     s->config = config;
-    s->handler = handler;
+    s->handler = *handler;
     s->fd = s->management_fd = -1;
     enum tbs_err err = start(s, diag);
     if (err == TBS_OK)

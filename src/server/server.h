@@ -57,8 +57,8 @@ void server_prepare_signals(void);
  *
  * Failures before serving: TBS_ERR_CONFIG, TBS_ERR_IO, TBS_ERR_NOMEM, or what worker_open
  * failed with. TBS_ERR_UNAVAILABLE: after the grace period a worker still was inside the
- * handler. It cannot be interrupted and uses the handler's ctx; the caller must leave
- * everything as it is and _exit. */
+ * handler. It cannot be interrupted and uses the handler's ctx; the caller must leave that as it
+ * is and _exit. `handler` itself is copied. */
 enum tbs_err server_run(const struct server_config *config, const struct server_handler *handler,
                         struct tbs_diag *diag);
 

@@ -150,8 +150,8 @@ struct server_config peer_config(void)
 /* exit, not _exit: the leak checker runs there. */
 static void run_child(const struct peer *peer, struct server_config config)
 {
-    const struct server_handler handler = {peer->story, echo_open,   echo_close,  echo_handle,
-                                           echo_ready,  echo_reload, echo_metrics};
+    struct server_handler handler = {peer->story, echo_open,   echo_close,  echo_handle,
+                                     echo_ready,  echo_reload, echo_metrics};
     struct tbs_diag diag = {0};
     prctl(PR_SET_PDEATHSIG, SIGKILL); /* a test that fails leaves its server behind */
     server_prepare_signals();
@@ -163,8 +163,11 @@ static void run_child(const struct peer *peer, struct server_config config)
     enum tbs_err err = server_run(&config, &handler, &diag);
     if (err != TBS_OK)
         dprintf(STDERR_FILENO, "failed: %s\n", diag.text);
-    if (err == TBS_ERR_UNAVAILABLE)
+    handler = (struct server_handler){0}; /* not even a worker that hangs needs it any more */
+    if (err == TBS_ERR_UNAVAILABLE) {
+        peer_await(&peer->story->closed, atomic_load(&peer->story->opened));
         _exit(-err);
+    }
     exit(-err);
 }
 

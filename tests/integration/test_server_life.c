@@ -215,11 +215,11 @@ static void the_grace_period_ends_what_would_not_end(void **state)
     peer_await(&peer.story->began, 1);
     int since = peer_ms();
     kill(peer.pid, SIGTERM);
+    peer_await_log(&peer, "failed: 1 of 2 workers did not come back");
+    assert_in_range(peer_ms() - since, 1000, 3500);
+    assert_int_equal(peer_wait(&peer), -TBS_ERR_UNAVAILABLE); /* and then the worker did */
     assert_true(client_is_closed(working));
     close(working);
-    peer_await_log(&peer, "failed: 1 of 2 workers did not come back");
-    assert_int_equal(peer_wait(&peer), -TBS_ERR_UNAVAILABLE);
-    assert_in_range(peer_ms() - since, 1000, 3500);
 }
 
 static void more_connections_than_the_ceiling_are_closed(void **state)

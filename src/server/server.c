@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <event2/thread.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -204,6 +205,17 @@ static enum tbs_err open_management(struct server *s, struct tbs_diag *diag)
     return management_open(&s->management, s->base, s->management_fd, diag);
 }
 
+/* A file of our own: nothing that lies at this path, least of all a link, is written to. */
+static bool write_new_file(const char *path, const char *first, const char *second)
+{
+    unlink(path); /* of a start that did not end well */
+    int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+    if (fd < 0)
+        return false;
+    bool written = dprintf(fd, "%s\n%s\n", first, second) > 0;
+    return close(fd) == 0 && written;
+}
+
 /* Renamed into place, so that a reader sees both lines or no file. */
 static enum tbs_err write_address_file(struct server *s, struct tbs_diag *diag)
 {
@@ -213,11 +225,8 @@ static enum tbs_err write_address_file(struct server *s, struct tbs_diag *diag)
         return TBS_OK;
     if (asprintf(&part, "%s.new", path) < 0)
         return tbs_fail(diag, TBS_ERR_NOMEM, "out of memory for the address file");
-    FILE *file = fopen(part, "we");
-    bool written = file && fprintf(file, "%s\n%s\n", s->address, s->management_address) > 0;
-    if (file && fclose(file) != 0)
-        written = false;
-    written = written && rename(part, path) == 0;
+    bool written =
+        write_new_file(part, s->address, s->management_address) && rename(part, path) == 0;
     int error = errno;
     if (!written)
         unlink(part);

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# What comes while tbs-kmsd opens its token, here held up by the PIN: a hangup is served after
-# the start, SIGTERM ends it at once, and a token that leaves is an error like others.
+# What tbs-kmsd may meet at its start, here held up by the PIN: a link in the place of its address
+# file; a hangup, which is served after the start; SIGTERM, which ends it at once; and a token
+# that leaves, which is an error like others.
 set -euo pipefail
 admin=$1 kmsd=$2
 . "$(dirname "$0")/daemon.sh"
@@ -44,6 +45,18 @@ daemon_init --kek hmac
 sed -i 's|^  pin: .*|  pin: "fd:7"|' "$dir/kms/tbs-kmsd.yaml"
 mkfifo "$dir/pin"
 exec 7<>"$dir/pin"
+
+echo "The address file is a new one, whatever lies in its way"
+echo precious >"$dir/precious"
+ln -s "$dir/precious" "$dir/kms/addresses.new"
+launch_up_to_the_pin
+give_the_rest_of_the_pin
+daemon_await_start
+[ "$(cat "$dir/precious")" = precious ] || fail "the daemon wrote through a link"
+[ "$(stat -c '%F %a' "$dir/kms/addresses")" = "regular file 600" ] || fail "not a file of its own"
+kill -TERM "$kmsd_pid"
+ended_with 0
+ls "$dir"/kms/addresses* >/dev/null 2>&1 && fail "it left files behind"
 
 echo "SIGHUP at the start, and again later"
 launch_up_to_the_pin

@@ -119,7 +119,7 @@ void http_conn_reply(struct http_conn *conn, const struct http_reply *reply)
     if (conn->close_after)
         evbuffer_add_printf(out, "Connection: close\r\n");
     evbuffer_add_printf(out, "Content-Length: %zu\r\n\r\n", reply->body.len);
-    if (reply->body.len)
+    if (reply->body.len && conn->head.method != HTTP_HEAD) /* RFC 9110 9.3.2 */
         evbuffer_add(out, reply->body.data, reply->body.len);
     atomic_fetch_add(conn->site->traffic.sent_octets, evbuffer_get_length(out) - before);
     enter(conn, CONN_WRITE, conn->site->limits.transfer_ms);

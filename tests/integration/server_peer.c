@@ -352,10 +352,10 @@ static size_t receive(int fd, void *octets, size_t len)
     return n < 0 ? 0 : (size_t)n;
 }
 
-void client_read(int fd, struct reply *reply)
+void client_read_head(int fd, struct reply *reply)
 {
     size_t len = 0;
-    char *end = NULL, *length;
+    char *end = NULL;
     memset(reply, 0, sizeof *reply);
     while (!end) { /* octet by octet: the next reply stays in the socket */
         assert_true(len < sizeof reply->head - 1);
@@ -365,7 +365,12 @@ void client_read(int fd, struct reply *reply)
         end = strstr(reply->head, "\r\n\r\n");
     }
     assert_int_equal(sscanf(reply->head, "HTTP/1.1 %d ", &reply->status), 1);
-    length = strstr(reply->head, "\r\nContent-Length: ");
+}
+
+void client_read(int fd, struct reply *reply)
+{
+    client_read_head(fd, reply);
+    const char *length = strstr(reply->head, "\r\nContent-Length: ");
     size_t want = length ? strtoul(length + 18, NULL, 10) : 0;
     assert_true(want < sizeof reply->body);
     while (reply->len < want) {

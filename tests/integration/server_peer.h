@@ -67,6 +67,7 @@ void client_send_text(int fd, const char *text);
 /* A POST to /mikey. */
 void client_post(int fd, const char *body);
 void client_read(int fd, struct reply *reply);
+void client_read_head(int fd, struct reply *reply); /* up to its empty line */
 bool client_is_closed(int fd); /* waits for it; octets before the end are an error */
 bool reply_has(const struct reply *reply, const char *header);
 /* One request of its own connection. */

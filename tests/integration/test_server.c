@@ -77,6 +77,33 @@ static void requests_it_cannot_take_are_refused(void **state)
     peer_stop(&peer);
 }
 
+static void a_head_request_gets_no_body(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text;
+        int status;
+    } cases[] = {
+        {"HEAD /mikey HTTP/1.1\r\nHost: kms\r\n\r\n", 405},
+        {"HEAD / HTTP/1.1\r\nHost: kms\r\n\r\n", 404},
+        {"HEAD /mikey HTTP/1.1\r\n\r\n", 400},
+        {"HEAD /mikey HTTP/2.0\r\nHost: kms\r\n\r\n", 505},
+        {"HEAD /healthz HTTP/1.1\r\nHost: kms\r\n\r\n", 405}, /* there */
+    };
+    struct peer peer = peer_start(peer_config());
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        bool management = strstr(cases[i].text, "/healthz") != NULL;
+        int fd = client_connect(management ? peer.management_port : peer.port);
+        client_send_text(fd, cases[i].text);
+        client_read_head(fd, &reply);
+        assert_int_equal(reply.status, cases[i].status);
+        assert_non_null(strstr(reply.head, "\r\nContent-Length: "));
+        assert_true(client_is_closed(fd));
+        close(fd);
+    }
+    peer_stop(&peer);
+}
+
 static void heads_and_bodies_have_their_limits(void **state)
 {
     (void)state;
@@ -357,6 +384,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(requests_it_cannot_take_are_refused),
+        cmocka_unit_test(a_head_request_gets_no_body),
         cmocka_unit_test(heads_and_bodies_have_their_limits),
         cmocka_unit_test(replies_come_back_and_connections_are_kept),
         cmocka_unit_test(the_handlers_own_refusals_are_passed_on),

@@ -26,7 +26,8 @@ struct server_request {
  * "no-answer" with status 500, which is what stays if the handler sets nothing. */
 struct server_reply {
     int status;          /* 200, 400, 403, 409, 429, 500 or 503 */
-    struct tbs_buf body; /* sent as application/mikey; freed by the server */
+    struct tbs_buf body; /* sent as application/mikey; freed by the server. When it is empty, a
+                            sentence goes with the status; with 400: no MIKEY message came */
     const char *outcome; /* static text of [a-z0-9-], for the log and as a metrics label */
     char detail[256];    /* one sentence for the log without a secret; may be empty */
     bool retry_after;    /* adds "Retry-After: 1" */

@@ -94,6 +94,8 @@ static void echo_handle(void *worker, const struct server_request *request,
     } else if (strcmp(text, "busy") == 0) {
         answer(reply, 503, "token-down", tbs_bytes(NULL, 0));
         reply->retry_after = true;
+    } else if (strcmp(text, "noise") == 0) {
+        answer(reply, 400, "malformed", tbs_bytes(NULL, 0));
     } else if (strcmp(text, "forge") == 0) {
         answer(reply, 200, "forge", body);
         snprintf(reply->detail, sizeof reply->detail,

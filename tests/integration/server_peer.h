@@ -19,6 +19,7 @@
  *   "busy"         503 without a body, with Retry-After
  *   "forge"        200 and a log detail that tries to forge a line
  *   "silent"       sets nothing
+ *   "noise"        400 without a body, as for what is not MIKEY
  *   anything else  200 with the same octets, outcome "echo" */
 struct peer_story {
     atomic_int handled, began, opened, closed, reloads;

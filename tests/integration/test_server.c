@@ -203,6 +203,11 @@ static void the_handlers_own_refusals_are_passed_on(void **state)
     client_post(fd, "silent");
     client_read(fd, &reply);
     assert_int_equal(reply.status, 500);
+    client_post(fd, "noise");
+    client_read(fd, &reply);
+    assert_int_equal(reply.status, 400);
+    assert_string_equal(reply.body, "The body cannot be read as a MIKEY message.\n");
+    assert_null(strstr(reply.head, "Connection:")); /* as HTTP it was well-formed */
     client_post(fd, "still there");
     client_read(fd, &reply);
     assert_int_equal(reply.status, 200);

@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "server_peer.h"
@@ -182,6 +183,39 @@ static void replies_come_back_and_connections_are_kept(void **state)
     assert_string_equal(reply.body, "1.0");
     assert_true(client_is_closed(fd));
     close(fd);
+    peer_stop(&peer);
+}
+
+static void a_client_that_sends_no_more_still_gets_its_answers(void **state)
+{
+    (void)state;
+    struct peer peer = peer_start(peer_config());
+    int fd = client_connect(peer.port);
+    client_post(fd, "sleep 100");
+    shutdown(fd, SHUT_WR);
+    client_read(fd, &reply);
+    assert_string_equal(reply.body, "sleep 100");
+    assert_true(client_is_closed(fd));
+    close(fd);
+
+    fd = client_connect(peer.port);
+    client_post(fd, "sleep 50 first");
+    client_post(fd, "sleep 50 second");
+    client_send_text(fd, POST TYPE "Content-Length: 9\r\n\r\nno end");
+    shutdown(fd, SHUT_WR);
+    client_read(fd, &reply);
+    assert_string_equal(reply.body, "sleep 50 first");
+    client_read(fd, &reply);
+    assert_string_equal(reply.body, "sleep 50 second");
+    assert_true(client_is_closed(fd));
+    close(fd);
+
+    fd = client_connect(peer.port);
+    client_send_text(fd, POST TYPE);
+    shutdown(fd, SHUT_WR);
+    assert_true(client_is_closed(fd));
+    close(fd);
+    assert_int_equal(atomic_load(&peer.story->handled), 3);
     peer_stop(&peer);
 }
 
@@ -392,6 +426,7 @@ int main(void)
         cmocka_unit_test(a_head_request_gets_no_body),
         cmocka_unit_test(heads_and_bodies_have_their_limits),
         cmocka_unit_test(replies_come_back_and_connections_are_kept),
+        cmocka_unit_test(a_client_that_sends_no_more_still_gets_its_answers),
         cmocka_unit_test(the_handlers_own_refusals_are_passed_on),
         cmocka_unit_test(a_body_may_be_asked_for_first),
         cmocka_unit_test(slow_and_idle_clients_are_cut_off),

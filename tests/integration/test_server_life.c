@@ -131,7 +131,7 @@ static void work_past_its_deadline_is_dropped(void **state)
     peer_stop(&peer);
 }
 
-static void work_of_clients_that_left_is_dropped(void **state)
+static void work_of_broken_connections_is_dropped(void **state)
 {
     (void)state;
     struct server_config config = peer_config();
@@ -144,7 +144,9 @@ static void work_of_clients_that_left_is_dropped(void **state)
     client_post(leaving, "never begun");
     client_post(staying, "still here");
     usleep(50000);
-    close(leaving);
+    setsockopt(leaving, SOL_SOCKET, SO_LINGER, &(struct linger){.l_onoff = 1},
+               sizeof(struct linger));
+    close(leaving); /* a reset */
     close(working); /* while the handler has it */
     client_read(staying, &reply);
     assert_string_equal(reply.body, "still here");
@@ -407,7 +409,7 @@ int main(void)
         cmocka_unit_test(a_hangup_at_the_start_is_served_after_it),
         cmocka_unit_test(a_full_queue_answers_503_at_once),
         cmocka_unit_test(work_past_its_deadline_is_dropped),
-        cmocka_unit_test(work_of_clients_that_left_is_dropped),
+        cmocka_unit_test(work_of_broken_connections_is_dropped),
         cmocka_unit_test(stopping_finishes_what_has_begun),
         cmocka_unit_test(the_grace_period_ends_what_would_not_end),
         cmocka_unit_test(more_connections_than_the_ceiling_are_closed),

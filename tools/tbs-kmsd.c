@@ -290,6 +290,7 @@ int main(int argc, char **argv)
     static struct kmsd d;
     struct tbs_diag diag = {0};
 
+    server_prepare_signals();
     argp_err_exit_status = EXIT_USAGE;
     argp_parse(&argp, argc, argv, 0, NULL, &options);
     enum tbs_err err = tbs_secret_process_init(SECURE_HEAP, &diag);

@@ -104,8 +104,9 @@ static const struct {
     {"kms.suites", "256, 128 or both, such as [256, 128]"},
     {"custody.module", "the path of a PKCS#11 module"},
     {"custody.uri", "a PKCS#11 URI without a PIN, such as \"pkcs11:token=tbs\""},
-    {"custody.pin", "a source of the PIN (fd:N, file:PATH, credential:NAME or prompt), never the "
-                    "PIN itself"},
+    {"custody.pin",
+     "a source of the PIN (fd:N, file:PATH with a slash, credential:NAME or prompt), "
+     "never the PIN itself"},
     {"custody.environment", "a list of at most 32 settings NAME=value"},
     {"store.path", "the path of the database"},
     {"server.listen", "a numeric address and port, such as 127.0.0.1:8087"},
@@ -288,12 +289,15 @@ static bool is_identity(const char *text)
            is_printable(text);
 }
 
+/* A path needs a slash: later messages name the file, and without one it may be a PIN. */
 static bool is_pin_source(const char *text)
 {
-    static const char *const forms[] = {"fd:", "file:", "credential:"};
+    static const char *const forms[] = {"fd:", "credential:"};
     for (size_t i = 0; i < sizeof forms / sizeof forms[0]; i++)
         if (strncmp(text, forms[i], strlen(forms[i])) == 0)
             return text[strlen(forms[i])] != 0;
+    if (strncmp(text, "file:", 5) == 0)
+        return strchr(text, '/') != NULL;
     return strcmp(text, "prompt") == 0;
 }
 

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "server/http_site.h"
+#include "server/thread.h"
 #include "server/ticks.h"
 
 enum command { COMMAND_SERVE, COMMAND_DRAIN, COMMAND_ABORT };
@@ -148,10 +149,22 @@ static void check_reply(struct server_reply *reply)
     snprintf(reply->detail, sizeof reply->detail, "the handler's reply cannot be sent");
 }
 
+/* As HTTP the request was well-formed, or the handler had not got it. */
+static void answer_not_mikey(struct http_conn *conn)
+{
+    http_conn_reply(conn,
+                    &(struct http_reply){
+                        .status = 400,
+                        .type = "text/plain; charset=utf-8",
+                        .body = tbs_bytes_str("The body cannot be read as a MIKEY message.\n")});
+}
+
 static void answer(struct http_conn *conn, const struct server_reply *reply)
 {
     http_conn_set_user(conn, NULL);
-    if (reply->body.len == 0 && reply->status != 200)
+    if (reply->body.len == 0 && reply->status == 400)
+        answer_not_mikey(conn);
+    else if (reply->body.len == 0 && reply->status != 200)
         http_conn_reply_status(conn, reply->status, reply->retry_after);
     else
         http_conn_reply(conn,
@@ -262,7 +275,7 @@ enum tbs_err front_start(const struct front_shared *shared, struct front **ret_f
         err = tbs_fail(diag, TBS_ERR_NOMEM, "out of memory for a front thread");
     else
         err = http_site_open(&front->site, front->base, shared->fd, diag);
-    if (err == TBS_OK && pthread_create(&front->thread, NULL, run, front) != 0) {
+    if (err == TBS_OK && thread_start(&front->thread, run, front) != 0) {
         http_site_close(&front->site);
         err = tbs_fail(diag, TBS_ERR_NOMEM, "cannot start a front thread");
     }

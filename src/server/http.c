@@ -108,11 +108,23 @@ static int parse_target(struct tbs_bytes target, struct http_head *head)
     return 0;
 }
 
+/* Case-sensitive, RFC 9110 9.1. */
+static enum http_method parse_method(struct tbs_bytes method)
+{
+    static const char *const known[] = {
+        [HTTP_GET] = "GET", [HTTP_HEAD] = "HEAD", [HTTP_POST] = "POST"};
+    enum http_method m = HTTP_GET;
+    while (m < HTTP_OTHER_METHOD && !tbs_bytes_equal(method, tbs_bytes_str(known[m])))
+        m++;
+    return m;
+}
+
 static int parse_request_line(struct tbs_bytes line, struct http_head *head)
 {
     struct tbs_bytes method, target;
     if (!cut(&line, " ", &method) || !cut(&line, " ", &target) || !is_token(method))
         return 400;
+    head->method = parse_method(method);
     if (line.len != 8 || memcmp(line.data, "HTTP/", 5) != 0 || line.data[6] != '.')
         return 400;
     if (line.data[5] != '1')
@@ -120,11 +132,6 @@ static int parse_request_line(struct tbs_bytes line, struct http_head *head)
     if (line.data[7] < '0' || line.data[7] > '9')
         return 400;
     head->keep_alive = line.data[7] != '0';
-    head->method = HTTP_OTHER_METHOD; /* methods are case-sensitive, RFC 9110 9.1 */
-    if (tbs_bytes_equal(method, tbs_bytes_str("GET")))
-        head->method = HTTP_GET;
-    else if (tbs_bytes_equal(method, tbs_bytes_str("POST")))
-        head->method = HTTP_POST;
     return parse_target(target, head);
 }
 
@@ -203,7 +210,7 @@ static int parse_field(struct tbs_bytes line, struct http_head *head, unsigned *
 
 int http_head_parse(struct tbs_bytes text, struct http_head *ret_head)
 {
-    struct http_head head = {0};
+    struct http_head head = {.method = HTTP_OTHER_METHOD};
     struct tbs_bytes line;
     unsigned hosts = 0;
     int status = cut(&text, "\r\n", &line) ? parse_request_line(line, &head) : 400;
@@ -212,7 +219,6 @@ int http_head_parse(struct tbs_bytes text, struct http_head *ret_head)
         status = parse_field(line, &head, &hosts);
     if (status == 0 && (line.len > 0 || hosts > 1 || (hosts == 0 && !is_1_0)))
         status = 400; /* RFC 9112 3.2 */
-    if (status == 0)
-        *ret_head = head;
+    *ret_head = head;
     return status;
 }

@@ -13,7 +13,7 @@
 #define HTTP_HEAD_MAX 8192 /* octets of request line and headers, with the empty line */
 #define HTTP_PATH_MAX 255
 
-enum http_method { HTTP_GET, HTTP_POST, HTTP_OTHER_METHOD };
+enum http_method { HTTP_GET, HTTP_HEAD, HTTP_POST, HTTP_OTHER_METHOD };
 
 struct http_head {
     enum http_method method;
@@ -26,7 +26,8 @@ struct http_head {
 };
 
 /* Reads a head that ends with its empty line. Returns 0, or the HTTP status to refuse it
- * with; the octets after such a head must not be read as a request. */
+ * with; then only the method counts, and the octets after such a head must not be read as a
+ * request. */
 int http_head_parse(struct tbs_bytes text, struct http_head *ret_head);
 
 /* What goes with a status this server makes itself; a status it does not know gives 500's. */

@@ -119,7 +119,7 @@ void http_conn_reply(struct http_conn *conn, const struct http_reply *reply)
     if (conn->close_after)
         evbuffer_add_printf(out, "Connection: close\r\n");
     evbuffer_add_printf(out, "Content-Length: %zu\r\n\r\n", reply->body.len);
-    if (reply->body.len)
+    if (reply->body.len && conn->head.method != HTTP_HEAD) /* RFC 9110 9.3.2 */
         evbuffer_add(out, reply->body.data, reply->body.len);
     atomic_fetch_add(conn->site->traffic.sent_octets, evbuffer_get_length(out) - before);
     enter(conn, CONN_WRITE, conn->site->limits.transfer_ms);
@@ -233,29 +233,30 @@ static void on_written(struct bufferevent *bev, void *arg)
     struct http_conn *conn = arg;
     if (conn->state != CONN_WRITE) /* it was 100 Continue */
         return;
-    if (conn->peer_done) {
+    if (!conn->close_after && !conn->site->draining) {
+        enter(conn, CONN_IDLE, conn->site->limits.idle_ms);
+        advance(conn);
+        if (conn->peer_done && conn->state <= CONN_BODY) /* what is left will not be a request */
+            conn_free(conn);
+    } else if (conn->peer_done) {
         conn_free(conn);
-    } else if (conn->close_after || conn->site->draining) {
+    } else {
         struct evbuffer *in = bufferevent_get_input(bev);
         shutdown(bufferevent_getfd(bev), SHUT_WR);
         enter(conn, CONN_LINGER, LINGER_MS);
         evbuffer_drain(in, evbuffer_get_length(in));
-    } else {
-        enter(conn, CONN_IDLE, conn->site->limits.idle_ms);
-        advance(conn);
     }
 }
 
 static void on_event(struct bufferevent *bev, short what, void *arg)
 {
+    (void)bev;
     struct http_conn *conn = arg;
     bool half_closed = (what & BEV_EVENT_EOF) && !(what & BEV_EVENT_ERROR);
-    if (half_closed && conn->state == CONN_WRITE) {
-        conn->peer_done = true; /* it may still read the reply */
-        bufferevent_disable(bev, EV_READ);
-        return;
-    }
-    conn_free(conn);
+    if (half_closed && (conn->state == CONN_BUSY || conn->state == CONN_WRITE))
+        conn->peer_done = true; /* it may still read what it asked for */
+    else
+        conn_free(conn);
 }
 
 static void on_timer(evutil_socket_t fd, short what, void *arg)

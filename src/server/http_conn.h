@@ -22,7 +22,7 @@ struct http_conn {
     struct event *timer;
     enum conn_state state;
     bool close_after; /* no further request on this connection */
-    bool peer_done;   /* the peer will send no more */
+    bool peer_done;   /* the peer sends no more; what it has sent is still answered */
     struct http_head head;
     char source[64];
     void *user;

@@ -1,7 +1,7 @@
 /* An HTTP listener and its connections on one event base: limits, time-outs and draining.
  * What to answer is the owner's matter, through the callbacks below. libevent's own evhttp is
  * not used: in 2.1 it bounds neither the time a request may take to arrive nor the number of
- * connections, answers errors in HTML, and does not see a peer leave while work is queued.
+ * connections, answers errors in HTML, and does not see a connection break while work is queued.
  * All functions and callbacks run in the thread of the event base. */
 #ifndef TBS_SERVER_HTTP_SITE_H
 #define TBS_SERVER_HTTP_SITE_H
@@ -39,8 +39,8 @@ struct http_calls {
                     struct tbs_bytes body);
     /* answer_ms is over: http_conn_reply must be called now. NULL if `request` always replies. */
     void (*expired)(void *ctx, struct http_conn *conn);
-    /* The peer left, or the site closed, before the reply: conn is not valid after this. NULL
-     * if `request` always replies. */
+    /* The connection broke, or the site closed, before the reply: conn is not valid after this. A
+     * peer that only stops sending still gets its reply. NULL if `request` always replies. */
     void (*gone)(void *ctx, struct http_conn *conn);
     /* The site itself refused a request. May be NULL. */
     void (*refused)(void *ctx, struct http_conn *conn, int status);

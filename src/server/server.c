@@ -2,7 +2,7 @@
 
 #include <errno.h>
 #include <event2/thread.h>
-#include <pthread.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -18,7 +18,8 @@
 #include "server/worker.h"
 
 #define FRONTS_MAX 64
-#define SPARE_DESCRIPTORS 128 /* token module, store, log, event loops, management */
+#define SPARE_DESCRIPTORS 128 /* token module, log, listeners, management */
+#define THREAD_DESCRIPTORS 5  /* a front's event loop and accept, a worker's store and token */
 
 static const int signals[] = {SIGTERM, SIGINT, SIGHUP};
 #define SIGNALS (sizeof signals / sizeof signals[0])
@@ -26,7 +27,7 @@ static const int signals[] = {SIGTERM, SIGINT, SIGHUP};
 /* On the heap: in the one case where a worker hangs in the handler, it outlives server_run. */
 struct server {
     const struct server_config *config;
-    const struct server_handler *handler;
+    struct server_handler handler;
     struct event_base *base;
     struct event *signal[SIGNALS], *ended, *grace, *watchdog;
     int fd, management_fd;
@@ -72,7 +73,9 @@ static enum tbs_err open_sockets(struct server *s, struct tbs_diag *diag)
 static enum tbs_err raise_descriptor_limit(const struct server *s, struct tbs_diag *diag)
 {
     struct rlimit limit;
-    rlim_t need = s->config->connections + SPARE_DESCRIPTORS;
+    const struct server_config *config = s->config;
+    rlim_t need = config->connections + SPARE_DESCRIPTORS +
+                  THREAD_DESCRIPTORS * (config->front_threads + config->workers);
     if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
         return tbs_fail_raw(diag, TBS_ERR_IO, (unsigned long)errno,
                             "cannot read the limit of open files: %s", strerror(errno));
@@ -80,9 +83,10 @@ static enum tbs_err raise_descriptor_limit(const struct server *s, struct tbs_di
         return TBS_OK;
     if (limit.rlim_max < need)
         return tbs_fail(diag, TBS_ERR_CONFIG,
-                        "server.connections %u needs %lu open files, the limit is %lu: raise "
-                        "LimitNOFILE or lower the setting",
-                        s->config->connections, (unsigned long)need, (unsigned long)limit.rlim_max);
+                        "server.connections %u, front_threads %u and workers %u need %lu open "
+                        "files, the limit is %lu: raise LimitNOFILE or lower the settings",
+                        config->connections, config->front_threads, config->workers,
+                        (unsigned long)need, (unsigned long)limit.rlim_max);
     limit.rlim_cur = need;
     if (setrlimit(RLIMIT_NOFILE, &limit) != 0)
         return tbs_fail_raw(diag, TBS_ERR_IO, (unsigned long)errno,
@@ -107,9 +111,7 @@ static void reload(struct server *s)
 {
     struct tbs_diag diag = {0};
     notify_reloading();
-    if (s->handler->reload(s->handler->ctx, &diag) == TBS_OK)
-        log_write(LOG_LEVEL_INFO, "reloaded");
-    else
+    if (s->handler.reload(s->handler.ctx, &diag) != TBS_OK)
         log_write(LOG_LEVEL_ERROR, "reload-failed", LOG_TEXT("reason", diag.text));
     notify_ready(s->address);
 }
@@ -148,7 +150,7 @@ static enum tbs_err open_loop(struct server *s, struct tbs_diag *diag)
     bool complete = (s->base = event_base_new()) != NULL;
     for (size_t i = 0; i < SIGNALS && complete; i++) {
         s->signal[i] = evsignal_new(s->base, signals[i], on_signal, s);
-        complete = s->signal[i] && event_add(s->signal[i], NULL) == 0;
+        complete = s->signal[i] != NULL;
     }
     complete = complete && (s->ended = event_new(s->base, -1, 0, on_front_ended, s)) &&
                (s->grace = evtimer_new(s->base, on_grace_over, s));
@@ -158,31 +160,60 @@ static enum tbs_err open_loop(struct server *s, struct tbs_diag *diag)
     return TBS_OK;
 }
 
-/* Signals are for this thread: a token module's system calls in a worker are not to be
- * interrupted. Threads inherit the mask they are started with. */
-static enum tbs_err start_threads(struct server *s, struct tbs_diag *diag)
+static void mask_hangup(int how)
 {
-    sigset_t ours, before;
-    sigemptyset(&ours);
+    sigset_t hangup;
+    sigemptyset(&hangup);
+    sigaddset(&hangup, SIGHUP);
+    pthread_sigmask(how, &hangup, NULL);
+}
+
+void server_prepare_signals(void)
+{
+    signal(SIGPIPE, SIG_IGN);
+    mask_hangup(SIG_BLOCK);
+}
+
+/* Only now, with the workers open: while the token may keep the start waiting for as long as it
+ * likes, SIGTERM and SIGINT end the process by themselves. */
+static enum tbs_err hear_signals(struct server *s, struct tbs_diag *diag)
+{
     for (size_t i = 0; i < SIGNALS; i++)
-        sigaddset(&ours, signals[i]);
-    pthread_sigmask(SIG_BLOCK, &ours, &before);
+        if (event_add(s->signal[i], NULL) != 0)
+            return tbs_fail(diag, TBS_ERR_NOMEM, "out of memory for the signals");
+    mask_hangup(SIG_UNBLOCK);
+    return TBS_OK;
+}
+
+static enum tbs_err start_fronts(struct server *s, struct tbs_diag *diag)
+{
     s->shared = (struct front_shared){s->config, s->queue, &s->metrics, s->fd, s->ended};
-    enum tbs_err err = workers_start(s->handler, s->queue, s->config->workers, &s->workers, diag);
-    for (; err == TBS_OK && s->fronts < s->config->front_threads; s->fronts++)
-        if ((err = front_start(&s->shared, &s->front[s->fronts], diag)) != TBS_OK)
-            break;
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    return err;
+    for (; s->fronts < s->config->front_threads; s->fronts++) {
+        enum tbs_err err = front_start(&s->shared, &s->front[s->fronts], diag);
+        if (err != TBS_OK)
+            return err;
+    }
+    return TBS_OK;
 }
 
 static enum tbs_err open_management(struct server *s, struct tbs_diag *diag)
 {
-    s->management.handler = s->handler;
+    s->management.handler = &s->handler;
     s->management.metrics = &s->metrics;
     s->management.queue = s->queue;
     s->management.queue_capacity = s->config->queue;
     return management_open(&s->management, s->base, s->management_fd, diag);
+}
+
+/* A file of our own: nothing that lies at this path, least of all a link, is written to. */
+static bool write_new_file(const char *path, const char *first, const char *second)
+{
+    unlink(path); /* of a start that did not end well */
+    int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+    if (fd < 0)
+        return false;
+    bool written = dprintf(fd, "%s\n%s\n", first, second) > 0;
+    return close(fd) == 0 && written;
 }
 
 /* Renamed into place, so that a reader sees both lines or no file. */
@@ -194,11 +225,8 @@ static enum tbs_err write_address_file(struct server *s, struct tbs_diag *diag)
         return TBS_OK;
     if (asprintf(&part, "%s.new", path) < 0)
         return tbs_fail(diag, TBS_ERR_NOMEM, "out of memory for the address file");
-    FILE *file = fopen(part, "we");
-    bool written = file && fprintf(file, "%s\n%s\n", s->address, s->management_address) > 0;
-    if (file && fclose(file) != 0)
-        written = false;
-    written = written && rename(part, path) == 0;
+    bool written =
+        write_new_file(part, s->address, s->management_address) && rename(part, path) == 0;
     int error = errno;
     if (!written)
         unlink(part);
@@ -220,7 +248,11 @@ static enum tbs_err start(struct server *s, struct tbs_diag *diag)
     if (err == TBS_OK)
         err = queue_new(s->config->queue, &s->queue, diag);
     if (err == TBS_OK)
-        err = start_threads(s, diag);
+        err = workers_start(&s->handler, s->queue, s->config->workers, &s->workers, diag);
+    if (err == TBS_OK)
+        err = hear_signals(s, diag);
+    if (err == TBS_OK)
+        err = start_fronts(s, diag);
     if (err == TBS_OK)
         err = open_management(s, diag);
     if (err == TBS_OK)
@@ -280,9 +312,8 @@ enum tbs_err server_run(const struct server_config *config, const struct server_
         free(s);
         return tbs_fail(diag, TBS_ERR_NOMEM, "out of memory for the server");
     }
-    signal(SIGPIPE, SIG_IGN); /* a peer that has left is an error of write, not a signal */
     s->config = config;
-    s->handler = handler;
+    s->handler = *handler;
     s->fd = s->management_fd = -1;
     enum tbs_err err = start(s, diag);
     if (err == TBS_OK)

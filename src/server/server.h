@@ -26,7 +26,8 @@ struct server_request {
  * "no-answer" with status 500, which is what stays if the handler sets nothing. */
 struct server_reply {
     int status;          /* 200, 400, 403, 409, 429, 500 or 503 */
-    struct tbs_buf body; /* sent as application/mikey; freed by the server */
+    struct tbs_buf body; /* sent as application/mikey; freed by the server. When it is empty, a
+                            sentence goes with the status; with 400: no MIKEY message came */
     const char *outcome; /* static text of [a-z0-9-], for the log and as a metrics label */
     char detail[256];    /* one sentence for the log without a secret; may be empty */
     bool retry_after;    /* adds "Retry-After: 1" */
@@ -40,18 +41,25 @@ struct server_handler {
     void (*handle)(void *worker, const struct server_request *, struct server_reply *);
     /* In server_run's thread, so both must be quick and safe beside the workers. */
     enum tbs_err (*ready)(void *ctx, struct tbs_diag *);
-    enum tbs_err (*reload)(void *ctx, struct tbs_diag *); /* SIGHUP; on failure the old stays */
+    /* SIGHUP: logs what it has applied; on failure the old stays. */
+    enum tbs_err (*reload)(void *ctx, struct tbs_diag *);
     /* Appends to /metrics with metrics_printf; may be NULL. */
     void (*metrics)(void *ctx, struct tbs_buf *text);
 };
 
+/* First thing in main: ignores SIGPIPE, since a peer or a token that has left is an error of
+ * write and no signal; and holds SIGHUP back, also in threads that begin after this, until
+ * server_run answers it. */
+void server_prepare_signals(void);
+
 /* Serves until SIGTERM or SIGINT, then stops accepting, lets requests that have begun end, and
- * returns TBS_OK. Ignores SIGPIPE from then on. One call at a time per process.
+ * returns TBS_OK. Before all workers are open, which may take the token any time, those two do
+ * what they did before the call. One call at a time per process.
  *
  * Failures before serving: TBS_ERR_CONFIG, TBS_ERR_IO, TBS_ERR_NOMEM, or what worker_open
  * failed with. TBS_ERR_UNAVAILABLE: after the grace period a worker still was inside the
- * handler. It cannot be interrupted and uses the handler's ctx; the caller must leave
- * everything as it is and _exit. */
+ * handler. It cannot be interrupted and uses the handler's ctx; the caller must leave that as it
+ * is and _exit. `handler` itself is copied. */
 enum tbs_err server_run(const struct server_config *config, const struct server_handler *handler,
                         struct tbs_diag *diag);
 

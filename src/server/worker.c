@@ -6,6 +6,7 @@
 
 #include "server/front.h"
 #include "server/job.h"
+#include "server/thread.h"
 #include "server/ticks.h"
 
 struct worker {
@@ -130,7 +131,7 @@ enum tbs_err workers_start(const struct server_handler *handler, struct queue *q
     for (; all->count < count && err == TBS_OK; all->count++) {
         struct worker *worker = &all->worker[all->count];
         *worker = (struct worker){.all = all, .index = all->count};
-        if (pthread_create(&worker->thread, NULL, run, worker) != 0) {
+        if (thread_start(&worker->thread, run, worker) != 0) {
             err = tbs_fail(diag, TBS_ERR_NOMEM, "cannot start worker thread %u", all->count);
             break;
         }

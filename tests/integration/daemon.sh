@@ -22,10 +22,13 @@ adm() {
     "$admin" --config "$kms/tbs-kmsd.yaml" "$@"
 }
 
-daemon_start() {
+daemon_launch() {
     rm -f "$kms/addresses"
     "$kmsd" --config "$kms/tbs-kmsd.yaml" 2>"$dir/kmsd.log" &
     kmsd_pid=$!
+}
+
+daemon_await_start() {
     for _ in $(seq 100); do
         [ -s "$kms/addresses" ] && break
         kill -0 "$kmsd_pid" || { cat "$dir/kmsd.log" >&2; exit 1; }
@@ -33,6 +36,11 @@ daemon_start() {
     done
     mikey_url=http://$(sed -n 1p "$kms/addresses")/mikey
     management=http://$(sed -n 2p "$kms/addresses")
+}
+
+daemon_start() {
+    daemon_launch
+    daemon_await_start
 }
 
 subscriber() { # name: sip:NAME@example.net, key NAME-1 in $dir/NAME.psk

@@ -47,6 +47,8 @@ static enum tbs_err echo_open(void *ctx, unsigned index, void **ret_worker, stru
     struct peer_story *story = ctx;
     if (atomic_load(&story->open_fails) && index == 1)
         return tbs_fail(diag, TBS_ERR_TOKEN, "no session for worker %u", index);
+    while (atomic_load(&story->open_hangs) && index == 1)
+        sleep_ms(5);
     struct echo *echo = malloc(sizeof *echo);
     if (!echo)
         return tbs_fail(diag, TBS_ERR_NOMEM, "no memory");
@@ -92,6 +94,8 @@ static void echo_handle(void *worker, const struct server_request *request,
     } else if (strcmp(text, "busy") == 0) {
         answer(reply, 503, "token-down", tbs_bytes(NULL, 0));
         reply->retry_after = true;
+    } else if (strcmp(text, "noise") == 0) {
+        answer(reply, 400, "malformed", tbs_bytes(NULL, 0));
     } else if (strcmp(text, "forge") == 0) {
         answer(reply, 200, "forge", body);
         snprintf(reply->detail, sizeof reply->detail,
@@ -148,10 +152,11 @@ struct server_config peer_config(void)
 /* exit, not _exit: the leak checker runs there. */
 static void run_child(const struct peer *peer, struct server_config config)
 {
-    const struct server_handler handler = {peer->story, echo_open,   echo_close,  echo_handle,
-                                           echo_ready,  echo_reload, echo_metrics};
+    struct server_handler handler = {peer->story, echo_open,   echo_close,  echo_handle,
+                                     echo_ready,  echo_reload, echo_metrics};
     struct tbs_diag diag = {0};
     prctl(PR_SET_PDEATHSIG, SIGKILL); /* a test that fails leaves its server behind */
+    server_prepare_signals();
     int log = open(peer->log, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
     if (log < 0 || dup2(log, STDERR_FILENO) < 0)
         _exit(99);
@@ -160,12 +165,15 @@ static void run_child(const struct peer *peer, struct server_config config)
     enum tbs_err err = server_run(&config, &handler, &diag);
     if (err != TBS_OK)
         dprintf(STDERR_FILENO, "failed: %s\n", diag.text);
-    if (err == TBS_ERR_UNAVAILABLE)
+    handler = (struct server_handler){0}; /* not even a worker that hangs needs it any more */
+    if (err == TBS_ERR_UNAVAILABLE) {
+        peer_await(&peer->story->closed, atomic_load(&peer->story->opened));
         _exit(-err);
+    }
     exit(-err);
 }
 
-static struct peer launch(struct server_config config, bool open_fails)
+static struct peer launch(struct server_config config, bool open_fails, bool open_hangs)
 {
     struct peer peer = {.dir = "/tmp/tbs-server-XXXXXX"};
     assert_non_null(mkdtemp(peer.dir));
@@ -175,6 +183,7 @@ static struct peer launch(struct server_config config, bool open_fails)
         mmap(NULL, sizeof *peer.story, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     assert_true(peer.story != MAP_FAILED);
     atomic_store(&peer.story->open_fails, open_fails);
+    atomic_store(&peer.story->open_hangs, open_hangs);
     fflush(NULL);
     peer.pid = fork();
     assert_true(peer.pid >= 0);
@@ -193,18 +202,30 @@ static bool read_ports(struct peer *peer)
     return got == 2;
 }
 
+void peer_await_start(struct peer *peer)
+{
+    for (int since = peer_ms(); !read_ports(peer); sleep_ms(5))
+        if (peer_ms() - since > PEER_PATIENCE_MS || waitpid(peer->pid, NULL, WNOHANG) != 0)
+            fail_msg("the server did not start: %s", peer_log(peer));
+}
+
 struct peer peer_start(struct server_config config)
 {
-    struct peer peer = launch(config, false);
-    for (int since = peer_ms(); !read_ports(&peer); sleep_ms(5))
-        if (peer_ms() - since > PEER_PATIENCE_MS || waitpid(peer.pid, NULL, WNOHANG) != 0)
-            fail_msg("the server did not start: %s", peer_log(&peer));
+    struct peer peer = launch(config, false, false);
+    peer_await_start(&peer);
+    return peer;
+}
+
+struct peer peer_start_hanging(struct server_config config)
+{
+    struct peer peer = launch(config, false, true);
+    peer_await(&peer.story->opened, 1); /* worker 0 */
     return peer;
 }
 
 int peer_start_fails(struct server_config config, bool open_fails, const char *sentence)
 {
-    struct peer peer = launch(config, open_fails);
+    struct peer peer = launch(config, open_fails, false);
     int status;
     assert_int_equal(waitpid(peer.pid, &status, 0), peer.pid);
     char *log = peer_log(&peer);
@@ -229,8 +250,11 @@ int peer_wait(struct peer *peer)
         }
     assert_false(atomic_load(&peer->story->foreign_thread));
     int code = WIFEXITED(status) ? WEXITSTATUS(status) : 1000 + WTERMSIG(status);
-    if (code != 0 && code != -TBS_ERR_UNAVAILABLE)
-        print_error("%s", peer_log(peer));
+    if (code != 0 && code != -TBS_ERR_UNAVAILABLE) {
+        char *log = peer_log(peer);
+        print_error("%s", log);
+        free(log);
+    }
     if (code == 0) {
         assert_int_equal(access(peer->addresses, F_OK), -1);
         assert_int_equal(atomic_load(&peer->story->opened), atomic_load(&peer->story->closed));
@@ -330,10 +354,10 @@ static size_t receive(int fd, void *octets, size_t len)
     return n < 0 ? 0 : (size_t)n;
 }
 
-void client_read(int fd, struct reply *reply)
+void client_read_head(int fd, struct reply *reply)
 {
     size_t len = 0;
-    char *end = NULL, *length;
+    char *end = NULL;
     memset(reply, 0, sizeof *reply);
     while (!end) { /* octet by octet: the next reply stays in the socket */
         assert_true(len < sizeof reply->head - 1);
@@ -343,7 +367,12 @@ void client_read(int fd, struct reply *reply)
         end = strstr(reply->head, "\r\n\r\n");
     }
     assert_int_equal(sscanf(reply->head, "HTTP/1.1 %d ", &reply->status), 1);
-    length = strstr(reply->head, "\r\nContent-Length: ");
+}
+
+void client_read(int fd, struct reply *reply)
+{
+    client_read_head(fd, reply);
+    const char *length = strstr(reply->head, "\r\nContent-Length: ");
     size_t want = length ? strtoul(length + 18, NULL, 10) : 0;
     assert_true(want < sizeof reply->body);
     while (reply->len < want) {

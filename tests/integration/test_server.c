@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "server_peer.h"
@@ -74,6 +75,33 @@ static void requests_it_cannot_take_are_refused(void **state)
         close(fd);
     }
     assert_int_equal(atomic_load(&peer.story->handled), 0);
+    peer_stop(&peer);
+}
+
+static void a_head_request_gets_no_body(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text;
+        int status;
+    } cases[] = {
+        {"HEAD /mikey HTTP/1.1\r\nHost: kms\r\n\r\n", 405},
+        {"HEAD / HTTP/1.1\r\nHost: kms\r\n\r\n", 404},
+        {"HEAD /mikey HTTP/1.1\r\n\r\n", 400},
+        {"HEAD /mikey HTTP/2.0\r\nHost: kms\r\n\r\n", 505},
+        {"HEAD /healthz HTTP/1.1\r\nHost: kms\r\n\r\n", 405}, /* there */
+    };
+    struct peer peer = peer_start(peer_config());
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        bool management = strstr(cases[i].text, "/healthz") != NULL;
+        int fd = client_connect(management ? peer.management_port : peer.port);
+        client_send_text(fd, cases[i].text);
+        client_read_head(fd, &reply);
+        assert_int_equal(reply.status, cases[i].status);
+        assert_non_null(strstr(reply.head, "\r\nContent-Length: "));
+        assert_true(client_is_closed(fd));
+        close(fd);
+    }
     peer_stop(&peer);
 }
 
@@ -158,6 +186,39 @@ static void replies_come_back_and_connections_are_kept(void **state)
     peer_stop(&peer);
 }
 
+static void a_client_that_sends_no_more_still_gets_its_answers(void **state)
+{
+    (void)state;
+    struct peer peer = peer_start(peer_config());
+    int fd = client_connect(peer.port);
+    client_post(fd, "sleep 100");
+    shutdown(fd, SHUT_WR);
+    client_read(fd, &reply);
+    assert_string_equal(reply.body, "sleep 100");
+    assert_true(client_is_closed(fd));
+    close(fd);
+
+    fd = client_connect(peer.port);
+    client_post(fd, "sleep 50 first");
+    client_post(fd, "sleep 50 second");
+    client_send_text(fd, POST TYPE "Content-Length: 9\r\n\r\nno end");
+    shutdown(fd, SHUT_WR);
+    client_read(fd, &reply);
+    assert_string_equal(reply.body, "sleep 50 first");
+    client_read(fd, &reply);
+    assert_string_equal(reply.body, "sleep 50 second");
+    assert_true(client_is_closed(fd));
+    close(fd);
+
+    fd = client_connect(peer.port);
+    client_send_text(fd, POST TYPE);
+    shutdown(fd, SHUT_WR);
+    assert_true(client_is_closed(fd));
+    close(fd);
+    assert_int_equal(atomic_load(&peer.story->handled), 3);
+    peer_stop(&peer);
+}
+
 static void the_handlers_own_refusals_are_passed_on(void **state)
 {
     (void)state;
@@ -176,6 +237,11 @@ static void the_handlers_own_refusals_are_passed_on(void **state)
     client_post(fd, "silent");
     client_read(fd, &reply);
     assert_int_equal(reply.status, 500);
+    client_post(fd, "noise");
+    client_read(fd, &reply);
+    assert_int_equal(reply.status, 400);
+    assert_string_equal(reply.body, "The body cannot be read as a MIKEY message.\n");
+    assert_null(strstr(reply.head, "Connection:")); /* as HTTP it was well-formed */
     client_post(fd, "still there");
     client_read(fd, &reply);
     assert_int_equal(reply.status, 200);
@@ -357,8 +423,10 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(requests_it_cannot_take_are_refused),
+        cmocka_unit_test(a_head_request_gets_no_body),
         cmocka_unit_test(heads_and_bodies_have_their_limits),
         cmocka_unit_test(replies_come_back_and_connections_are_kept),
+        cmocka_unit_test(a_client_that_sends_no_more_still_gets_its_answers),
         cmocka_unit_test(the_handlers_own_refusals_are_passed_on),
         cmocka_unit_test(a_body_may_be_asked_for_first),
         cmocka_unit_test(slow_and_idle_clients_are_cut_off),

@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -39,6 +40,32 @@ static void it_refuses_to_start_with_a_reason(void **state)
     config = peer_config();
     config.connections = 2000000000;
     assert_int_equal(peer_start_fails(config, false, "raise LimitNOFILE"), -TBS_ERR_CONFIG);
+}
+
+static void a_start_that_hangs_can_be_ended(void **state)
+{
+    (void)state;
+    static const int signals[] = {SIGTERM, SIGINT};
+    for (size_t i = 0; i < 2; i++) {
+        struct peer peer = peer_start_hanging(peer_config());
+        usleep(50000); /* waits for worker 1 */
+        kill(peer.pid, signals[i]);
+        assert_int_equal(peer_wait(&peer), 1000 + signals[i]);
+    }
+}
+
+static void a_hangup_at_the_start_is_served_after_it(void **state)
+{
+    (void)state;
+    struct peer peer = peer_start_hanging(peer_config());
+    usleep(50000);
+    kill(peer.pid, SIGHUP);
+    usleep(50000);
+    assert_int_equal(atomic_load(&peer.story->reloads), 0);
+    atomic_store(&peer.story->open_hangs, false);
+    peer_await_start(&peer);
+    peer_await(&peer.story->reloads, 1);
+    peer_stop(&peer);
 }
 
 static void a_full_queue_answers_503_at_once(void **state)
@@ -104,7 +131,7 @@ static void work_past_its_deadline_is_dropped(void **state)
     peer_stop(&peer);
 }
 
-static void work_of_clients_that_left_is_dropped(void **state)
+static void work_of_broken_connections_is_dropped(void **state)
 {
     (void)state;
     struct server_config config = peer_config();
@@ -117,7 +144,9 @@ static void work_of_clients_that_left_is_dropped(void **state)
     client_post(leaving, "never begun");
     client_post(staying, "still here");
     usleep(50000);
-    close(leaving);
+    setsockopt(leaving, SOL_SOCKET, SO_LINGER, &(struct linger){.l_onoff = 1},
+               sizeof(struct linger));
+    close(leaving); /* a reset */
     close(working); /* while the handler has it */
     client_read(staying, &reply);
     assert_string_equal(reply.body, "still here");
@@ -188,11 +217,11 @@ static void the_grace_period_ends_what_would_not_end(void **state)
     peer_await(&peer.story->began, 1);
     int since = peer_ms();
     kill(peer.pid, SIGTERM);
+    peer_await_log(&peer, "failed: 1 of 2 workers did not come back");
+    assert_in_range(peer_ms() - since, 1000, 3500);
+    assert_int_equal(peer_wait(&peer), -TBS_ERR_UNAVAILABLE); /* and then the worker did */
     assert_true(client_is_closed(working));
     close(working);
-    peer_await_log(&peer, "failed: 1 of 2 workers did not come back");
-    assert_int_equal(peer_wait(&peer), -TBS_ERR_UNAVAILABLE);
-    assert_in_range(peer_ms() - since, 1000, 3500);
 }
 
 static void more_connections_than_the_ceiling_are_closed(void **state)
@@ -226,6 +255,34 @@ static void more_connections_than_the_ceiling_are_closed(void **state)
     client_read(fd[0], &reply);
     assert_int_equal(reply.status, 200);
     close(fd[0]), close(fd[1]), close(fd[2]);
+    peer_stop(&peer);
+}
+
+static void every_thread_and_connection_gets_its_descriptors(void **state)
+{
+    (void)state;
+    enum { N = 250 };
+    struct server_config config = peer_config();
+    config.connections = N;
+    config.front_threads = config.workers = 64;
+    struct rlimit before, low;
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+    low = (struct rlimit){.rlim_cur = N + 64, .rlim_max = before.rlim_max};
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &low), 0); /* to be raised as needed */
+    struct peer peer = peer_start(config);
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+    int fd[N];
+    for (int i = 0; i < N; i++) {
+        fd[i] = client_connect(peer.port);
+        client_post(fd[i], "in");
+        client_read(fd[i], &reply);
+        assert_int_equal(reply.status, 200);
+    }
+    char *log = peer_log(&peer);
+    assert_null(strstr(log, "accept-failed"));
+    free(log);
+    for (int i = 0; i < N; i++)
+        close(fd[i]);
     peer_stop(&peer);
 }
 
@@ -324,7 +381,7 @@ static void the_service_manager_and_hangup_are_heard(void **state)
     kill(peer.pid, SIGHUP);
     expect_notice(fd, "RELOADING=1\nMONOTONIC_USEC=");
     expect_notice(fd, "READY=1");
-    peer_await_log(&peer, "event=reloaded");
+    assert_int_equal(atomic_load(&peer.story->reloads), 1);
     atomic_store(&peer.story->reload_fails, true);
     kill(peer.pid, SIGHUP);
     peer_await_log(&peer, "level=error event=reload-failed reason=\"policy.yaml:3: unknown key\"");
@@ -348,12 +405,15 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(it_refuses_to_start_with_a_reason),
+        cmocka_unit_test(a_start_that_hangs_can_be_ended),
+        cmocka_unit_test(a_hangup_at_the_start_is_served_after_it),
         cmocka_unit_test(a_full_queue_answers_503_at_once),
         cmocka_unit_test(work_past_its_deadline_is_dropped),
-        cmocka_unit_test(work_of_clients_that_left_is_dropped),
+        cmocka_unit_test(work_of_broken_connections_is_dropped),
         cmocka_unit_test(stopping_finishes_what_has_begun),
         cmocka_unit_test(the_grace_period_ends_what_would_not_end),
         cmocka_unit_test(more_connections_than_the_ceiling_are_closed),
+        cmocka_unit_test(every_thread_and_connection_gets_its_descriptors),
         cmocka_unit_test(two_hundred_at_once_all_get_their_own_answer),
         cmocka_unit_test(clients_that_vanish_at_any_moment_do_no_harm),
         cmocka_unit_test(the_service_manager_and_hangup_are_heard),

@@ -201,8 +201,9 @@ static void addresses_and_texts_have_their_forms(void **state)
 static void a_pin_in_the_file_is_refused_and_not_repeated(void **state)
 {
     (void)state;
-    static const char *const pins[] = {SECRET,           "'" SECRET "'", "pin:" SECRET, "'fd:'",
-                                       "prompt " SECRET, "Prompt",       "env:" SECRET};
+    static const char *const pins[] = {SECRET,        "'" SECRET "'",   "pin:" SECRET,
+                                       "'fd:'",       "prompt " SECRET, "Prompt",
+                                       "env:" SECRET, "file:" SECRET,   "'file:'"};
     for (size_t i = 0; i < sizeof pins / sizeof pins[0]; i++)
         refused_instead("prompt", pins[i], 6, "custody.pin must be a source of the PIN");
     refused_instead("prompt", "[" SECRET "]", 6, "'pin' must be a single value");
@@ -269,7 +270,7 @@ static void a_full_file_is_taken_and_its_paths_made_absolute(void **state)
     char want[PATH_MAX + 64];
     write_text("kms: {identity: 'sip:k@x', time_window: 60, suites: [256, 128], "
                "max_validity: 3600}\n"
-               "custody:\n  module: ./m.so\n  uri: 'pkcs11:token=t'\n  pin: file:user.pin\n"
+               "custody:\n  module: ./m.so\n  uri: 'pkcs11:token=t'\n  pin: file:./user.pin\n"
                "  environment:\n    - SOFTHSM2_CONF=/etc/s.conf\n    - EMPTY=\n"
                "store: {path: /var/lib/kms.db}\n"
                "server: {listen: '[::1]:0', management: '[::1]:1', path: /k, front_threads: 64, "
@@ -282,7 +283,7 @@ static void a_full_file_is_taken_and_its_paths_made_absolute(void **state)
     assert_int_equal(c->kms.suites[1], 128);
     snprintf(want, sizeof want, "%s/./m.so", dir);
     assert_string_equal(c->custody.module, want);
-    snprintf(want, sizeof want, "file:%s/user.pin", dir);
+    snprintf(want, sizeof want, "file:%s/./user.pin", dir);
     assert_string_equal(c->custody.pin, want);
     assert_int_equal(c->custody.environment_count, 2);
     assert_string_equal(c->custody.environment[1], "EMPTY=");

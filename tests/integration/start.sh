@@ -1,0 +1,93 @@
+#!/usr/bin/env bash
+# What tbs-kmsd may meet at its start, here held up by the PIN: a link in the place of its address
+# file; a hangup, which is served after the start; SIGTERM, which ends it at once; and a token
+# that leaves, which is an error like others.
+set -euo pipefail
+admin=$1 kmsd=$2
+. "$(dirname "$0")/daemon.sh"
+
+fail() {
+    echo "FAIL $1" >&2
+    cat "$dir/kmsd.log" >&2
+    exit 1
+}
+
+# Starts the daemon, and returns when it waits for the rest of its PIN.
+launch_up_to_the_pin() {
+    daemon_launch
+    head -c 4 "$dir/kms/user.pin" >&7
+    while read -t 0 -u 7; do
+        kill -0 "$kmsd_pid" || fail "it does not wait for its PIN"
+        sleep 0.05
+    done
+}
+
+give_the_rest_of_the_pin() {
+    tail -c +5 "$dir/kms/user.pin" >&7
+}
+
+await_reloads() { # how many
+    for _ in $(seq 100); do
+        [ "$(grep -c event=reload "$dir/kmsd.log")" != "$1" ] || return 0
+        sleep 0.1
+    done
+    fail "not reloaded $1 times"
+}
+
+ended_with() { # exit status
+    local status=0
+    wait "$kmsd_pid" || status=$?
+    [ "$status" = "$1" ] || fail "exit status $status instead of $1"
+    kmsd_pid=
+}
+
+daemon_init --kek hmac
+sed -i 's|^  pin: .*|  pin: "fd:7"|' "$dir/kms/tbs-kmsd.yaml"
+mkfifo "$dir/pin"
+exec 7<>"$dir/pin"
+
+echo "The address file is a new one, whatever lies in its way"
+echo precious >"$dir/precious"
+ln -s "$dir/precious" "$dir/kms/addresses.new"
+launch_up_to_the_pin
+give_the_rest_of_the_pin
+daemon_await_start
+[ "$(cat "$dir/precious")" = precious ] || fail "the daemon wrote through a link"
+[ "$(stat -c '%F %a' "$dir/kms/addresses")" = "regular file 600" ] || fail "not a file of its own"
+kill -TERM "$kmsd_pid"
+ended_with 0
+ls "$dir"/kms/addresses* >/dev/null 2>&1 && fail "it left files behind"
+
+echo "SIGHUP at the start, and again later"
+launch_up_to_the_pin
+kill -HUP "$kmsd_pid"
+sleep 0.2
+kill -0 "$kmsd_pid" || fail "SIGHUP ended it"
+give_the_rest_of_the_pin
+daemon_await_start
+await_reloads 1
+kill -HUP "$kmsd_pid"
+await_reloads 2
+kill -TERM "$kmsd_pid"
+ended_with 0
+await_reloads 2
+
+echo "SIGTERM at the start"
+launch_up_to_the_pin
+kill -TERM "$kmsd_pid"
+ended_with 143
+
+echo "A token that leaves at the start"
+client=$(echo /usr/lib/*/pkcs11/p11-kit-client.so)
+[ -r "$client" ] || { echo "p11-kit's client module is not installed"; exit 77; }
+module=$(sed -n 's/^ *module: //p' "$dir/kms/tbs-kmsd.yaml")
+eval "$(SOFTHSM2_CONF=$dir/kms/softhsm2.conf p11-kit server --provider "$module" \
+    --name "$dir/p11.sock" 'pkcs11:' 7>&-)"
+trap 'daemon_stop; kill "$P11_KIT_SERVER_PID" 2>/dev/null || true; rm -rf "$dir"' EXIT
+sed -i -e "s|module: .*|module: $client|" \
+    -e "s|environment: .*|environment: [\"P11_KIT_SERVER_ADDRESS=$P11_KIT_SERVER_ADDRESS\"]|" \
+    "$dir/kms/tbs-kmsd.yaml"
+launch_up_to_the_pin
+kill $(cat "/proc/$P11_KIT_SERVER_PID/task/$P11_KIT_SERVER_PID/children")
+give_the_rest_of_the_pin
+ended_with 1

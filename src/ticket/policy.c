@@ -36,6 +36,9 @@ static enum tbs_err take_time(const struct mikey_payload *p, struct ticket_polic
 static enum tbs_err add_id(struct ticket_id *list, size_t max, size_t *n,
                            const struct ticket_id *id, const char *what, struct tbs_diag *diag)
 {
+    if (id->data.len == 0)
+        return tbs_fail(diag, TBS_ERR_INVALID,
+                        "the Ticket Policy has an empty identity among its %s", what);
     if (*n == max)
         return tbs_fail(diag, TBS_ERR_LIMIT, "the Ticket Policy names more than %zu %s", max, what);
     list[(*n)++] = *id;

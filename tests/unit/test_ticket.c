@@ -423,6 +423,25 @@ static void impossible_policies_are_refused(void **state)
     }
 }
 
+/* An empty identity would be left out of what is granted: a ticket for nobody. */
+static void an_empty_identity_is_refused(void **state)
+{
+    (void)state;
+    const uint8_t roles[] = {MIKEY_IDRR, MIKEY_IDRAPP};
+
+    for (size_t i = 0; i < sizeof roles; i++) {
+        TBS_BUF_AUTO struct tbs_buf data = tbs_buf();
+        struct mikey_writer w = mikey_write_chain(&data);
+        struct mikey_payload tp = {.type = MIKEY_TP};
+        struct ticket_policy policy;
+
+        mikey_put_idr(&w, roles[i], MIKEY_ID_URI, tbs_bytes(NULL, 0));
+        mikey_put_idr(&w, MIKEY_IDRR, MIKEY_ID_URI, tbs_bytes_str("sip:bob@x"));
+        tp.ticket.tp_data = tbs_buf_view(&data);
+        assert_int_equal(ticket_policy_decode(&tp, &policy, NULL), TBS_ERR_INVALID);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -436,6 +455,7 @@ int main(void)
         cmocka_unit_test(validity_periods_are_checked),
         cmocka_unit_test(validity_periods_reach_across_2036),
         cmocka_unit_test(impossible_policies_are_refused),
+        cmocka_unit_test(an_empty_identity_is_refused),
     };
 
     return cmocka_run_group_tests_name("ticket", tests, NULL, NULL);

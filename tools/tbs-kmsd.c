@@ -175,6 +175,7 @@ static enum tbs_err open_custody(struct kmsd *d, struct tbs_diag *diag)
         .pin_source = c->pin,
         .environment = (const char *const *)c->environment,
         .n_environment = c->environment_count,
+        .keep_pin = true,
     };
     struct custody_config config = {.tokens = &token, .n_tokens = 1, .start_down = true};
 

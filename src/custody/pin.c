@@ -190,10 +190,16 @@ static bool can_be_read_again(const char *source)
 enum tbs_err pin_obtain(struct pin_keeper *keeper, struct tbs_secret *ret_pin,
                         struct tbs_diag *diag)
 {
+    bool again = keeper->source && can_be_read_again(keeper->source);
     if (keeper->kept.len > 0)
         return tbs_secret_copy(tbs_secret_view(&keeper->kept), ret_pin, diag);
+    if (keeper->used && !again)
+        return tbs_fail(diag, TBS_ERR_CONFIG,
+                        "the PIN was read once and not kept, so that it cannot be given again: "
+                        "use file: or credential:, keep it (custody.keep_pin), or restart");
     enum tbs_err err = pin_read(keeper->source, ret_pin, diag);
-    if (err != TBS_OK || !keeper->keep || can_be_read_again(keeper->source))
+    keeper->used |= err == TBS_OK;
+    if (err != TBS_OK || !keeper->keep || again)
         return err;
     err = tbs_secret_copy(tbs_secret_view(ret_pin), &keeper->kept, diag);
     if (err != TBS_OK)

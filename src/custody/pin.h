@@ -37,7 +37,7 @@ enum tbs_err pin_read_for(const char *what, const char *source, struct tbs_secre
  * prompt) is kept in secret memory, if keep says so. Not thread-safe. */
 struct pin_keeper {
     const char *source; /* NULL: none */
-    bool keep;
+    bool keep, used;
     struct tbs_secret kept;
 };
 /* TBS_ERR_CONFIG also when the source was read before, and nothing was kept. */

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # What tbs-kmsd may meet at its start, here held up by the PIN: a link in the place of its address
 # file; a hangup, which is served after the start; SIGTERM, which ends it at once; and a token
-# that leaves, which is an error like others.
+# that leaves, which it waits for.
 set -euo pipefail
 admin=$1 kmsd=$2
 . "$(dirname "$0")/daemon.sh"
@@ -90,4 +90,11 @@ sed -i -e "s|module: .*|module: $client|" \
 launch_up_to_the_pin
 kill $(cat "/proc/$P11_KIT_SERVER_PID/task/$P11_KIT_SERVER_PID/children")
 give_the_rest_of_the_pin
-ended_with 1
+daemon_await_start
+for _ in $(seq 100); do
+    curl -s "$management/readyz" | grep -q '^ready' && break
+    sleep 0.1
+done
+curl -sSf "$management/readyz" || fail "the token's return was not seen"
+kill -TERM "$kmsd_pid"
+ended_with 0

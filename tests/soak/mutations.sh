@@ -20,11 +20,15 @@ daemon_start
 /usr/bin/python3 "$here/seeds.py" "$mikey_url" "$dir"
 
 "$mutations" "$(sed -n 1p "$dir/kms/addresses")" "$kmsd_pid" "$dir" "$count" "$seed" || {
-    tail -3 "$dir/kmsd.log" >&2
+    tail -40 "$dir/kmsd.log" >&2
     exit 1
 }
 kill -TERM "$kmsd_pid"
-wait "$kmsd_pid" || { echo "tbs-kmsd ended with status $?" >&2; tail -99 "$dir/kmsd.log" >&2; exit 1; }
+wait "$kmsd_pid" || {
+    echo "tbs-kmsd ended with status $?" >&2
+    tail -40 "$dir/kmsd.log" >&2
+    exit 1
+}
 kmsd_pid=
 if grep -E "Sanitizer|runtime error" "$dir/kmsd.log" >&2; then
     exit 1

@@ -285,7 +285,8 @@ static void flip_message(struct sender *s, const struct seed *seed)
 {
     struct tbs_buf message TBS_BUF_AUTO = tbs_buf();
 
-    seed_copy(seed, draw_t(s), &message);
+    /* Now, so that it still is a good message when all is done. */
+    seed_copy(seed, tbs_ntp_now(tbs_clock_system()), &message);
     seed_sign(seed, &message);
     size_t len = message.len;
 

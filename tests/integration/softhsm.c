@@ -152,7 +152,7 @@ const char *softhsm_hex(const char *id)
 
 /* --- Raw PKCS#11 --- */
 
-static CK_SLOT_ID find_slot(CK_FUNCTION_LIST *f, const char *token_label)
+CK_SLOT_ID raw_slot(CK_FUNCTION_LIST *f, const char *token_label)
 {
     CK_SLOT_ID slots[32];
     CK_ULONG n = 32;
@@ -173,7 +173,7 @@ struct raw raw_open(const char *token_label)
     struct raw raw = {.f = p11_kit_module_load(SOFTHSM_MODULE, 0)};
     assert_non_null(raw.f);
     assert_int_equal(p11_kit_module_initialize(raw.f), CKR_OK);
-    raw.slot = find_slot(raw.f, token_label);
+    raw.slot = raw_slot(raw.f, token_label);
     assert_int_equal(raw.f->C_OpenSession(raw.slot, CKF_SERIAL_SESSION | CKF_RW_SESSION, NULL, NULL,
                                           &raw.session),
                      CKR_OK);

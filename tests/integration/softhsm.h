@@ -46,6 +46,7 @@ struct raw {
     CK_SLOT_ID slot;
     CK_SESSION_HANDLE session;
 };
+CK_SLOT_ID raw_slot(CK_FUNCTION_LIST *f, const char *token_label);
 struct raw raw_open(const char *token_label);
 void raw_close(struct raw *raw);
 /* Exactly one secret key with this id. */

@@ -316,7 +316,7 @@ static void rules_can_be_for_one_token(void **state)
 static void custody_meets_what_the_script_says(void **state)
 {
     (void)state;
-    struct custody_config config = softhsm_config("kms");
+    struct custody_token_config config = softhsm_config("kms");
     struct custody *custody = NULL;
     struct custody_session *session = NULL;
     struct tbs_diag diag = {0};
@@ -326,7 +326,7 @@ static void custody_meets_what_the_script_says(void **state)
     assert_int_equal(softhsm_try_open(&config, &diag), TBS_ERR_UNAVAILABLE);
     assert_int_equal(diag.raw, CKR_DEVICE_REMOVED);
     mock_script("fail C_GenerateRandom CKR_DEVICE_ERROR times 1\n");
-    if (custody_open(&config, &custody, &diag) ||
+    if (softhsm_custody_open(&config, &custody, &diag) ||
         custody_session_open(custody, &session, &diag) != TBS_OK)
         fail_msg("%s", diag.text);
     assert_int_equal(custody_random(session, octets, sizeof octets, &diag), TBS_ERR_UNAVAILABLE);

@@ -263,3 +263,28 @@ enum tbs_err store_create(const char *path, struct tbs_diag *diag)
         unlink(path);
     return err;
 }
+
+static enum tbs_err copy_pages(struct store *from, struct store *to, struct tbs_diag *diag)
+{
+    sqlite3_backup *backup = sqlite3_backup_init(to->db, "main", from->db, "main");
+    if (!backup)
+        return store_sqlite_fail(to, sqlite3_extended_errcode(to->db), diag);
+    int rc = sqlite3_backup_step(backup, -1);
+    sqlite3_backup_finish(backup);
+    return rc == SQLITE_DONE ? TBS_OK : store_sqlite_fail(to, rc, diag);
+}
+
+enum tbs_err store_backup(struct store *store, const char *path, struct tbs_diag *diag)
+{
+    enum tbs_err err = make_file(path, diag);
+    if (err != TBS_OK)
+        return err;
+    struct store *copy = NULL;
+    err = connect_file(path, STORE_READ_WRITE, &copy, diag);
+    if (err == TBS_OK)
+        err = copy_pages(store, copy, diag);
+    store_close(copy);
+    if (err != TBS_OK)
+        unlink(path);
+    return err;
+}

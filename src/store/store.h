@@ -92,6 +92,10 @@ enum tbs_err store_open(const char *path, enum store_mode mode, struct store **r
                         struct tbs_diag *diag);
 void store_close(struct store *store); /* NULL ok */
 
+/* Makes a copy of the store as it is now, with mode 0600. Others may read and write meanwhile. A
+ * copy of the file alone would lack what is in the -wal file beside it. Errors as store_create. */
+enum tbs_err store_backup(struct store *store, const char *path, struct tbs_diag *diag);
+
 /* The one spelling under which an identity is kept and compared, octet for octet: scheme and
  * host of sip: and sips: URIs and the realm of a user@realm NAI in lower case (RFC 3261
  * 19.1.4, RFC 7542 2.5), tel: URIs in lower case throughout (RFC 3966 4). ASCII letters

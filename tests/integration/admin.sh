@@ -47,7 +47,7 @@ sys.exit(os.waitpid(pid, 0)[1] == 0)
 PY
 nothing_of_carol() {
     [ ! -e "$dir/carol.psk" ] && [ ! -e "$dir/carol.json" ] || wrong "a file of carol's stayed"
-    refused 1 sip:carol@example.net adm identity remove sip:carol@example.net
+    refused 1 "no identity 'sip:carol@example.net'" adm identity remove sip:carol@example.net
 }
 nothing_of_carol
 refused 1 alice-1 adm subscriber add sip:carol@example.net --psk-id alice-1 \

@@ -526,6 +526,33 @@ static void a_restored_backup_is_in_wal_mode_again(void **state)
     sqlite3_close(db);
 }
 
+/* What was committed last is in the -wal file only. */
+static void a_backup_has_all_that_was_committed(void **state)
+{
+    struct place *p = *state;
+    struct store *reader = NULL, *copy = NULL;
+    struct store_credential c;
+    char path[128];
+    assert_ok(store_open(p->path, STORE_READ_ONLY, &reader, &diag));
+    assert_ok(store_txn_begin(p->store, &diag));
+    add(p, "carol@c.org", NULL); /* not committed yet */
+    snprintf(path, sizeof path, "%s/backup.db", p->dir);
+    assert_ok(store_backup(reader, path, &diag));
+    assert_ok(store_txn_end(p->store, TBS_OK, &diag));
+    struct stat st;
+    assert_int_equal(stat(path, &st), 0);
+    assert_int_equal(st.st_mode & 07777, 0600);
+    assert_ok(store_open(path, STORE_READ_ONLY, &copy, &diag));
+    assert_ok(store_find_credential(copy, str("alice-phone"), &c, &diag));
+    struct store_subscriber s;
+    assert_int_equal(store_identity_owner(copy, str("carol@c.org"), &s, NULL), TBS_ERR_NOT_FOUND);
+    store_close(copy);
+    assert_fails(TBS_ERR_EXISTS, "backup.db", store_backup(reader, path, &diag));
+    snprintf(path, sizeof path, "%s/no/backup.db", p->dir);
+    assert_fails(TBS_ERR_NOT_FOUND, "folder", store_backup(reader, path, &diag));
+    store_close(reader);
+}
+
 static void the_file_passes_sqlites_own_checks(void **state)
 {
     struct place *p = *state;
@@ -1227,6 +1254,7 @@ int main(void)
         IN_FOLDER(a_path_is_only_ever_a_path),
         WITH_FILLED(handles_are_hardened),
         WITH_FILLED(a_restored_backup_is_in_wal_mode_again),
+        WITH_FILLED(a_backup_has_all_that_was_committed),
         WITH_FILLED(the_file_passes_sqlites_own_checks),
         WITH_STORE(subscriber_is_found_by_any_identity),
         WITH_STORE(subscriber_add_is_all_or_nothing),

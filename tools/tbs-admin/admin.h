@@ -37,14 +37,19 @@ struct admin_command {
 };
 
 extern const struct admin_command admin_init_commands[];
+extern const struct admin_command admin_backup_commands[];
 extern const struct admin_command admin_subscriber_commands[];
 extern const struct admin_command admin_group_commands[];
 extern const struct admin_command admin_key_commands[];
+
+#define ADMIN_PIN_FILES_MAX 4
 
 /* Options that some commands take. */
 struct admin_options {
     const char *psk_id, *psk_out, *psk_in, *account_out, *url;
     const char *name, *identity, *module, *listen, *management, *kek, *alg, *id;
+    const char *pin_files[ADMIN_PIN_FILES_MAX];
+    size_t n_pin_files;
 };
 extern struct admin_options admin_options;
 

@@ -196,8 +196,8 @@ static enum tbs_err init(struct admin *a, int n, char **words, struct tbs_diag *
         folder_remove(p.dir);
     else
         printf("The KMS is ready: tbs-kmsd --config %s/tbs-kmsd.yaml\n"
-               "Its keys never leave the token in %s/tokens; back up that folder and the PIN "
-               "files together.\n",
+               "Its keys never leave the token in %s/tokens. tbs-admin backup makes a copy of all "
+               "but the PIN files: keep those in another place.\n",
                p.dir, p.dir);
     return err;
 }

@@ -11,7 +11,8 @@
 const char *argp_program_version = "tbs-admin " TBS_VERSION;
 struct admin_options admin_options;
 
-static const struct admin_command *const groups[] = {admin_init_commands, admin_subscriber_commands,
+static const struct admin_command *const groups[] = {admin_init_commands, admin_backup_commands,
+                                                     admin_subscriber_commands,
                                                      admin_group_commands, admin_key_commands};
 
 enum tbs_err admin_config(struct admin *a, struct tbs_diag *diag)
@@ -131,6 +132,7 @@ enum option_key {
     KEY_KEK,
     KEY_ALG,
     KEY_ID,
+    KEY_PIN_FILE,
 };
 
 /* Where the argument of an option goes. */
@@ -170,6 +172,11 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
         return 0;
     case 'j':
         w->admin->json = true;
+        return 0;
+    case KEY_PIN_FILE:
+        if (admin_options.n_pin_files == ADMIN_PIN_FILES_MAX)
+            argp_error(state, "--pin-file comes at most %d times", ADMIN_PIN_FILES_MAX);
+        admin_options.pin_files[admin_options.n_pin_files++] = arg;
         return 0;
     case ARGP_KEY_ARG:
         if (w->n == sizeof w->word / sizeof *w->word)
@@ -234,6 +241,8 @@ static const struct argp argp = {
              3},
             {"id", KEY_ID, "ID", 0,
              "keys generate: tpk-... or kek-... (default: by the month, such as tpk-2026-11)", 3},
+            {"pin-file", KEY_PIN_FILE, "FILE", 0,
+             "backup: put this PIN file into it, too; may be repeated", 4},
             {0},
         },
     .parser = parse_option,

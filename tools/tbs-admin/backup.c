@@ -1,0 +1,208 @@
+/* tbs-admin backup: a folder with what a restore needs, but for PINs that nobody named. */
+#include <errno.h>
+#include <fts.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "tools/common/file.h"
+#include "tools/common/private_file.h"
+#include "tools/tbs-admin/admin.h"
+#include "tools/tbs-admin/folder.h"
+
+#define PIN_FILE_MAX 1024
+#define SOFTHSM_SETTING "SOFTHSM2_CONF="
+
+/* `name` in `folder`, or the last part of it there. */
+static enum tbs_err path_in(const char *folder, const char *name, char path[PATH_MAX],
+                            struct tbs_diag *diag)
+{
+    const char *slash = strrchr(name, '/');
+
+    if (snprintf(path, PATH_MAX, "%s/%s", folder, slash ? slash + 1 : name) >= PATH_MAX)
+        return tbs_fail(diag, TBS_ERR_LIMIT, "a path in %.200s is too long", folder);
+    return TBS_OK;
+}
+
+static enum tbs_err copy_file(const char *from, const char *folder, struct tbs_diag *diag)
+{
+    struct tbs_buf content TBS_BUF_AUTO = tbs_buf();
+    char to[PATH_MAX];
+    enum tbs_err err = path_in(folder, from, to, diag);
+
+    if (!err)
+        err = file_read(from, &content, diag);
+    return err ? err : private_file_write(to, tbs_buf_view(&content), diag);
+}
+
+static enum tbs_err copy_pin_file(const char *from, const char *folder, struct tbs_diag *diag)
+{
+    struct tbs_secret pin TBS_SECRET_AUTO = {0};
+    char to[PATH_MAX];
+    enum tbs_err err = path_in(folder, from, to, diag);
+
+    if (!err)
+        err = private_file_read(from, PIN_FILE_MAX, &pin, diag);
+    return err ? err : private_file_write(to, tbs_secret_view(&pin), diag);
+}
+
+/* --- The embedded SoftHSM token --- */
+
+static const char *softhsm_conf(const struct config *config)
+{
+    for (unsigned i = 0; i < config->custody.environment_count; i++)
+        if (strncmp(config->custody.environment[i], SOFTHSM_SETTING, strlen(SOFTHSM_SETTING)) == 0)
+            return config->custody.environment[i] + strlen(SOFTHSM_SETTING);
+    return NULL;
+}
+
+static enum tbs_err find_tokens(const char *conf, char tokens[PATH_MAX], struct tbs_diag *diag)
+{
+    struct tbs_buf text TBS_BUF_AUTO = tbs_buf();
+    enum tbs_err err = file_read(conf, &text, diag);
+    char *rest, *line;
+
+    if (err)
+        return err;
+    tbs_put_u8(&text, '\0');
+    if (text.failed)
+        return tbs_fail(diag, TBS_ERR_LIMIT, "%.200s is too large", conf);
+    for (line = strtok_r((char *)text.data, "\n", &rest); line; line = strtok_r(NULL, "\n", &rest))
+        if (sscanf(line, " directories.tokendir = %4095[^#=\r]", tokens) == 1 && tokens[0] == '/')
+            return TBS_OK;
+    return tbs_fail(diag, TBS_ERR_CONFIG,
+                    "%.150s does not say where its tokens are: directories.tokendir needs an "
+                    "absolute path",
+                    conf);
+}
+
+/* Nothing else is taken along: what lies beside may be a PIN. */
+static bool is_softhsm_file(const char *name)
+{
+    const char *dot = strrchr(name, '.');
+
+    return strcmp(name, "generation") == 0 ||
+           (dot && (strcmp(dot, ".object") == 0 || strcmp(dot, ".lock") == 0));
+}
+
+static enum tbs_err copy_entry(FTS *fts, FTSENT *e, const char *to, bool *found,
+                               struct tbs_diag *diag)
+{
+    char folder[PATH_MAX];
+    enum tbs_err err;
+
+    if (e->fts_info == FTS_DNR || e->fts_info == FTS_NS || e->fts_info == FTS_ERR)
+        return tbs_fail_raw(diag, TBS_ERR_IO, (unsigned long)e->fts_errno, "cannot read %.200s: %s",
+                            e->fts_path, strerror(e->fts_errno));
+    if (e->fts_level == 2 && e->fts_info == FTS_D)
+        fts_set(fts, e, FTS_SKIP);
+    if (e->fts_level != 2 || e->fts_info != FTS_F || !is_softhsm_file(e->fts_name))
+        return TBS_OK;
+    *found = true;
+    err = path_in(to, e->fts_parent->fts_name, folder, diag);
+    if (!err && mkdir(folder, 0700) != 0 && errno != EEXIST)
+        err = tbs_fail_raw(diag, TBS_ERR_IO, (unsigned long)errno, "cannot make %.200s: %s", folder,
+                           strerror(errno));
+    return err ? err : copy_file(e->fts_path, folder, diag);
+}
+
+/* Each token is a folder of files in `from`. */
+static enum tbs_err copy_tokens(char *from, const char *to, struct tbs_diag *diag)
+{
+    char *const roots[] = {from, NULL};
+    bool found = false;
+    enum tbs_err err = TBS_OK;
+    FTS *fts = mkdir(to, 0700) == 0 ? fts_open(roots, FTS_PHYSICAL | FTS_NOCHDIR, NULL) : NULL;
+
+    if (!fts)
+        return tbs_fail_raw(diag, TBS_ERR_IO, (unsigned long)errno,
+                            "cannot copy %.100s to %.100s: %s", from, to, strerror(errno));
+    for (FTSENT *e; !err && (e = fts_read(fts));)
+        err = copy_entry(fts, e, to, &found, diag);
+    if (!err && errno != 0) /* fts_read sets it to 0 at the end */
+        err = tbs_fail_raw(diag, TBS_ERR_IO, (unsigned long)errno, "cannot read %.200s: %s", from,
+                           strerror(errno));
+    fts_close(fts);
+    if (!err && !found)
+        err = tbs_fail(diag, TBS_ERR_NOT_FOUND, "there is no token in %.200s", from);
+    return err;
+}
+
+static enum tbs_err backup_softhsm(const char *conf, const char *folder, struct tbs_diag *diag)
+{
+    char from[PATH_MAX], to[PATH_MAX];
+    enum tbs_err err = copy_file(conf, folder, diag);
+
+    if (!err)
+        err = find_tokens(conf, from, diag);
+    if (!err)
+        err = path_in(folder, from, to, diag);
+    return err ? err : copy_tokens(from, to, diag);
+}
+
+/* --- All of it --- */
+
+static enum tbs_err backup_store(struct admin *a, const char *folder, struct tbs_diag *diag)
+{
+    char to[PATH_MAX];
+    enum tbs_err err = path_in(folder, a->config->store.path, to, diag);
+
+    return err ? err : store_backup(a->store, to, diag);
+}
+
+/* The store before the token: then the keys that wrap what is in it are there for certain. */
+static enum tbs_err fill(struct admin *a, const char *folder, struct tbs_diag *diag)
+{
+    const char *conf = softhsm_conf(a->config);
+    enum tbs_err err = copy_file(a->config_file, folder, diag);
+
+    if (!err)
+        err = backup_store(a, folder, diag);
+    if (!err && conf)
+        err = backup_softhsm(conf, folder, diag);
+    for (size_t i = 0; !err && i < admin_options.n_pin_files; i++)
+        err = copy_pin_file(admin_options.pin_files[i], folder, diag);
+    return err;
+}
+
+static void tell(const struct config *config, const char *folder)
+{
+    bool with_token = softhsm_conf(config), with_pin = admin_options.n_pin_files > 0;
+
+    printf("The backup is %s.\n"
+           "In it: the configuration and the store%s%s.\n",
+           folder, with_token ? ", SoftHSM's configuration and token" : "",
+           with_pin ? ", and the PIN files that you named" : "");
+    if (!with_token)
+        printf("Not in it: the token. Back it up by its own means; the store is of no use without "
+               "its keys.\n");
+    if (!with_pin)
+        printf("Not in it: any PIN. Keep the PIN files in another place; the token is of no use "
+               "without its PIN.\n");
+    if (with_token && with_pin)
+        printf("Whoever has this folder has the keys.\n");
+}
+
+static enum tbs_err backup(struct admin *a, int n, char **words, struct tbs_diag *diag)
+{
+    char folder[FOLDER_MAX];
+    enum tbs_err err = admin_store(a, STORE_READ_ONLY, diag);
+
+    (void)n;
+    if (!err)
+        err = folder_make(words[0], folder, diag);
+    if (err)
+        return err;
+    err = fill(a, folder, diag);
+    if (err)
+        folder_remove(folder);
+    else
+        tell(a->config, folder);
+    return err;
+}
+
+const struct admin_command admin_backup_commands[] = {
+    {"backup", NULL, "DIR [--pin-file FILE]...", 1, 1, backup,
+     "make a new folder with a copy of configuration, store and SoftHSM token, without PINs"},
+    {0},
+};

@@ -21,12 +21,22 @@ static void answer_health(struct management *m, struct http_conn *conn)
     http_conn_reply_status(conn, 200, false);
 }
 
+static enum tbs_err is_ready(struct management *m, struct tbs_diag *diag)
+{
+    unsigned running, stuck;
+    if (m->stopping)
+        return tbs_fail(diag, TBS_ERR_UNAVAILABLE, "stopping");
+    workers_state(m->workers, &running, &stuck);
+    if (running == 0)
+        return tbs_fail(diag, TBS_ERR_UNAVAILABLE, "all %u workers hang in the token or the store",
+                        stuck);
+    return m->handler->ready(m->handler->ctx, diag);
+}
+
 static void answer_ready(struct management *m, struct http_conn *conn)
 {
     struct tbs_diag diag = {0};
-    if (m->stopping)
-        tbs_fail(&diag, TBS_ERR_UNAVAILABLE, "stopping");
-    else if (m->handler->ready(m->handler->ctx, &diag) == TBS_OK) {
+    if (is_ready(m, &diag) == TBS_OK) {
         http_conn_reply_status(conn, 200, false);
         return;
     }
@@ -35,10 +45,22 @@ static void answer_ready(struct management *m, struct http_conn *conn)
     reply_text(conn, 503, "text/plain; charset=utf-8", tbs_buf_view(&text));
 }
 
+static void render_workers(struct management *m, struct tbs_buf *text)
+{
+    unsigned running, stuck;
+    workers_state(m->workers, &running, &stuck);
+    metrics_printf(text,
+                   "# HELP tbs_workers Worker threads: running, or stuck in the token or the "
+                   "store.\n# TYPE tbs_workers gauge\n"
+                   "tbs_workers{state=\"running\"} %u\ntbs_workers{state=\"stuck\"} %u\n",
+                   running, stuck);
+}
+
 static void answer_metrics(struct management *m, struct http_conn *conn)
 {
     TBS_BUF_AUTO struct tbs_buf text = tbs_buf();
     metrics_render(m->metrics, queue_depth(m->queue), m->queue_capacity, &text);
+    render_workers(m, &text);
     if (m->handler->metrics)
         m->handler->metrics(m->handler->ctx, &text);
     if (text.failed)

@@ -9,6 +9,7 @@
 #include "server/metrics.h"
 #include "server/queue.h"
 #include "server/server.h"
+#include "server/worker.h"
 
 struct management {
     /* Set by the owner before management_open. */
@@ -16,6 +17,7 @@ struct management {
     struct metrics *metrics;
     struct queue *queue;
     unsigned queue_capacity;
+    struct workers *workers;
     /* Set by the owner at any time, in the thread of the event base. */
     bool stopping;
     /* The room's own. */

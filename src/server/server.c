@@ -18,6 +18,7 @@
 #include "server/worker.h"
 
 #define FRONTS_MAX 64
+#define WATCH_MS 200          /* between looks for workers that hang */
 #define SPARE_DESCRIPTORS 128 /* token module, log, listeners, management */
 #define THREAD_DESCRIPTORS 5  /* a front's event loop and accept, a worker's store and token */
 
@@ -29,7 +30,7 @@ struct server {
     const struct server_config *config;
     struct server_handler handler;
     struct event_base *base;
-    struct event *signal[SIGNALS], *ended, *grace, *watchdog;
+    struct event *signal[SIGNALS], *ended, *grace, *watchdog, *watch;
     int fd, management_fd;
     char address[ADDRESS_TEXT], management_address[ADDRESS_TEXT];
     bool address_file_written;
@@ -75,7 +76,7 @@ static enum tbs_err raise_descriptor_limit(const struct server *s, struct tbs_di
     struct rlimit limit;
     const struct server_config *config = s->config;
     rlim_t need = config->connections + SPARE_DESCRIPTORS +
-                  THREAD_DESCRIPTORS * (config->front_threads + config->workers);
+                  THREAD_DESCRIPTORS * (config->front_threads + 2 * config->workers);
     if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
         return tbs_fail_raw(diag, TBS_ERR_IO, (unsigned long)errno,
                             "cannot read the limit of open files: %s", strerror(errno));
@@ -145,6 +146,13 @@ static void on_grace_over(evutil_socket_t fd, short what, void *arg)
         front_abort(s->front[i]);
 }
 
+static void on_watch(evutil_socket_t fd, short what, void *arg)
+{
+    (void)fd, (void)what;
+    struct server *s = arg;
+    workers_watch(s->workers);
+}
+
 static enum tbs_err open_loop(struct server *s, struct tbs_diag *diag)
 {
     bool complete = (s->base = event_base_new()) != NULL;
@@ -153,7 +161,8 @@ static enum tbs_err open_loop(struct server *s, struct tbs_diag *diag)
         complete = s->signal[i] != NULL;
     }
     complete = complete && (s->ended = event_new(s->base, -1, 0, on_front_ended, s)) &&
-               (s->grace = evtimer_new(s->base, on_grace_over, s));
+               (s->grace = evtimer_new(s->base, on_grace_over, s)) &&
+               (s->watch = event_new(s->base, -1, EV_PERSIST, on_watch, s));
     if (!complete)
         return tbs_fail(diag, TBS_ERR_NOMEM, "out of memory for the event loop");
     s->watchdog = notify_watchdog(s->base);
@@ -202,6 +211,7 @@ static enum tbs_err open_management(struct server *s, struct tbs_diag *diag)
     s->management.metrics = &s->metrics;
     s->management.queue = s->queue;
     s->management.queue_capacity = s->config->queue;
+    s->management.workers = s->workers;
     return management_open(&s->management, s->base, s->management_fd, diag);
 }
 
@@ -266,6 +276,7 @@ static void serve(struct server *s)
               LOG_TEXT("management", s->management_address), LOG_TEXT("path", s->config->path),
               LOG_NUMBER("workers", s->config->workers));
     notify_ready(s->address);
+    event_add(s->watch, &(struct timeval){.tv_usec = WATCH_MS * 1000});
     event_base_loop(s->base, 0);
 }
 
@@ -274,8 +285,8 @@ static void server_free(struct server *s)
     for (unsigned i = 0; i < s->fronts; i++)
         front_free(s->front[i]);
     management_close(&s->management);
-    struct event *const events[] = {s->signal[0], s->signal[1], s->signal[2],
-                                    s->ended,     s->grace,     s->watchdog};
+    struct event *const events[] = {s->signal[0], s->signal[1], s->signal[2], s->ended,
+                                    s->grace,     s->watchdog,  s->watch};
     for (size_t i = 0; i < sizeof events / sizeof events[0]; i++)
         if (events[i])
             event_free(events[i]);

@@ -217,7 +217,7 @@ static void the_grace_period_ends_what_would_not_end(void **state)
     peer_await(&peer.story->began, 1);
     int since = peer_ms();
     kill(peer.pid, SIGTERM);
-    peer_await_log(&peer, "failed: 1 of 2 workers did not come back");
+    peer_await_log(&peer, "failed: 1 worker did not come back");
     assert_in_range(peer_ms() - since, 1000, 3500);
     assert_int_equal(peer_wait(&peer), -TBS_ERR_UNAVAILABLE); /* and then the worker did */
     assert_true(client_is_closed(working));
@@ -314,6 +314,70 @@ static void two_hundred_at_once_all_get_their_own_answer(void **state)
         close(fd[i]);
     assert_int_equal(atomic_load(&peer.story->handled), N * ROUNDS);
     assert_int_equal(atomic_load(&peer.story->opened), 4);
+    peer_stop(&peer);
+}
+
+/* Every worker hangs in the handler; spares serve, and go when the workers are back. */
+static void spares_serve_while_workers_hang(void **state)
+{
+    (void)state;
+    struct server_config config = peer_config();
+    config.workers = 2;
+    config.deadline_ms = 100;
+    struct peer peer = peer_start(config);
+    int hung[2], fd;
+    for (int i = 0; i < 2; i++) {
+        hung[i] = client_connect(peer.port);
+        client_post(hung[i], "sleep 2500 x");
+    }
+    for (int i = 0; i < 2; i++) {
+        client_read(hung[i], &reply);
+        assert_int_equal(reply.status, 503);
+    }
+    peer_await_log(&peer, "event=worker-spare worker=3");
+    client_get(peer.management_port, "/metrics", &reply);
+    assert_non_null(strstr(reply.body, "tbs_workers{state=\"stuck\"} 2\n"));
+    assert_non_null(strstr(reply.body, "tbs_workers{state=\"running\"} 2\n"));
+    client_get(peer.management_port, "/readyz", &reply);
+    assert_int_equal(reply.status, 200);
+    for (int i = 0; i < 20; i++) {
+        fd = client_connect(peer.port);
+        client_post(fd, "served");
+        client_read(fd, &reply);
+        assert_int_equal(reply.status, 200);
+        close(fd);
+    }
+    peer_await(&peer.story->closed, 2); /* two of the four have ended */
+    client_get(peer.management_port, "/metrics", &reply);
+    assert_non_null(strstr(reply.body, "tbs_workers{state=\"stuck\"} 0\n"));
+    assert_non_null(strstr(reply.body, "tbs_workers{state=\"running\"} 2\n"));
+    for (int i = 0; i < 2; i++)
+        close(hung[i]);
+    peer_stop(&peer);
+}
+
+/* When the spares hang, too, there is nothing left to do than to say so. */
+static void when_all_hang_it_is_not_ready(void **state)
+{
+    (void)state;
+    struct server_config config = peer_config();
+    config.workers = 1;
+    config.deadline_ms = 100;
+    struct peer peer = peer_start(config);
+    int hung[2];
+    for (int i = 0; i < 2; i++) {
+        hung[i] = client_connect(peer.port);
+        client_post(hung[i], "sleep 2500 x");
+        client_read(hung[i], &reply);
+        assert_int_equal(reply.status, 503);
+        peer_await_log(&peer, i == 0 ? "event=worker-spare" : "event=worker-stuck worker=1");
+    }
+    client_get(peer.management_port, "/readyz", &reply);
+    assert_int_equal(reply.status, 503);
+    assert_non_null(strstr(reply.body, "hang in the token or the store"));
+    peer_await_log(&peer, "event=worker-back");
+    for (int i = 0; i < 2; i++)
+        close(hung[i]);
     peer_stop(&peer);
 }
 
@@ -416,6 +480,8 @@ int main(void)
         cmocka_unit_test(every_thread_and_connection_gets_its_descriptors),
         cmocka_unit_test(two_hundred_at_once_all_get_their_own_answer),
         cmocka_unit_test(clients_that_vanish_at_any_moment_do_no_harm),
+        cmocka_unit_test(spares_serve_while_workers_hang),
+        cmocka_unit_test(when_all_hang_it_is_not_ready),
         cmocka_unit_test(the_service_manager_and_hangup_are_heard),
     };
     return cmocka_run_group_tests_name("server life", tests, NULL, NULL);

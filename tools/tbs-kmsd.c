@@ -169,19 +169,45 @@ static bool has_suite(const struct config_kms *c, unsigned suite)
     return false;
 }
 
-static enum tbs_err open_custody(struct kmsd *d, struct tbs_diag *diag)
+static struct custody_config custody_of(const struct config_custody *c)
 {
-    const struct config_custody *c = &d->config->custody;
-    struct custody_config config = {
+    return (struct custody_config){
         .backend = "pkcs11",
         .module = c->module,
         .uri = c->uri,
         .pin_source = c->pin,
         .environment = (const char *const *)c->environment,
         .n_environment = c->environment_count,
+        .init_args = c->init_args,
+        .quirks = (const char *const *)c->quirks,
+        .n_quirks = c->quirks_count,
     };
+}
+
+/* What the judgement of the keys leaves open, and why. */
+static void log_quirks(const struct custody *custody)
+{
+    size_t n_quirks, n_keys;
+    const struct custody_quirk *quirks = custody_quirks(custody, &n_quirks);
+    const struct custody_key *keys = custody_keys(custody, &n_keys);
+
+    for (size_t i = 0; i < n_quirks; i++)
+        log_write(LOG_LEVEL_INFO,
+                  quirks[i].can_show && !quirks[i].needed ? "quirk_not_needed" : "quirk",
+                  LOG_TEXT("quirk", quirks[i].name), LOG_TEXT("effect", quirks[i].effect));
+    for (size_t i = 0; i < n_keys; i++)
+        if (keys[i].unverified[0])
+            log_write(LOG_LEVEL_WARN, "key_not_verified", LOG_TEXT("key", keys[i].id),
+                      LOG_TEXT("attributes", keys[i].unverified));
+}
+
+static enum tbs_err open_custody(struct kmsd *d, struct tbs_diag *diag)
+{
+    struct custody_config config = custody_of(&d->config->custody);
     enum tbs_err err = custody_open(&config, &d->custody, diag);
 
+    if (!err)
+        log_quirks(d->custody);
     return err ? err : custody_session_open(d->custody, &d->session, diag);
 }
 
@@ -201,6 +227,17 @@ static enum tbs_err open_kms(struct kmsd *d, struct tbs_diag *diag)
     struct policy policy = policy_builtin(&d->policy);
 
     return kms_new(&config, &policy, d->custody, d->session, &d->kms, diag);
+}
+
+static enum tbs_err read_config(struct kmsd *d, struct tbs_diag *diag)
+{
+    enum tbs_err err = config_load(d->config_file, &d->config, diag);
+
+    if (err)
+        return err;
+    struct custody_config custody = custody_of(&d->config->custody);
+
+    return custody_check(&custody, diag);
 }
 
 /* Brings an older schema up to date before the workers open the store for reading. */
@@ -295,7 +332,7 @@ int main(int argc, char **argv)
 
     d.config_file = options.config_file;
     if (!err)
-        err = config_load(d.config_file, &d.config, &diag);
+        err = read_config(&d, &diag);
     if (!err && options.check) {
         printf("%s is fine\n", d.config_file);
         config_free(d.config);

@@ -9,7 +9,7 @@
 
 #include "custody/custody.h"
 
-#define CUSTODY_OPS_VERSION 1
+#define CUSTODY_OPS_VERSION 2
 
 #define CUSTODY_KEYS_MAX 1024 /* more keys of ours on one token are refused */
 #define CUSTODY_GCM_IV_LEN 12
@@ -23,8 +23,9 @@ struct custody_key_list {
 
 /* AES-256-GCM with a 12-octet IV and a 16-octet tag. */
 struct custody_aead {
-    const uint8_t *iv; /* CUSTODY_GCM_IV_LEN octets */
+    const uint8_t *iv; /* CUSTODY_GCM_IV_LEN octets; not read when a token_iv key seals */
     struct tbs_bytes aad;
+    uint8_t *made_iv; /* room for the IV that a token_iv key makes when it seals */
 };
 
 /* token and session are the backend's own. Sessions are used by one thread at a time. */
@@ -34,10 +35,14 @@ struct custody_ops {
     const char *description;
     const char *config_help;
 
+    /* Checks what can be checked of the configuration alone. */
+    enum tbs_err (*check)(const struct custody_config *config, struct tbs_diag *diag);
     /* Finds the one token and logs in. */
     enum tbs_err (*open)(const struct custody_config *config, void **ret_token,
                          struct tbs_diag *diag);
     void (*close)(void *token);
+    /* Those of the configuration; needed is as of the latest list_keys. */
+    const struct custody_quirk *(*quirks)(const void *token, size_t *ret_n);
     enum tbs_err (*session_open)(void *token, void **ret_session, struct tbs_diag *diag);
     void (*session_close)(void *session);
 

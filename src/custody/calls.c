@@ -105,7 +105,7 @@ static enum tbs_err seal_and_open(struct custody_session *session, const struct 
     static const uint8_t zeros[16];
     uint8_t iv[CUSTODY_GCM_IV_LEN], sealed[sizeof zeros + CUSTODY_GCM_TAG_LEN];
     uint8_t opened[sizeof sealed];
-    struct custody_aead aead = {iv, tbs_bytes_str(key->id)};
+    struct custody_aead aead = {iv, tbs_bytes_str(key->id), iv};
     enum tbs_err err = custody_random(session, iv, sizeof iv, diag);
     if (err == TBS_OK)
         err = custody_call_seal(session, key, &aead, tbs_bytes(zeros, sizeof zeros), sealed, diag);

@@ -188,6 +188,18 @@ const struct custody_key *custody_current_key(const struct custody *custody, enu
 
 /* --- Life --- */
 
+enum tbs_err custody_check(const struct custody_config *config, struct tbs_diag *diag)
+{
+    const struct custody_ops *ops;
+    enum tbs_err err = custody_find_backend(config->backend, &ops, diag);
+    return err != TBS_OK ? err : ops->check(config, diag);
+}
+
+const struct custody_quirk *custody_quirks(const struct custody *custody, size_t *ret_n)
+{
+    return custody->ops->quirks(custody->token, ret_n);
+}
+
 enum tbs_err custody_open(const struct custody_config *config, struct custody **ret_custody,
                           struct tbs_diag *diag)
 {

@@ -45,6 +45,7 @@ enum custody_alg {
 #define CUSTODY_MAC_MAX 32
 #define CUSTODY_OWNER_MAX 1024
 #define CUSTODY_SECRET_MAX 4096
+#define CUSTODY_UNVERIFIED_MAX 128
 
 /* A key that was found on the token and judged fit for its role: generated in the token,
  * always sensitive, never extractable, not modifiable, not copyable, one mechanism. */
@@ -53,10 +54,15 @@ struct custody_key {
     char label[CUSTODY_KEY_LABEL_MAX + 1]; /* printable; empty if the token has none */
     enum custody_role role;
     enum custody_alg alg;
+    bool token_iv;                /* AES-GCM keys: the token makes the IVs */
     bool has_kcv;                 /* HMAC keys that answered */
     uint8_t kcv[CUSTODY_KCV_LEN]; /* first octets of HMAC over the empty string */
-    /* As the token tells them; a key without them is refused. */
+    /* As the token tells them; a key without them is refused, but for local, which a quirk may
+     * excuse. */
     bool sensitive, always_sensitive, never_extractable, local;
+    /* The attributes that a quirk excused, such as "CKA_COPYABLE, CKA_LOCAL": what cannot be
+     * verified of this key. Empty if the judgement is whole. */
+    char unverified[CUSTODY_UNVERIFIED_MAX];
     /* Its algorithm answered when it was tried at open. False for an AES-GCM key behind a
      * connection that does not carry AES-GCM, such as p11-kit's remoting. */
     bool usable;
@@ -77,10 +83,28 @@ struct custody_config {
     /* "NAME=value", put into the process's environment before the module is loaded. */
     const char *const *environment;
     size_t n_environment;
+    /* Handed to the module's C_Initialize as pReserved; NULL for almost every module. One module
+     * has one per process: that of the first custody. */
+    const char *init_args;
+    /* How this token differs from what is expected of one; see custody_quirks. */
+    const char *const *quirks;
+    size_t n_quirks;
+};
+
+/* A quirk that the configuration names. */
+struct custody_quirk {
+    const char *name;
+    const char *effect; /* what it changes, for people */
+    /* Whether this token was seen to need it. Some quirks do not show: can_show is false. */
+    bool can_show, needed;
 };
 
 struct custody;
 struct custody_session;
+
+/* Checks backend, uri and quirks without touching a token; custody_open does it too.
+ * TBS_ERR_CONFIG; for an unknown quirk the sentence lists those that exist. */
+enum tbs_err custody_check(const struct custody_config *config, struct tbs_diag *diag);
 
 /* Loads the backend, finds exactly one matching token, logs in, finds and judges the keys
  * once and tries each. A token without keys is fine (tbs-admin fills it); secret keys whose
@@ -98,6 +122,10 @@ void custody_close(struct custody *custody);
 enum tbs_err custody_session_open(struct custody *custody, struct custody_session **ret_session,
                                   struct tbs_diag *diag);
 void custody_session_close(struct custody_session *session); /* NULL ok */
+
+/* The quirks of the configuration and what became of them. They live until custody_close;
+ * needed is about the keys as they were last read. */
+const struct custody_quirk *custody_quirks(const struct custody *custody, size_t *ret_n);
 
 /* Keys, sorted by id. They live until custody_generate_key or custody_close. */
 const struct custody_key *custody_keys(const struct custody *custody, size_t *ret_n);
@@ -117,7 +145,7 @@ enum tbs_err custody_random(struct custody_session *session, uint8_t *out, size_
  * one, else an HMAC KEK. Appends the blob to *ret_blob, which the caller has initialised:
  *
  *   octet 0      version, 1
- *   octet 1      method, 1 or 2
+ *   octet 1      method, 1, 2 or 3
  *   octet 2      n, length of the KEK's id, 1 to 64
  *   n octets     the KEK's id
  *   32 octets    salt, random from the token (method 2 only)
@@ -125,13 +153,15 @@ enum tbs_err custody_random(struct custody_session *session, uint8_t *out, size_
  *   m octets     ciphertext, as long as the secret
  *   16 octets    tag
  *
- * Additional authenticated data: all octets before the ciphertext, then the owner.
+ * Additional authenticated data: all octets before the ciphertext (method 3: before the IV),
+ * then the owner.
  * Method 1: AES-256-GCM in the token (NIST SP 800-38D 8.2.2: with random IVs one KEK serves
  * at most 2^32 secrets; rotate long before).
  * Method 2: one HMAC-SHA-256 in the token gives a 256-bit key for this blob alone, by the
  * counter mode of NIST SP 800-108r1 4.1:
  *   HMAC(KEK, 00000001 || "tbs-kms stored secret" || 00 || salt || 00000100)
  * and OpenSSL does AES-256-GCM with it; that key is in secret memory during the call.
+ * Method 3: AES-256-GCM in a token that makes the IV itself while it encrypts.
  *
  * TBS_ERR_NOT_FOUND no KEK on the token; TBS_ERR_UNSUPPORTED its KEK cannot be used here;
  * TBS_ERR_LIMIT owner or secret too long. */

@@ -38,6 +38,9 @@ static const cyaml_schema_field_t custody_fields[] = {
     TEXT("pin", 0, struct config_custody, pin, PATH_MAX),
     CYAML_FIELD_SEQUENCE("environment", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL,
                          struct config_custody, environment, &text_entry, 0, 32),
+    TEXT("init_args", CYAML_FLAG_OPTIONAL, struct config_custody, init_args, 1024),
+    CYAML_FIELD_SEQUENCE("quirks", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL, struct config_custody,
+                         quirks, &text_entry, 0, 16),
     CYAML_FIELD_END};
 
 static const cyaml_schema_field_t store_fields[] = {
@@ -107,6 +110,8 @@ static const struct {
     {"custody.pin", "a source of the PIN (fd:N, file:PATH, credential:NAME or prompt), never the "
                     "PIN itself"},
     {"custody.environment", "a list of at most 32 settings NAME=value"},
+    {"custody.init_args", "a text of at most 1024 octets for the module"},
+    {"custody.quirks", "a list of at most 16 names, such as [no-copyable, max-sessions=16]"},
     {"store.path", "the path of the database"},
     {"server.listen", "a numeric address and port, such as 127.0.0.1:8087"},
     {"server.management", "a loopback address and port, such as 127.0.0.1:8088"},
@@ -310,6 +315,11 @@ static bool is_setting(const char *text)
     return name > 0 && !isdigit((unsigned char)text[0]) && text[name] == '=';
 }
 
+static bool is_quirk(const char *text)
+{
+    return *text && !text[strspn(text, "abcdefghijklmnopqrstuvwxyz0123456789-=")];
+}
+
 static bool are_suites(const struct config_kms *kms)
 {
     for (unsigned i = 0; i < kms->suites_count; i++)
@@ -338,6 +348,9 @@ static enum tbs_err check_texts(struct loading *l)
     for (unsigned i = 0; i < c->custody.environment_count; i++)
         if (!is_setting(c->custody.environment[i]))
             return wrong(l, "custody.environment");
+    for (unsigned i = 0; i < c->custody.quirks_count; i++)
+        if (!is_quirk(c->custody.quirks[i]))
+            return wrong(l, "custody.quirks");
     if (address_parse(c->server.listen, &address, NULL) != TBS_OK)
         return wrong(l, "server.listen");
     if (address_parse(c->server.management, &address, NULL) != TBS_OK ||

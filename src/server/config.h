@@ -25,6 +25,9 @@ struct config_custody {
     char *pin;    /* required; where the PIN comes from: fd:N, file:PATH, credential:NAME, prompt */
     char **environment;         /* NAME=value, set before the module is loaded; default none */
     unsigned environment_count; /* at most 32 */
+    char *init_args;            /* for the module's C_Initialize; default NULL */
+    char **quirks;              /* names that custody knows; default none */
+    unsigned quirks_count;      /* at most 16 */
 };
 
 struct config_store {

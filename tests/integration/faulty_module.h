@@ -3,6 +3,7 @@
 #define TBS_TESTS_FAULTY_MODULE_H
 
 #include <p11-kit/pkcs11.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 
 struct faults {
@@ -14,6 +15,13 @@ struct faults {
     CK_RV encrypt_init;     /* answered always */
     CK_RV destroy;          /* answered always */
     CK_ATTRIBUTE_TYPE flipped, hidden; /* boolean told wrongly; attribute not told; 0: none */
+    CK_ATTRIBUTE_TYPE unknown;         /* not told, and refused in a template; 0: none */
+    CK_KEY_TYPE key_type;              /* told of every key; 0: its own */
+    bool makes_ivs;                    /* of AES-GCM, whatever it is given */
+    bool refuses_read_only;            /* sessions */
+    atomic_uint sessions;              /* seen: open now */
+    bool slow;                         /* signs take a while */
+    atomic_uint signing, signing_most; /* seen: now, and at most at once */
 };
 
 extern struct faults faults;

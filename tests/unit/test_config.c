@@ -196,6 +196,12 @@ static void addresses_and_texts_have_their_forms(void **state)
     refused_instead("sip:kms@example.net", "sip:k ms@x", 2, "kms.identity must be a URI");
     refused_instead("  pin: prompt\n", "  pin: prompt\n  environment: [A=b, '=c']\n", 7,
                     "NAME=value");
+    refused_instead("  pin: prompt\n", "  pin: prompt\n  quirks: [serial-only, No]\n", 7,
+                    "custody.quirks must be a list");
+    refused_instead("  pin: prompt\n", "  pin: prompt\n  quirks: [a, 'b c']\n", 7,
+                    "custody.quirks");
+    refused_instead("  pin: prompt\n", "  pin: prompt\n  quirks: serial-only\n", 7, "a list");
+    refused_instead("  pin: prompt\n", "  pin: prompt\n  init_args: ''\n", 7, "custody.init_args");
 }
 
 static void a_pin_in_the_file_is_refused_and_not_repeated(void **state)
@@ -242,6 +248,8 @@ static void the_least_file_gets_the_documented_presets(void **state)
     assert_string_equal(c->custody.uri, "pkcs11:token=tbs");
     assert_string_equal(c->custody.pin, "prompt");
     assert_int_equal(c->custody.environment_count, 0);
+    assert_int_equal(c->custody.quirks_count, 0);
+    assert_null(c->custody.init_args);
     snprintf(path, sizeof path, "%s/kms.db", dir);
     assert_string_equal(c->store.path, path);
     assert_string_equal(c->server.listen, "127.0.0.1:8087");
@@ -271,6 +279,7 @@ static void a_full_file_is_taken_and_its_paths_made_absolute(void **state)
                "max_validity: 3600}\n"
                "custody:\n  module: ./m.so\n  uri: 'pkcs11:token=t'\n  pin: file:user.pin\n"
                "  environment:\n    - SOFTHSM2_CONF=/etc/s.conf\n    - EMPTY=\n"
+               "  init_args: \"configdir='sql:/x' flags=\"\n  quirks: [no-local, max-sessions=9]\n"
                "store: {path: /var/lib/kms.db}\n"
                "server: {listen: '[::1]:0', management: '[::1]:1', path: /k, front_threads: 64, "
                "workers: 3, queue: 1, connections: 2, deadline_ms: 10, idle_timeout_s: 1, "
@@ -286,6 +295,9 @@ static void a_full_file_is_taken_and_its_paths_made_absolute(void **state)
     assert_string_equal(c->custody.pin, want);
     assert_int_equal(c->custody.environment_count, 2);
     assert_string_equal(c->custody.environment[1], "EMPTY=");
+    assert_string_equal(c->custody.init_args, "configdir='sql:/x' flags=");
+    assert_int_equal(c->custody.quirks_count, 2);
+    assert_string_equal(c->custody.quirks[1], "max-sessions=9");
     assert_string_equal(c->store.path, "/var/lib/kms.db");
     snprintf(want, sizeof want, "%s/run/address", dir);
     assert_string_equal(c->server.address_file, want);

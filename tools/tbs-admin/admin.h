@@ -46,6 +46,8 @@ struct admin_options {
     const char *psk_id, *psk_out, *psk_in, *name, *identity, *module, *listen, *management, *kek;
 };
 extern struct admin_options admin_options;
+/* Of --kek, gcm being the default. */
+enum tbs_err admin_hmac_kek(bool *ret_hmac, struct tbs_diag *diag);
 
 /* Prints rows as an aligned table or, with --json, as an array of objects of these columns.
  * Takes `rows` (an array of arrays of strings) over. */

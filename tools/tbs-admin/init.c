@@ -132,9 +132,8 @@ static enum tbs_err write_softhsm(struct place *p, struct tbs_diag *diag)
 }
 
 /* Ids carry the month, so that they sort by age: tpk-2026-01, tpk-sha1-2026-01, kek-2026-01. */
-static enum tbs_err make_keys(struct place *p, struct tbs_diag *diag)
+static enum tbs_err make_keys(struct place *p, bool hmac_kek, struct tbs_diag *diag)
 {
-    bool hmac_kek = admin_options.kek && strcmp(admin_options.kek, "hmac") == 0;
     struct custody *custody = NULL;
     char month[16], id[3][CUSTODY_KEY_ID_MAX + 1];
     time_t now = time(NULL);
@@ -210,12 +209,12 @@ static int remove_entry(const char *path, const struct stat *st, int type, struc
 static enum tbs_err init(struct admin *a, int n, char **words, struct tbs_diag *diag)
 {
     struct place p = {0};
-    enum tbs_err err;
+    bool hmac_kek;
+    enum tbs_err err = admin_hmac_kek(&hmac_kek, diag);
 
     (void)a, (void)n;
-    if (admin_options.kek && strcmp(admin_options.kek, "gcm") && strcmp(admin_options.kek, "hmac"))
-        return tbs_fail(diag, TBS_ERR_INVALID, "--kek is gcm or hmac, not '%s'", admin_options.kek);
-    err = find_module(&p, diag);
+    if (!err)
+        err = find_module(&p, diag);
     if (!err)
         err = make_dir(&p, words[0], diag);
     if (err)
@@ -228,7 +227,7 @@ static enum tbs_err init(struct admin *a, int n, char **words, struct tbs_diag *
     if (!err)
         err = custody_init_token(&p.custody, TOKEN_LABEL, p.so_pin, p.user_pin, diag);
     if (!err)
-        err = make_keys(&p, diag);
+        err = make_keys(&p, hmac_kek, diag);
     if (!err)
         err = write_config(&p, diag);
     if (!err)

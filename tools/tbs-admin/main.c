@@ -42,10 +42,23 @@ enum tbs_err admin_custody(struct admin *a, struct tbs_diag *diag)
         .pin_source = a->config->custody.pin,
         .environment = (const char *const *)a->config->custody.environment,
         .n_environment = a->config->custody.environment_count,
+        .init_args = a->config->custody.init_args,
+        .quirks = (const char *const *)a->config->custody.quirks,
+        .n_quirks = a->config->custody.quirks_count,
     };
 
     err = custody_open(&config, &a->custody, diag);
     return err ? err : custody_session_open(a->custody, &a->session, diag);
+}
+
+enum tbs_err admin_hmac_kek(bool *ret_hmac, struct tbs_diag *diag)
+{
+    const char *kek = admin_options.kek ? admin_options.kek : "gcm";
+
+    if (strcmp(kek, "gcm") && strcmp(kek, "hmac"))
+        return tbs_fail(diag, TBS_ERR_INVALID, "--kek is gcm or hmac, not '%s'", kek);
+    *ret_hmac = strcmp(kek, "hmac") == 0;
+    return TBS_OK;
 }
 
 struct tbs_bytes admin_text(const char *word)
@@ -241,7 +254,8 @@ static const struct argp argp = {
             {"listen", KEY_LISTEN, "ADDR:PORT", 0, "init: (default 127.0.0.1:8087)", 2},
             {"management", KEY_MANAGEMENT, "ADDR:PORT", 0, "init: (default 127.0.0.1:8088)", 2},
             {"kek", KEY_KEK, "gcm|hmac", 0,
-             "init: how stored keys are wrapped (default gcm; hmac for tokens and connections "
+             "init, key add: how stored keys are wrapped (default gcm; hmac for tokens and "
+             "connections "
              "without AES-GCM)",
              2},
             {0},

@@ -7,6 +7,7 @@
 static void p11_close(void *token_)
 {
     struct p11_token *token = token_;
+    P11_IN_TURN(token);
     /* No C_Logout: it would log out the other custodies of this process, too. */
     if (token->holder != CK_INVALID_HANDLE)
         P11(token, C_CloseSession, token->holder);
@@ -18,14 +19,15 @@ static enum tbs_err find_and_login(struct p11_token *token, const P11KitUri *uri
                                    struct tbs_diag *diag)
 {
     CK_TOKEN_INFO info;
+    P11_IN_TURN(token);
     enum tbs_err err = p11_find_token(token, uri, true, &token->slot, &info, diag);
     if (err != TBS_OK)
         return err;
     p11_copy_field(info.label, sizeof info.label, token->name, sizeof token->name);
-    CK_RV rv =
-        P11(token, C_OpenSession, token->slot, CKF_SERIAL_SESSION, NULL, NULL, &token->holder);
+    CK_RV rv = P11(token, C_OpenSession, token->slot, p11_session_flags(token, false), NULL, NULL,
+                   &token->holder);
     if (rv != CKR_OK)
-        return p11_fail(diag, rv, "opening a session with token '%s'", token->name);
+        return p11_session_refused(token, rv, diag);
     return p11_login(token, &info, diag);
 }
 
@@ -49,6 +51,17 @@ static enum tbs_err open_token(const struct custody_opening *opening, const P11K
     }
     *ret_token = token;
     return TBS_OK;
+}
+
+static enum tbs_err p11_check(const struct custody_token_config *config, struct tbs_diag *diag)
+{
+    P11KitUri *uri;
+    struct p11_quirks quirks;
+    enum tbs_err err = p11_parse_uri(config->uri, true, &uri, diag);
+    if (err != TBS_OK)
+        return err;
+    p11_kit_uri_free(uri);
+    return p11_parse_quirks(config, &quirks, diag);
 }
 
 static enum tbs_err p11_open(const struct custody_opening *opening, void **ret_token,
@@ -78,13 +91,16 @@ static const struct custody_ops ops = {
                    "7512, with token= or serial=. "
                    "pin_source: fd:N, file:/path, credential:NAME or prompt. environment: "
                    "NAME=value entries the module needs, such as SOFTHSM2_CONF or "
-                   "P11_KIT_SERVER_ADDRESS.",
+                   "P11_KIT_SERVER_ADDRESS. init_args: for its C_Initialize. quirks: how the token "
+                   "differs.",
+    .check = p11_check,
     .prepare = p11_prepare,
     .open = p11_open,
     .close = p11_close,
     .login = p11_login_again,
     .classify = p11_classify,
     .describe = p11_describe,
+    .quirks = p11_quirks,
     .session_open = p11_session_open,
     .session_close = p11_session_close,
     .list_keys = p11_list_keys,

@@ -129,8 +129,10 @@ static enum tbs_err add_if_ours(struct p11_token *token, CK_OBJECT_HANDLE object
 enum tbs_err p11_list_keys(void *token_, struct custody_key_list *ret_list, struct tbs_diag *diag)
 {
     struct p11_token *token = token_;
+    P11_IN_TURN(token);
     struct objects o;
     struct custody_key_list list = {0};
+    p11_forget_needs(token);
     enum tbs_err err = find_secret_keys(token, NULL, &o, diag);
     if (err != TBS_OK)
         return err;
@@ -189,8 +191,11 @@ enum tbs_err p11_generate_key(void *token_, enum custody_role role, enum custody
                               struct tbs_diag *diag)
 {
     struct p11_token *token = token_;
+    P11_IN_TURN(token);
     CK_SESSION_HANDLE session;
-    enum tbs_err err = check_free(token, id, diag);
+    enum tbs_err err = p11_check_id(token, alg, id, diag);
+    if (err == TBS_OK)
+        err = check_free(token, id, diag);
     if (err == TBS_OK)
         err = p11_open_handle(token, true, &session, diag);
     if (err != TBS_OK)
@@ -203,6 +208,7 @@ enum tbs_err p11_generate_key(void *token_, enum custody_role role, enum custody
 enum tbs_err p11_destroy_key(void *token_, const struct custody_key *key, struct tbs_diag *diag)
 {
     struct p11_token *token = token_;
+    P11_IN_TURN(token);
     CK_SESSION_HANDLE session;
     struct objects o = {0};
     enum tbs_err err = find_secret_keys(token, key->id, &o, diag);

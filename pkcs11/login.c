@@ -133,7 +133,8 @@ static enum tbs_err hold_again(struct p11_token *token, struct tbs_diag *diag)
     if (rv == CKR_OK)
         return TBS_OK;
     token->holder = CK_INVALID_HANDLE;
-    rv = P11(token, C_OpenSession, token->slot, CKF_SERIAL_SESSION, NULL, NULL, &token->holder);
+    rv = P11(token, C_OpenSession, token->slot, p11_session_flags(token, false), NULL, NULL,
+             &token->holder);
     return rv == CKR_OK ? TBS_OK
                         : p11_fail(diag, rv, "opening a session with token '%s'", token->name);
 }
@@ -141,6 +142,7 @@ static enum tbs_err hold_again(struct p11_token *token, struct tbs_diag *diag)
 enum tbs_err p11_login_again(void *token_, struct tbs_diag *diag)
 {
     struct p11_token *token = token_;
+    P11_IN_TURN(token);
     CK_TOKEN_INFO info;
     enum tbs_err err = hold_again(token, diag);
     if (err != TBS_OK)

@@ -56,19 +56,29 @@ enum tbs_err p11_prepare(const struct custody_token_config *config, struct tbs_d
     return err;
 }
 
+/* What p11-kit passes itself, with pReserved besides. */
+static CK_RV initialize(CK_FUNCTION_LIST *f, const char *init_args)
+{
+    CK_C_INITIALIZE_ARGS args = {.flags = CKF_OS_LOCKING_OK, .pReserved = (void *)init_args};
+    return init_args ? f->C_Initialize(&args) : p11_kit_module_initialize(f);
+}
+
 enum tbs_err p11_load(const struct custody_token_config *config, struct p11_token *ret_token,
                       struct tbs_diag *diag)
 {
-    enum tbs_err err = check_path(config->module, diag);
+    struct p11_token token = {0};
+    enum tbs_err err = p11_parse_quirks(config, &token.quirks, diag);
+    if (err == TBS_OK)
+        err = check_path(config->module, diag);
     if (err != TBS_OK)
         return err;
-    struct p11_token token = {.f = p11_kit_module_load(config->module, 0)};
+    token.f = p11_kit_module_load(config->module, 0);
     if (!token.f) {
         const char *why = p11_kit_message();
         return tbs_fail(diag, TBS_ERR_CONFIG, "cannot load the PKCS#11 module: %.200s",
                         why ? why : config->module);
     }
-    CK_RV rv = p11_kit_module_initialize(token.f);
+    CK_RV rv = initialize(token.f, config->init_args);
     if (rv != CKR_OK) {
         p11_unload(&token);
         return p11_fail(diag, rv, "initialising %.120s", config->module);

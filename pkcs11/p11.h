@@ -6,11 +6,33 @@
 #include <p11-kit/p11-kit.h>
 #include <p11-kit/pkcs11.h>
 #include <p11-kit/uri.h>
+#include <pthread.h>
 
 #include "custody/backend.h"
 
 #define P11_LABEL_LEN 32
 #define P11_SERIAL_LEN 16
+
+enum p11_quirk {
+    P11_NO_ALLOWED_MECHANISMS,
+    P11_NO_COPYABLE,
+    P11_NO_DESTROYABLE,
+    P11_NO_LOCAL,
+    P11_KEY_TYPE_HMAC,
+    P11_TOKEN_IV,
+    P11_NO_READ_ONLY_SESSIONS,
+    P11_SERIAL_ONLY,
+    P11_MAX_SESSIONS,
+    P11_N_QUIRKS
+};
+
+struct p11_quirks {
+    bool on[P11_N_QUIRKS];
+    size_t index[P11_N_QUIRKS]; /* in list, of those that are on */
+    struct custody_quirk list[P11_N_QUIRKS];
+    size_t n;
+    unsigned max_sessions;
+};
 
 struct p11_token {
     CK_FUNCTION_LIST *f; /* managed by p11-kit, which counts C_Initialize */
@@ -21,6 +43,8 @@ struct p11_token {
     char name[P11_LABEL_LEN + 1]; /* the token's label, for people */
     /* A login lasts as long as the application has a session; this one is kept for it. */
     CK_SESSION_HANDLE holder;
+    struct p11_quirks quirks;
+    _Atomic unsigned n_sessions; /* of p11_session_open */
 };
 
 struct p11_session {
@@ -38,11 +62,30 @@ enum custody_class p11_classify(unsigned long rv);
 enum tbs_err p11_fail(struct tbs_diag *diag, CK_RV rv, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
 
+/* --- quirks.c --- */
+
+enum tbs_err p11_parse_quirks(const struct custody_token_config *config,
+                              struct p11_quirks *ret_quirks, struct tbs_diag *diag);
+const char *p11_quirk_name(enum p11_quirk quirk);
+/* Whether the quirk is on. It then counts as needed: ask only where the token falls short. */
+bool p11_excused(struct p11_token *token, enum p11_quirk quirk);
+void p11_forget_needs(struct p11_token *token);
+const struct custody_quirk *p11_quirks(const void *token, size_t *ret_n);
+
+/* The error for the first session, which the token refused with rv. */
+enum tbs_err p11_session_refused(const struct p11_token *token, CK_RV rv, struct tbs_diag *diag);
+/* For a serial-only token: begins the process's one turn, which ends with the scope. Each
+ * function that the backend offers begins with it; they do not call each other. */
+#define P11_IN_TURN(token)                                                                         \
+    __attribute__((cleanup(p11_end_turn), unused)) pthread_mutex_t *p11_turn = p11_begin_turn(token)
+pthread_mutex_t *p11_begin_turn(const struct p11_token *token);
+void p11_end_turn(pthread_mutex_t **turn);
+
 /* --- module.c --- */
 
 /* Sets what the module needs in the environment. */
 enum tbs_err p11_prepare(const struct custody_token_config *config, struct tbs_diag *diag);
-/* Loads and initialises the module. Undo: p11_unload. */
+/* Parses the quirks, loads and initialises the module. Undo: p11_unload. */
 enum tbs_err p11_load(const struct custody_token_config *config, struct p11_token *ret_token,
                       struct tbs_diag *diag);
 void p11_unload(struct p11_token *token);
@@ -72,6 +115,8 @@ enum tbs_err p11_login_again(void *token, struct tbs_diag *diag);
 
 /* --- session.c --- */
 
+/* For C_OpenSession. */
+CK_FLAGS p11_session_flags(const struct p11_token *token, bool read_write);
 /* A session that sees the private keys; TBS_ERR_UNAVAILABLE if the login is gone. */
 enum tbs_err p11_open_handle(struct p11_token *token, bool read_write,
                              CK_SESSION_HANDLE *ret_handle, struct tbs_diag *diag);
@@ -93,7 +138,10 @@ enum tbs_err p11_unseal(void *session, const struct custody_key *key,
 enum tbs_err p11_judge_key(struct p11_token *token, CK_OBJECT_HANDLE object, const char *id,
                            enum custody_role role, struct custody_key *ret_key,
                            struct tbs_diag *diag);
-CK_RV p11_generate(struct p11_token *token, CK_SESSION_HANDLE session, enum custody_alg alg,
+/* TBS_ERR_INVALID if the key would not be told from one for another algorithm. */
+enum tbs_err p11_check_id(const struct p11_token *token, enum custody_alg alg, const char *id,
+                          struct tbs_diag *diag);
+CK_RV p11_generate(const struct p11_token *token, CK_SESSION_HANDLE session, enum custody_alg alg,
                    const char *id, const char *label, CK_OBJECT_HANDLE *ret_object);
 
 /* --- keys.c --- */

@@ -10,12 +10,18 @@ static bool is_public(CK_STATE state)
     return state == CKS_RO_PUBLIC_SESSION || state == CKS_RW_PUBLIC_SESSION;
 }
 
+CK_FLAGS p11_session_flags(const struct p11_token *token, bool read_write)
+{
+    bool writing = read_write || token->quirks.on[P11_NO_READ_ONLY_SESSIONS];
+    return CKF_SERIAL_SESSION | (writing ? CKF_RW_SESSION : 0);
+}
+
 enum tbs_err p11_open_handle(struct p11_token *token, bool read_write,
                              CK_SESSION_HANDLE *ret_handle, struct tbs_diag *diag)
 {
     CK_SESSION_HANDLE handle;
     CK_SESSION_INFO info;
-    CK_FLAGS flags = CKF_SERIAL_SESSION | (read_write ? CKF_RW_SESSION : 0);
+    CK_FLAGS flags = p11_session_flags(token, read_write);
     CK_RV rv = P11(token, C_OpenSession, token->slot, flags, NULL, NULL, &handle);
     if (rv != CKR_OK)
         return p11_fail(diag, rv, "opening a session with token '%s'", token->name);
@@ -30,7 +36,22 @@ enum tbs_err p11_open_handle(struct p11_token *token, bool read_write,
     return TBS_OK;
 }
 
-enum tbs_err p11_session_open(void *token, void **ret_session, struct tbs_diag *diag)
+/* Two sessions beside those that are lent out: the one that holds the login, and one that lasts
+ * for a moment. */
+static enum tbs_err take_room(struct p11_token *token, struct tbs_diag *diag)
+{
+    unsigned others = token->n_sessions++;
+    if (!token->quirks.on[P11_MAX_SESSIONS] || others + 2 < token->quirks.max_sessions)
+        return TBS_OK;
+    token->n_sessions--;
+    return tbs_fail(diag, TBS_ERR_CONFIG,
+                    "quirk max-sessions=%u leaves room for %u sessions with token '%s' beside the "
+                    "two for login and administration; use fewer server.workers",
+                    token->quirks.max_sessions, others, token->name);
+}
+
+static enum tbs_err open_session(struct p11_token *token, struct p11_session **ret_session,
+                                 struct tbs_diag *diag)
 {
     struct p11_session *session = calloc(1, sizeof *session);
     if (!session)
@@ -46,6 +67,22 @@ enum tbs_err p11_session_open(void *token, void **ret_session, struct tbs_diag *
     return TBS_OK;
 }
 
+enum tbs_err p11_session_open(void *token_, void **ret_session, struct tbs_diag *diag)
+{
+    struct p11_token *token = token_;
+    struct p11_session *session = NULL;
+    P11_IN_TURN(token);
+    enum tbs_err err = take_room(token, diag);
+    if (err != TBS_OK)
+        return err;
+    err = open_session(token, &session, diag);
+    if (err != TBS_OK)
+        token->n_sessions--;
+    else
+        *ret_session = session;
+    return err;
+}
+
 static void drop_handle(struct p11_session *session)
 {
     if (session->handle != CK_INVALID_HANDLE)
@@ -54,9 +91,12 @@ static void drop_handle(struct p11_session *session)
     session->fresh = false;
 }
 
-void p11_session_close(void *session)
+void p11_session_close(void *session_)
 {
+    struct p11_session *session = session_;
+    P11_IN_TURN(session->token);
     drop_handle(session);
+    session->token->n_sessions--;
     free(session);
 }
 
@@ -90,6 +130,7 @@ static enum tbs_err wrong_length(struct p11_session *session, const char *what, 
 enum tbs_err p11_random(void *session_, uint8_t *out, size_t len, struct tbs_diag *diag)
 {
     struct p11_session *session = session_;
+    P11_IN_TURN(session->token);
     enum tbs_err err = ready(session, diag);
     if (err != TBS_OK)
         return err;
@@ -101,6 +142,7 @@ enum tbs_err p11_hmac(void *session_, const struct custody_key *key, struct tbs_
                       uint8_t *ret_mac, struct tbs_diag *diag)
 {
     struct p11_session *session = session_;
+    P11_IN_TURN(session->token);
     CK_MECHANISM mechanism = {key->alg == CUSTODY_HMAC_SHA_1 ? CKM_SHA_1_HMAC : CKM_SHA256_HMAC,
                               NULL, 0};
     uint8_t mac[CUSTODY_MAC_MAX], nothing = 0;
@@ -124,10 +166,11 @@ enum tbs_err p11_hmac(void *session_, const struct custody_key *key, struct tbs_
     return err;
 }
 
-static CK_GCM_PARAMS gcm_params(const struct custody_aead *aead)
+/* iv is a copy: a token that makes its own writes it there. */
+static CK_GCM_PARAMS gcm_params(const struct custody_aead *aead, CK_BYTE iv[CUSTODY_GCM_IV_LEN])
 {
     return (CK_GCM_PARAMS){
-        .iv_ptr = (CK_BYTE *)aead->iv,
+        .iv_ptr = iv,
         .iv_len = CUSTODY_GCM_IV_LEN,
         .iv_bits = 8 * CUSTODY_GCM_IV_LEN,
         .aad_ptr = (CK_BYTE *)aead->aad.data,
@@ -136,12 +179,31 @@ static CK_GCM_PARAMS gcm_params(const struct custody_aead *aead)
     };
 }
 
+/* Never zeros under an AES-GCM key: they stand for "make one". */
+static enum tbs_err judge_iv(const struct custody_key *key, const CK_BYTE iv[CUSTODY_GCM_IV_LEN],
+                             const CK_BYTE given[CUSTODY_GCM_IV_LEN], struct tbs_diag *diag)
+{
+    bool made = memcmp(iv, given, CUSTODY_GCM_IV_LEN) != 0;
+    if (made == key->token_iv)
+        return TBS_OK;
+    return tbs_fail(diag, TBS_ERR_CONFIG,
+                    made ? "the token seals with %s under an IV of its own; quirk token-iv is for "
+                           "that"
+                         : "the token makes no IV for %s; take quirk token-iv away",
+                    key->id);
+}
+
 enum tbs_err p11_seal(void *session_, const struct custody_key *key,
                       const struct custody_aead *aead, struct tbs_bytes plain, uint8_t *out,
                       struct tbs_diag *diag)
 {
     struct p11_session *session = session_;
-    CK_GCM_PARAMS params = gcm_params(aead);
+    P11_IN_TURN(session->token);
+    CK_BYTE given[CUSTODY_GCM_IV_LEN] = {0}, iv[CUSTODY_GCM_IV_LEN];
+    if (!key->token_iv)
+        memcpy(given, aead->iv, sizeof given);
+    memcpy(iv, given, sizeof iv);
+    CK_GCM_PARAMS params = gcm_params(aead, iv);
     CK_MECHANISM mechanism = {CKM_AES_GCM, &params, sizeof params};
     CK_ULONG want = plain.len + CUSTODY_GCM_TAG_LEN, len = want;
     enum tbs_err err = ready(session, diag);
@@ -153,7 +215,12 @@ enum tbs_err p11_seal(void *session_, const struct custody_key *key,
                  &len);
     if (rv != CKR_OK)
         return failed(session, rv, "AES-GCM", key->id, diag);
-    return len == want ? TBS_OK : wrong_length(session, "AES-GCM", len, diag);
+    if (len != want)
+        return wrong_length(session, "AES-GCM", len, diag);
+    err = judge_iv(key, iv, given, diag);
+    if (err == TBS_OK && key->token_iv)
+        memcpy(aead->made_iv, iv, sizeof iv);
+    return err;
 }
 
 enum tbs_err p11_unseal(void *session_, const struct custody_key *key,
@@ -161,7 +228,10 @@ enum tbs_err p11_unseal(void *session_, const struct custody_key *key,
                         struct tbs_diag *diag)
 {
     struct p11_session *session = session_;
-    CK_GCM_PARAMS params = gcm_params(aead);
+    P11_IN_TURN(session->token);
+    CK_BYTE iv[CUSTODY_GCM_IV_LEN];
+    memcpy(iv, aead->iv, sizeof iv);
+    CK_GCM_PARAMS params = gcm_params(aead, iv);
     CK_MECHANISM mechanism = {CKM_AES_GCM, &params, sizeof params};
     CK_ULONG len = sealed.len;
     enum tbs_err err = ready(session, diag);

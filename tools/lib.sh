@@ -6,12 +6,14 @@ build_packages=(gcc meson ninja-build pkg-config libssl-dev libp11-kit-dev softh
                 libsystemd-dev libcurl4-openssl-dev libsrtp2-dev libsndfile1-dev libpcap-dev
                 libcmocka-dev)
 test_packages=(clang libclang-rt-14-dev clang-format p11-kit p11-kit-modules opensc python3
-               python3-cryptography curl groff man-db systemd)
+               python3-cryptography curl groff man-db systemd
+               libnss3 libnss3-tools opencryptoki libtpm2-pkcs11-1 libtpm2-pkcs11-tools
+               tpm2-tools tpm2-abrmd libtss2-tcti-tabrmd0 swtpm dbus-daemon)
 
 install_missing() { # packages
     local missing=() p sudo=()
     for p in "$@"; do
-        dpkg-query -W -f='${Status}' "$p" 2>/dev/null | grep -q 'ok installed' || missing+=("$p")
+        [[ $(dpkg-query -W -f='${Status}' "$p" 2>/dev/null) == *'ok installed' ]] || missing+=("$p")
     done
     [ ${#missing[@]} -gt 0 ] || return 0
     echo "Installing: ${missing[*]}"

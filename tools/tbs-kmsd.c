@@ -14,6 +14,7 @@
 #include "server/metrics.h"
 #include "server/server.h"
 #include "store/store.h"
+#include "tools/common/tokens.h"
 #include "tools/token_metrics.h"
 
 #define SECURE_HEAP (4u << 20)    /* octets of locked memory for keys in use */
@@ -165,21 +166,43 @@ static bool has_suite(const struct config_kms *c, unsigned suite)
     return false;
 }
 
+/* What the judgement of a token's keys leaves open, and why. */
+static void log_quirks(struct custody *custody, size_t token)
+{
+    struct custody_quirk quirks[CUSTODY_QUIRKS_MAX];
+    size_t n = custody_quirks(custody, token, quirks);
+
+    for (size_t i = 0; i < n; i++)
+        log_write(LOG_LEVEL_INFO,
+                  quirks[i].can_show && !quirks[i].needed ? "quirk-not-needed" : "quirk",
+                  LOG_TEXT("quirk", quirks[i].name), LOG_TEXT("effect", quirks[i].effect));
+}
+
+static void log_unverified(struct custody *custody)
+{
+    size_t n;
+    const struct custody_key *keys = custody_keys(custody, &n);
+
+    for (size_t i = 0; i < n; i++)
+        if (keys[i].unverified[0])
+            log_write(LOG_LEVEL_WARN, "key-not-verified", LOG_TEXT("key", keys[i].id),
+                      LOG_TEXT("attributes", keys[i].unverified));
+}
+
 static enum tbs_err open_custody(struct kmsd *d, struct tbs_diag *diag)
 {
-    const struct config_custody *c = &d->config->custody;
-    struct custody_token_config token = {
-        .backend = "pkcs11",
-        .module = c->module,
-        .uri = c->uri,
-        .pin_source = c->pin,
-        .environment = (const char *const *)c->environment,
-        .n_environment = c->environment_count,
-        .keep_pin = true,
-    };
-    struct custody_config config = {.tokens = &token, .n_tokens = 1, .start_down = true};
+    struct tokens tokens;
 
-    return custody_open(&config, &d->custody, diag);
+    tokens_of(&d->config->custody, &tokens);
+    tokens.custody.start_down = true;
+    enum tbs_err err = custody_open(&tokens.custody, &d->custody, diag);
+
+    if (err)
+        return err;
+    for (size_t i = 0; i < custody_token_count(d->custody); i++)
+        log_quirks(d->custody, i);
+    log_unverified(d->custody);
+    return TBS_OK;
 }
 
 static enum tbs_err open_kms(struct kmsd *d, struct tbs_diag *diag)
@@ -203,6 +226,19 @@ static enum tbs_err open_kms(struct kmsd *d, struct tbs_diag *diag)
     custody_known_health(d->custody, &health);
     if (!err && health.state != CUSTODY_DOWN)
         err = kms_check_keys(d->kms, d->custody, diag);
+    return err;
+}
+
+static enum tbs_err read_config(struct kmsd *d, struct tbs_diag *diag)
+{
+    struct tokens tokens;
+    enum tbs_err err = config_load(d->config_file, &d->config, diag);
+
+    if (err)
+        return err;
+    tokens_of(&d->config->custody, &tokens);
+    for (size_t i = 0; !err && i < tokens.custody.n_tokens; i++)
+        err = custody_check(&tokens.token[i], diag);
     return err;
 }
 
@@ -298,7 +334,7 @@ int main(int argc, char **argv)
 
     d.config_file = options.config_file;
     if (!err)
-        err = config_load(d.config_file, &d.config, &diag);
+        err = read_config(&d, &diag);
     if (!err && options.check) {
         printf("%s is fine\n", d.config_file);
         config_free(d.config);

@@ -84,7 +84,7 @@ static struct tbs_session *answer(const struct tbs_credential *bob, struct tbs_b
 
 int main(int argc, char **argv)
 {
-    unsigned char alice_psk[PSK_LEN], bob_psk[PSK_LEN];
+    unsigned char alice_psk[PSK_LEN] = {0}, bob_psk[PSK_LEN] = {0};
     struct tbs_credential alice = {"sip:kms@example.net", "sip:alice@example.net", "alice-1",
                                    tbs_bytes(alice_psk, PSK_LEN), TBS_SUITE_256};
     struct tbs_credential bob = {"sip:kms@example.net", BOB, "bob-1", tbs_bytes(bob_psk, PSK_LEN),

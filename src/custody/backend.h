@@ -24,8 +24,9 @@ struct custody_key_list {
 
 /* AES-256-GCM with a 12-octet IV and a 16-octet tag. */
 struct custody_aead {
-    const uint8_t *iv; /* CUSTODY_GCM_IV_LEN octets */
+    const uint8_t *iv; /* CUSTODY_GCM_IV_LEN octets; not read when a token_iv key seals */
     struct tbs_bytes aad;
+    uint8_t *made_iv; /* room for the IV that a token_iv key makes when it seals */
 };
 
 /* What to do about a failed call. */
@@ -55,6 +56,8 @@ struct custody_ops {
     const char *description;
     const char *config_help;
 
+    /* Checks what can be checked of the configuration alone. */
+    enum tbs_err (*check)(const struct custody_token_config *config, struct tbs_diag *diag);
     /* Before any thread of custody's runs: what the module needs in the environment. */
     enum tbs_err (*prepare)(const struct custody_token_config *config, struct tbs_diag *diag);
     /* Finds the one token and logs in. Also after `close`, when the module had failed: loads it
@@ -69,6 +72,8 @@ struct custody_ops {
     enum custody_class (*classify)(unsigned long raw);
     /* Copies the token's label and serial, for people: printable, at most size - 1 octets. */
     void (*describe)(void *token, char *ret_name, size_t size);
+    /* Those of the configuration; needed is as of the latest list_keys. */
+    const struct custody_quirk *(*quirks)(const void *token, size_t *ret_n);
     enum tbs_err (*session_open)(void *token, void **ret_session, struct tbs_diag *diag);
     void (*session_close)(void *session);
 

@@ -96,7 +96,7 @@ static bool opens_its_check(const struct custody_ops *ops, void *session,
                             const struct custody_key *key, const uint8_t *check)
 {
     uint8_t opened[CUSTODY_CHECK_LEN];
-    struct custody_aead aead = {check, tbs_bytes_str(key->id)};
+    struct custody_aead aead = {.iv = check, .aad = tbs_bytes_str(key->id)};
     return ops->unseal(
                session, key, &aead,
                tbs_bytes(check + CUSTODY_GCM_IV_LEN, CUSTODY_CHECK_LEN - CUSTODY_GCM_IV_LEN),

@@ -108,6 +108,28 @@ static enum tbs_err start_watchers(struct custody *custody, struct tbs_diag *dia
     return err;
 }
 
+/* Copied, since the token may be opened anew while the caller looks. */
+size_t custody_quirks(struct custody *custody, size_t token,
+                      struct custody_quirk ret_quirks[CUSTODY_QUIRKS_MAX])
+{
+    struct custody_token *t = &custody->tokens[token];
+    size_t n = 0;
+    pthread_mutex_lock(&t->work);
+    const struct custody_quirk *quirks = t->backend ? t->ops->quirks(t->backend, &n) : NULL;
+    n = n < CUSTODY_QUIRKS_MAX ? n : CUSTODY_QUIRKS_MAX;
+    for (size_t i = 0; i < n; i++)
+        ret_quirks[i] = quirks[i];
+    pthread_mutex_unlock(&t->work);
+    return n;
+}
+
+enum tbs_err custody_check(const struct custody_token_config *config, struct tbs_diag *diag)
+{
+    const struct custody_ops *ops;
+    enum tbs_err err = custody_find_backend(config->backend, &ops, diag);
+    return err != TBS_OK ? err : ops->check(config, diag);
+}
+
 enum tbs_err custody_open(const struct custody_config *config, struct custody **ret_custody,
                           struct tbs_diag *diag)
 {

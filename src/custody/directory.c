@@ -67,7 +67,7 @@ static enum tbs_err hmac_check(const struct custody_token *token, void *session,
 
 static struct custody_aead check_aead(const struct custody_key *key, const uint8_t *iv)
 {
-    return (struct custody_aead){iv, tbs_bytes_str(key->id)};
+    return (struct custody_aead){.iv = iv, .aad = tbs_bytes_str(key->id)};
 }
 
 /* There is no check value for AES-GCM that would not tie up an IV; a sealed block serves. */
@@ -76,7 +76,9 @@ static enum tbs_err seal_check(const struct custody_token *token, void *session,
                                struct tbs_diag *diag)
 {
     struct custody_aead aead = check_aead(key, ret_check);
-    enum tbs_err err = token->ops->random(session, ret_check, CUSTODY_GCM_IV_LEN, diag);
+    enum tbs_err err =
+        key->token_iv ? TBS_OK : token->ops->random(session, ret_check, CUSTODY_GCM_IV_LEN, diag);
+    aead.made_iv = ret_check;
     return err != TBS_OK ? err
                          : token->ops->seal(session, key, &aead, tbs_bytes(zeros, sizeof zeros),
                                             ret_check + CUSTODY_GCM_IV_LEN, diag);

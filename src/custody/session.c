@@ -9,23 +9,6 @@
 #define AWAIT_NS 1000000000u  /* how long a call waits for a token to be mended */
 #define DRAIN_PAUSE_NS 200000 /* between looks at calls that still are in work */
 
-enum tbs_err custody_session_open(struct custody *custody, struct custody_session **ret_session,
-                                  struct tbs_diag *diag)
-{
-    enum tbs_err err = custody_in_its_process(custody, diag);
-    if (err != TBS_OK)
-        return err;
-    struct custody_session *session = calloc(1, sizeof *session);
-    if (!session)
-        return tbs_fail(diag, TBS_ERR_NOMEM, "out of memory opening a session");
-    session->custody = custody;
-    pthread_mutex_lock(&custody->sessions_lock);
-    LIST_INSERT_HEAD(&custody->sessions, session, next);
-    pthread_mutex_unlock(&custody->sessions_lock);
-    *ret_session = session;
-    return TBS_OK;
-}
-
 static bool enter(struct custody_token *token, struct custody_leg *leg)
 {
     leg->since_ns = custody_now_ns();
@@ -39,6 +22,53 @@ static bool enter(struct custody_token *token, struct custody_leg *leg)
 static void leave(struct custody_leg *leg)
 {
     leg->in_call = false;
+}
+
+static enum tbs_err open_leg(struct custody_session *session, struct custody_token *token,
+                             struct tbs_diag *diag)
+{
+    struct custody_leg *leg = &session->legs[token->index];
+    return leg->backend ? TBS_OK : token->ops->session_open(token->backend, &leg->backend, diag);
+}
+
+/* What is configured wrongly shows now, and not in the first request. A token that is down or
+ * fails is left for later. */
+static enum tbs_err open_legs(struct custody_session *session, struct tbs_diag *diag)
+{
+    struct custody *custody = session->custody;
+    for (size_t t = 0; t < custody->n_tokens; t++) {
+        struct custody_token *token = &custody->tokens[t];
+        struct custody_leg *leg = &session->legs[t];
+        struct tbs_diag why = {0};
+        if (!enter(token, leg))
+            continue;
+        enum tbs_err err = open_leg(session, token, &why);
+        leave(leg);
+        if (err == TBS_ERR_CONFIG)
+            return tbs_fail_raw(diag, err, why.raw, "%s", why.text);
+    }
+    return TBS_OK;
+}
+
+enum tbs_err custody_session_open(struct custody *custody, struct custody_session **ret_session,
+                                  struct tbs_diag *diag)
+{
+    enum tbs_err err = custody_in_its_process(custody, diag);
+    if (err != TBS_OK)
+        return err;
+    struct custody_session *session = calloc(1, sizeof *session);
+    if (!session)
+        return tbs_fail(diag, TBS_ERR_NOMEM, "out of memory opening a session");
+    session->custody = custody;
+    pthread_mutex_lock(&custody->sessions_lock);
+    LIST_INSERT_HEAD(&custody->sessions, session, next);
+    pthread_mutex_unlock(&custody->sessions_lock);
+    err = open_legs(session, diag);
+    if (err != TBS_OK)
+        custody_session_close(session);
+    else
+        *ret_session = session;
+    return err;
 }
 
 void custody_session_close(struct custody_session *session)
@@ -159,12 +189,11 @@ static enum tbs_err nobody(const struct custody_session *session,
 static enum tbs_err call(struct custody_session *session, struct custody_token *token,
                          const struct custody_operation *op, struct tbs_diag *diag)
 {
-    struct custody_leg *leg = &session->legs[token->index];
     const struct custody_key *key = op->entry ? &op->entry->at[token->index].key : NULL;
-    enum tbs_err err = TBS_OK;
-    if (!leg->backend)
-        err = token->ops->session_open(token->backend, &leg->backend, diag);
-    return err != TBS_OK ? err : op->run(token->ops, leg->backend, key, op->ctx, diag);
+    enum tbs_err err = open_leg(session, token, diag);
+    if (err != TBS_OK)
+        return err;
+    return op->run(token->ops, session->legs[token->index].backend, key, op->ctx, diag);
 }
 
 static enum tbs_err call_on(struct custody_session *session, struct custody_token *token,

@@ -10,6 +10,7 @@ enum {
     BLOB_VERSION = 1,
     METHOD_TOKEN_GCM = 1,
     METHOD_DERIVED_GCM = 2,
+    METHOD_TOKEN_IV_GCM = 3,
     SALT_LEN = 32,
     DERIVED_KEY_LEN = 32,
 };
@@ -18,7 +19,7 @@ enum {
 struct blob {
     uint8_t method;
     struct tbs_bytes key_id, salt, iv;
-    struct tbs_bytes header; /* all before the ciphertext */
+    struct tbs_bytes header; /* what is authenticated */
     struct tbs_bytes sealed; /* ciphertext and tag */
 };
 
@@ -32,13 +33,14 @@ static enum tbs_err parse(struct tbs_bytes octets, struct blob *ret_blob, struct
         return tbs_fail(diag, TBS_ERR_UNSUPPORTED,
                         "a stored secret is of version %u; this program reads version %d", version,
                         BLOB_VERSION);
-    if (!r.failed && b.method != METHOD_TOKEN_GCM && b.method != METHOD_DERIVED_GCM)
+    if (!r.failed && (b.method < METHOD_TOKEN_GCM || b.method > METHOD_TOKEN_IV_GCM))
         return tbs_fail(diag, TBS_ERR_UNSUPPORTED,
                         "a stored secret is protected by method %u, which is not known", b.method);
     b.key_id = tbs_read_bytes(&r, tbs_read_u8(&r));
     b.salt = tbs_read_bytes(&r, b.method == METHOD_DERIVED_GCM ? SALT_LEN : 0);
+    size_t iv_at = r.pos;
     b.iv = tbs_read_bytes(&r, CUSTODY_GCM_IV_LEN);
-    b.header = tbs_bytes_slice(octets, 0, r.pos);
+    b.header = tbs_bytes_slice(octets, 0, b.method == METHOD_TOKEN_IV_GCM ? iv_at : r.pos);
     size_t left = tbs_reader_left(&r);
     b.sealed = tbs_read_bytes(&r, left);
     if (r.failed || b.key_id.len == 0 || b.key_id.len > CUSTODY_KEY_ID_MAX ||
@@ -178,17 +180,25 @@ static const struct custody_key *choose_kek(const struct custody *custody)
     return kek;
 }
 
+static uint8_t method_of(const struct custody_key *kek)
+{
+    if (kek->alg != CUSTODY_AES_256_GCM)
+        return METHOD_DERIVED_GCM;
+    return kek->token_iv ? METHOD_TOKEN_IV_GCM : METHOD_TOKEN_GCM;
+}
+
 static enum tbs_err put_header(struct custody_session *session, const struct custody_key *kek,
                                struct tbs_buf *blob, struct tbs_diag *diag)
 {
-    bool in_token = kek->alg == CUSTODY_AES_256_GCM;
-    uint8_t random[SALT_LEN + CUSTODY_GCM_IV_LEN];
-    size_t n = in_token ? CUSTODY_GCM_IV_LEN : sizeof random;
-    enum tbs_err err = custody_random(session, random, n, diag);
+    uint8_t method = method_of(kek), random[SALT_LEN + CUSTODY_GCM_IV_LEN] = {0};
+    size_t n = method == METHOD_DERIVED_GCM ? sizeof random : CUSTODY_GCM_IV_LEN;
+    enum tbs_err err = TBS_OK;
+    if (method != METHOD_TOKEN_IV_GCM)
+        err = custody_random(session, random, n, diag);
     if (err != TBS_OK)
         return err;
     tbs_put_u8(blob, BLOB_VERSION);
-    tbs_put_u8(blob, in_token ? METHOD_TOKEN_GCM : METHOD_DERIVED_GCM);
+    tbs_put_u8(blob, method);
     tbs_put_u8(blob, (uint8_t)strlen(kek->id));
     tbs_put_bytes(blob, tbs_bytes_str(kek->id));
     tbs_put_bytes(blob, tbs_bytes(random, n));
@@ -196,7 +206,7 @@ static enum tbs_err put_header(struct custody_session *session, const struct cus
 }
 
 /* Puts header and zeros for the sealed part into out, reads it back as the reader would, and
- * seals into place. */
+ * seals into place; the token's own IV, too. */
 static enum tbs_err wrap(struct custody_session *session, const struct custody_key *kek,
                          struct tbs_bytes owner, struct tbs_bytes secret, struct tbs_buf *out,
                          struct tbs_diag *diag)
@@ -215,7 +225,7 @@ static enum tbs_err wrap(struct custody_session *session, const struct custody_k
         err = build_aad(b.header, owner, &aad, diag);
     if (err != TBS_OK)
         return err;
-    struct custody_aead aead = {b.iv.data, tbs_buf_view(&aad)};
+    struct custody_aead aead = {b.iv.data, tbs_buf_view(&aad), out->data + at - CUSTODY_GCM_IV_LEN};
     return seal(session, kek, b.salt, &aead, secret, out->data + at, diag);
 }
 
@@ -252,7 +262,7 @@ static enum tbs_err find_kek(const struct custody *custody, const struct blob *b
     if (!kek)
         return tbs_fail(diag, TBS_ERR_NOT_FOUND,
                         "a stored secret is protected by a key that is not on this token");
-    bool in_token = b->method == METHOD_TOKEN_GCM;
+    bool in_token = b->method != METHOD_DERIVED_GCM;
     if (in_token != (kek->alg == CUSTODY_AES_256_GCM))
         return tbs_fail(diag, TBS_ERR_AUTH,
                         "a stored secret under %s was changed: that key is not for its method",
@@ -272,7 +282,7 @@ static enum tbs_err unwrap(struct custody_session *session, const struct custody
         err = tbs_secret_alloc(b->sealed.len, &opened, diag);
     if (err != TBS_OK)
         return err;
-    struct custody_aead aead = {b->iv.data, tbs_buf_view(&aad)};
+    struct custody_aead aead = {.iv = b->iv.data, .aad = tbs_buf_view(&aad)};
     err = unseal(session, kek, b->salt, &aead, b->sealed, opened.data, diag);
     if (err != TBS_OK)
         return err;

@@ -30,26 +30,41 @@ static char *copy(const char *text, bool *failed)
     return twin;
 }
 
+static const char *const *copy_list(const char *const *texts, size_t n, bool *failed)
+{
+    const char **twins = calloc(n + 1, sizeof *twins);
+    for (size_t i = 0; twins && i < n; i++)
+        twins[i] = copy(texts[i], failed);
+    *failed |= !twins;
+    return twins;
+}
+
+static void free_list(const char *const *texts, size_t n)
+{
+    for (size_t i = 0; texts && i < n; i++)
+        free((char *)texts[i]);
+    free((void *)texts);
+}
+
 static bool copy_config(const struct custody_token_config *from, struct custody_token_config *to)
 {
     bool failed = false;
-    char **environment = calloc(from->n_environment + 1, sizeof *environment);
-    for (size_t i = 0; environment && i < from->n_environment; i++)
-        environment[i] = copy(from->environment[i], &failed);
     *to = *from;
     to->backend = copy(from->backend, &failed);
     to->module = copy(from->module, &failed);
     to->uri = copy(from->uri, &failed);
     to->pin_source = copy(from->pin_source, &failed);
-    to->environment = (const char *const *)environment;
-    return environment && !failed;
+    to->init_args = copy(from->init_args, &failed);
+    to->environment = copy_list(from->environment, from->n_environment, &failed);
+    to->quirks = copy_list(from->quirks, from->n_quirks, &failed);
+    return !failed;
 }
 
 static void free_config(struct custody_token_config *c)
 {
-    for (size_t i = 0; c->environment && i < c->n_environment; i++)
-        free((char *)c->environment[i]);
-    free((void *)c->environment);
+    free_list(c->environment, c->n_environment);
+    free_list(c->quirks, c->n_quirks);
+    free((char *)c->init_args);
     free((char *)c->backend);
     free((char *)c->module);
     free((char *)c->uri);
@@ -76,6 +91,8 @@ enum tbs_err custody_token_init(struct custody_token *token, struct custody *cus
     token->pin = (struct pin_keeper){.source = token->config.pin_source, .keep = config->keep_pin};
     snprintf(token->name, sizeof token->name, "%s", config->uri ? config->uri : "");
     enum tbs_err err = custody_find_backend(config->backend, &token->ops, diag);
+    if (err == TBS_OK)
+        err = token->ops->check(&token->config, diag);
     return err != TBS_OK ? err : token->ops->prepare(&token->config, diag);
 }
 

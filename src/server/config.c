@@ -32,13 +32,28 @@ static const cyaml_schema_field_t kms_fields[] = {
                          suites, &number_entry, 1, 2),
     NUMBER("max_validity", struct config_kms, max_validity), CYAML_FIELD_END};
 
+/* A token's keys, in a structure of that type at `at`. */
+#define TOKEN_FIELDS(type, at)                                                                     \
+    TEXT("module", 0, type, at module, PATH_MAX), TEXT("uri", 0, type, at uri, 1024),              \
+        TEXT("pin", 0, type, at pin, PATH_MAX),                                                    \
+        CYAML_FIELD_SEQUENCE("environment", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL, type,        \
+                             at environment, &text_entry, 0, 32),                                  \
+        TEXT("init_args", CYAML_FLAG_OPTIONAL, type, at init_args, 1024),                          \
+        CYAML_FIELD_SEQUENCE("quirks", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL, type, at quirks,  \
+                             &text_entry, 0, 16)
+
+static const cyaml_schema_field_t token_fields[] = {TOKEN_FIELDS(struct config_token, ),
+                                                    CYAML_FIELD_END};
+static const cyaml_schema_value_t token_entry = {
+    CYAML_VALUE_MAPPING(CYAML_FLAG_DEFAULT, struct config_token, token_fields)};
+
 static const cyaml_schema_field_t custody_fields[] = {
-    TEXT("module", 0, struct config_custody, module, PATH_MAX),
-    TEXT("uri", 0, struct config_custody, uri, 1024),
-    TEXT("pin", 0, struct config_custody, pin, PATH_MAX),
-    CYAML_FIELD_SEQUENCE("environment", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL,
-                         struct config_custody, environment, &text_entry, 0, 32),
-    CYAML_FIELD_END};
+    TOKEN_FIELDS(struct config_custody, token.),
+    CYAML_FIELD_SEQUENCE("more_tokens", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL,
+                         struct config_custody, more_tokens, &token_entry, 1,
+                         CONFIG_TOKENS_MAX - 1),
+    CYAML_FIELD_BOOL("keep_pin", CYAML_FLAG_OPTIONAL, struct config_custody, keep_pin),
+    NUMBER("stall_ms", struct config_custody, stall_ms), CYAML_FIELD_END};
 
 static const cyaml_schema_field_t store_fields[] = {
     TEXT("path", 0, struct config_store, path, PATH_MAX), CYAML_FIELD_END};
@@ -86,6 +101,7 @@ static const struct number {
 } numbers[] = {
     {"kms.time_window", offsetof(struct config, kms.time_window), 1, 3600, 300},
     {"kms.max_validity", offsetof(struct config, kms.max_validity), 60, 31536000, 86400},
+    {"custody.stall_ms", offsetof(struct config, custody.stall_ms), 100, 60000, 2000},
     {"server.front_threads", offsetof(struct config, server.front_threads), 1, 64, 1},
     {"server.workers", offsetof(struct config, server.workers), 1, 64, 2},
     {"server.queue", offsetof(struct config, server.queue), 1, 65536, 256},
@@ -108,6 +124,11 @@ static const struct {
      "a source of the PIN (fd:N, file:PATH with a slash, credential:NAME or prompt), "
      "never the PIN itself"},
     {"custody.environment", "a list of at most 32 settings NAME=value"},
+    {"custody.init_args", "a text of at most 1024 octets for the module"},
+    {"custody.quirks", "a list of at most 16 names, such as [no-copyable, max-sessions=16]"},
+    {"custody.more_tokens", "a list of at most 7 tokens, each with module, uri and pin, and with "
+                            "environment, init_args and quirks as needed"},
+    {"custody.keep_pin", "true or false"},
     {"store.path", "the path of the database"},
     {"server.listen", "a numeric address and port, such as 127.0.0.1:8087"},
     {"server.management", "a loopback address and port, such as 127.0.0.1:8088"},
@@ -222,6 +243,8 @@ static enum tbs_err check_numbers(struct loading *l)
         if (*value < numbers[i].min || *value > numbers[i].max)
             return wrong(l, numbers[i].key);
     }
+    if (config_keys_line(l->keys, "custody.keep_pin") == 0)
+        l->config->custody.keep_pin = true;
     if (config_keys_line(l->keys, "log.level") == 0)
         l->config->log.level = LOG_LEVEL_INFO;
     return TBS_OK;
@@ -259,17 +282,27 @@ static enum tbs_err make_absolute(struct loading *l, char **text, size_t skip)
     return TBS_OK;
 }
 
+static enum tbs_err make_token_absolute(struct loading *l, struct config_token *token)
+{
+    const size_t file = strlen("file:");
+    enum tbs_err err = TBS_OK;
+    if (strchr(token->module, '/'))
+        err = make_absolute(l, &token->module, 0);
+    if (err == TBS_OK && strncmp(token->pin, "file:", file) == 0)
+        err = make_absolute(l, &token->pin, file);
+    return err;
+}
+
 static enum tbs_err make_paths_absolute(struct loading *l)
 {
     struct config *c = l->config;
-    const size_t file = strlen("file:");
     enum tbs_err err = make_absolute(l, &c->store.path, 0);
     if (err == TBS_OK)
         err = make_absolute(l, &c->server.address_file, 0);
-    if (err == TBS_OK && strchr(c->custody.module, '/'))
-        err = make_absolute(l, &c->custody.module, 0);
-    if (err == TBS_OK && strncmp(c->custody.pin, "file:", file) == 0)
-        err = make_absolute(l, &c->custody.pin, file);
+    if (err == TBS_OK)
+        err = make_token_absolute(l, &c->custody.token);
+    for (unsigned i = 0; err == TBS_OK && i < c->custody.more_tokens_count; i++)
+        err = make_token_absolute(l, &c->custody.more_tokens[i]);
     return err;
 }
 
@@ -314,6 +347,11 @@ static bool is_setting(const char *text)
     return name > 0 && !isdigit((unsigned char)text[0]) && text[name] == '=';
 }
 
+static bool is_quirk(const char *text)
+{
+    return *text && !text[strspn(text, "abcdefghijklmnopqrstuvwxyz0123456789-=")];
+}
+
 static bool are_suites(const struct config_kms *kms)
 {
     for (unsigned i = 0; i < kms->suites_count; i++)
@@ -327,6 +365,22 @@ static bool is_resource(const char *path)
     return path[0] == '/' && is_printable(path) && !strpbrk(path, "?#");
 }
 
+/* The key of a token that is not what it must be; NULL when all are. */
+static const char *find_wrong(const struct config_token *token)
+{
+    if (!is_token_uri(token->uri))
+        return "custody.uri";
+    if (!is_pin_source(token->pin))
+        return "custody.pin";
+    for (unsigned i = 0; i < token->environment_count; i++)
+        if (!is_setting(token->environment[i]))
+            return "custody.environment";
+    for (unsigned i = 0; i < token->quirks_count; i++)
+        if (!is_quirk(token->quirks[i]))
+            return "custody.quirks";
+    return NULL;
+}
+
 static enum tbs_err check_texts(struct loading *l)
 {
     const struct config *c = l->config;
@@ -335,13 +389,12 @@ static enum tbs_err check_texts(struct loading *l)
         return wrong(l, "kms.identity");
     if (!are_suites(&c->kms))
         return wrong(l, "kms.suites");
-    if (!is_token_uri(c->custody.uri))
-        return wrong(l, "custody.uri");
-    if (!is_pin_source(c->custody.pin))
-        return wrong(l, "custody.pin");
-    for (unsigned i = 0; i < c->custody.environment_count; i++)
-        if (!is_setting(c->custody.environment[i]))
-            return wrong(l, "custody.environment");
+    const char *key = find_wrong(&c->custody.token);
+    if (key)
+        return wrong(l, key);
+    for (unsigned i = 0; i < c->custody.more_tokens_count; i++)
+        if (find_wrong(&c->custody.more_tokens[i]))
+            return wrong(l, "custody.more_tokens");
     if (address_parse(c->server.listen, &address, NULL) != TBS_OK)
         return wrong(l, "server.listen");
     if (address_parse(c->server.management, &address, NULL) != TBS_OK ||

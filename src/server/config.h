@@ -4,6 +4,7 @@
 #ifndef TBS_SERVER_CONFIG_H
 #define TBS_SERVER_CONFIG_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "base/error.h"
@@ -19,12 +20,26 @@ struct config_kms {
     unsigned max_validity; /* seconds a ticket may be valid, 60-31536000; default 86400 */
 };
 
-struct config_custody {
+#define CONFIG_TOKENS_MAX 8
+
+struct config_token {
     char *module; /* required; a path, or a bare name that p11-kit's module directory has */
     char *uri;    /* required; RFC 7512, begins with "pkcs11:", without a PIN */
     char *pin;    /* required; where the PIN comes from: fd:N, file:PATH, credential:NAME, prompt */
     char **environment;         /* NAME=value, set before the module is loaded; default none */
     unsigned environment_count; /* at most 32 */
+    char *init_args;            /* for the module's C_Initialize; default NULL */
+    char **quirks;              /* names that custody knows; default none */
+    unsigned quirks_count;      /* at most 16 */
+};
+
+struct config_custody {
+    struct config_token token; /* the first, whose keys stand in the section itself */
+    struct config_token *more_tokens;
+    unsigned more_tokens_count; /* at most CONFIG_TOKENS_MAX - 1 */
+    bool keep_pin;              /* of fd: and prompt, for logins after an outage; default true */
+    unsigned stall_ms;          /* a call that hangs for so long takes its token down, 100-60000;
+                                   default 2000 */
 };
 
 struct config_store {

@@ -154,7 +154,7 @@ static enum tbs_err wrong_kind(const struct config_keys *keys, const char *key,
                     node->start_mark.line + 1, key, kind);
 }
 
-/* cyaml's own reader takes "2.5" and "2x" as 2, and "010" as 8. */
+/* cyaml's own reader takes "2.5" and "2x" as 2, "010" as 8, and most words as true. */
 static bool is_decimal(const yaml_node_t *node)
 {
     const char *text = (const char *)node->data.scalar.value;
@@ -171,12 +171,28 @@ static enum tbs_err check_scalar(const struct config_keys *keys, const char *key
             return wrong_kind(keys, key, node, "plain text; it has a control character", diag);
     if (schema->type == CYAML_INT && !is_decimal(node))
         return wrong_kind(keys, key, node, "a whole number in decimal digits", diag);
+    if (schema->type == CYAML_BOOL && !is_named(node, "true", 4) && !is_named(node, "false", 5))
+        return wrong_kind(keys, key, node, "true or false", diag);
     return TBS_OK;
 }
 
 static enum tbs_err check_mapping(const struct config_keys *keys, const yaml_node_t *mapping,
                                   const char *name, const cyaml_schema_field_t *fields,
                                   struct tbs_diag *diag);
+
+static enum tbs_err check_entry(const struct config_keys *keys, const char *key,
+                                const cyaml_schema_value_t *schema, const yaml_node_t *entry,
+                                struct tbs_diag *diag)
+{
+    if (schema->type == CYAML_MAPPING) {
+        if (entry->type != YAML_MAPPING_NODE)
+            return wrong_kind(keys, key, entry, "a list of sections", diag);
+        return check_mapping(keys, entry, key, schema->mapping.fields, diag);
+    }
+    if (entry->type != YAML_SCALAR_NODE)
+        return wrong_kind(keys, key, entry, "a list of single values", diag);
+    return check_scalar(keys, key, schema, entry, diag);
+}
 
 static enum tbs_err check_value(const struct config_keys *keys, const cyaml_schema_field_t *field,
                                 const yaml_node_t *node, struct tbs_diag *diag)
@@ -195,10 +211,8 @@ static enum tbs_err check_value(const struct config_keys *keys, const cyaml_sche
         return wrong_kind(keys, field->key, node, "a list, such as [a, b]", diag);
     for (const yaml_node_item_t *i = node->data.sequence.items.start;
          i < node->data.sequence.items.top; i++) {
-        const yaml_node_t *entry = node_at(keys, *i);
-        if (entry->type != YAML_SCALAR_NODE)
-            return wrong_kind(keys, field->key, entry, "a list of single values", diag);
-        enum tbs_err err = check_scalar(keys, field->key, field->value.sequence.entry, entry, diag);
+        enum tbs_err err =
+            check_entry(keys, field->key, field->value.sequence.entry, node_at(keys, *i), diag);
         if (err != TBS_OK)
             return err;
     }

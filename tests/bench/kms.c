@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "kms/psk.h"
+#include "tools/common/tokens.h"
 
 #define REPLAY_ENTRIES (1u << 20) /* as the daemon */
 
@@ -123,24 +124,17 @@ static enum tbs_err open_recorder(struct bench *b, struct tbs_diag *diag)
     b->recorder = module ? dlsym(module, "recorder") : NULL;
     if (!b->recorder)
         return tbs_fail(diag, TBS_ERR_NOT_FOUND, "cannot load %s: build it first", RECORDER_MODULE);
-    b->recorder->module = b->config->custody.module;
+    b->recorder->module = b->config->custody.token.module;
     return TBS_OK;
 }
 
 static enum tbs_err open_custody(struct bench *b, struct tbs_diag *diag)
 {
-    const struct config_custody *c = &b->config->custody;
-    struct custody_token_config token = {
-        .backend = "pkcs11",
-        .module = RECORDER_MODULE,
-        .uri = c->uri,
-        .pin_source = c->pin,
-        .environment = (const char *const *)c->environment,
-        .n_environment = c->environment_count,
-    };
-    struct custody_config config = {.tokens = &token, .n_tokens = 1};
+    struct tokens tokens;
 
-    return custody_open(&config, &b->custody, diag);
+    tokens_of(&b->config->custody, &tokens);
+    tokens.token[0].module = RECORDER_MODULE;
+    return custody_open(&tokens.custody, &b->custody, diag);
 }
 
 static enum tbs_err new_kms(struct bench *b, struct tbs_diag *diag)

@@ -5,8 +5,6 @@
 
 #include "tests/fuzz/fuzz.h"
 
-#define PATTERN 0xA5
-
 /* Both are compared with strings of the configuration, and the path may be logged. */
 static bool is_visible(const char *text)
 {
@@ -18,7 +16,6 @@ static bool is_visible(const char *text)
 
 static void check_head(const struct http_head *head)
 {
-    FUZZ_PROMISE(head->method <= HTTP_OTHER_METHOD);
     FUZZ_PROMISE(memchr(head->path, 0, sizeof head->path) && head->path[0] == '/');
     FUZZ_PROMISE(is_visible(head->path) && !strchr(head->path, '?'));
     FUZZ_PROMISE(memchr(head->type, 0, sizeof head->type));
@@ -29,14 +26,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 {
     struct http_head head;
 
-    memset(&head, PATTERN, sizeof head);
+    memset(&head, 0xA5, sizeof head);
     int status = http_head_parse(tbs_bytes(data, len), &head);
 
-    if (status == 0) {
+    FUZZ_PROMISE(head.method <= HTTP_OTHER_METHOD);
+    if (status == 0)
         check_head(&head);
-    } else {
+    else
         FUZZ_PROMISE(status >= 400 && http_status(status)->code == status);
-        FUZZ_PROMISE(fuzz_is_untouched(&head, sizeof head, PATTERN));
-    }
     return 0;
 }

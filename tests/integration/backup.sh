@@ -67,5 +67,5 @@ daemon_stop
 # --- A token of another kind is not in it ---
 
 sed -i 's|^  environment: .*|  environment: []|' "$kms/tbs-kmsd.yaml"
-adm backup "$dir/store" | grep -q "Not in it: the token" || wrong "it does not speak of the token"
+grep -q "Not in it: the token" <<<"$(adm backup "$dir/store")" || wrong "it does not speak of the token"
 [ "$(cd "$dir/store" && echo *)" = "store.sqlite tbs-kmsd.yaml" ] || wrong "another content"

@@ -3,17 +3,26 @@
 #define TBS_TESTS_FAULTY_MODULE_H
 
 #include <p11-kit/pkcs11.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 
 struct faults {
     CK_FLAGS token_flags;   /* shown besides the token's own */
     unsigned logins;        /* seen */
     bool login_without_pin; /* seen: as at a PIN pad */
-    CK_RV sign;             /* CKR_OK: pass on; else answered once, operation left active */
-    CK_RV decrypt;          /* likewise */
-    CK_RV encrypt_init;     /* answered always */
-    CK_RV destroy;          /* answered always */
+    CK_RV sign;    /* CKR_OK: pass on; else answered once, to the main thread; the operation stays
+                      active */
+    CK_RV decrypt; /* likewise */
+    CK_RV encrypt_init;                /* answered always */
+    CK_RV destroy;                     /* answered always */
     CK_ATTRIBUTE_TYPE flipped, hidden; /* boolean told wrongly; attribute not told; 0: none */
+    CK_ATTRIBUTE_TYPE unknown;         /* not told, and refused in a template; 0: none */
+    CK_KEY_TYPE key_type;              /* told of every key; 0: its own */
+    bool makes_ivs;                    /* of AES-GCM, whatever it is given */
+    bool refuses_read_only;            /* sessions */
+    atomic_uint sessions;              /* seen: open now */
+    bool slow;                         /* signs take a while */
+    atomic_uint signing, signing_most; /* seen: now, and at most at once */
 };
 
 extern struct faults faults;

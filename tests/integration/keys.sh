@@ -44,7 +44,7 @@ restart
 for ticket in before meanwhile after; do
     resolve $ticket >/dev/null || wrong "the ticket of $ticket cannot be resolved"
 done
-adm keys generate tpk --id tpk-2000-01 | grep -q "not in use: $second" || wrong "no word of $second"
+grep -q "not in use: $second" <<<"$(adm keys generate tpk --id tpk-2000-01)" || wrong "no word of $second"
 [[ $(generate tpk --alg hmac-sha1) == tpk-sha1-* ]] || wrong "no second TPK for SHA-1"
 refused 1 "$second exists" adm keys generate tpk --id "$second"
 refused 1 "hmac-sha256 or hmac-sha1" adm keys generate tpk --alg gcm

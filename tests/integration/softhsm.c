@@ -202,3 +202,10 @@ CK_OBJECT_HANDLE raw_find(const struct raw *raw, const char *id)
     assert_int_equal(n, 1);
     return objects[0];
 }
+
+void softhsm_destroy(const char *token_label, const char *id)
+{
+    struct raw raw = raw_open(token_label);
+    assert_int_equal(raw.f->C_DestroyObject(raw.session, raw_find(&raw, id)), CKR_OK);
+    raw_close(&raw);
+}

@@ -49,6 +49,8 @@ struct raw {
 CK_SLOT_ID raw_slot(CK_FUNCTION_LIST *f, const char *token_label);
 struct raw raw_open(const char *token_label);
 void raw_close(struct raw *raw);
+/* Destroys that key. */
+void softhsm_destroy(const char *token_label, const char *id);
 /* Exactly one secret key with this id. */
 CK_OBJECT_HANDLE raw_find(const struct raw *raw, const char *id);
 

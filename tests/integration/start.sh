@@ -92,7 +92,7 @@ kill $(cat "/proc/$P11_KIT_SERVER_PID/task/$P11_KIT_SERVER_PID/children")
 give_the_rest_of_the_pin
 daemon_await_start
 for _ in $(seq 100); do
-    curl -s "$management/readyz" | grep -q '^ready' && break
+    grep -q '^ready' <<<"$(curl -s "$management/readyz")" && break
     sleep 0.1
 done
 curl -sSf "$management/readyz" || fail "the token's return was not seen"

@@ -127,7 +127,7 @@ static void forms_that_are_not_ours_are_told_apart(void **state)
     assert_int_equal(unwrap(&o, "", tbs_buf_view(&blob)), TBS_ERR_INVALID);
     blob.data[0] = 2;
     assert_int_equal(unwrap(&o, owner, tbs_buf_view(&blob)), TBS_ERR_UNSUPPORTED);
-    blob.data[0] = 1, blob.data[1] = 3;
+    blob.data[0] = 1, blob.data[1] = 4;
     assert_int_equal(unwrap(&o, owner, tbs_buf_view(&blob)), TBS_ERR_UNSUPPORTED);
     blob.data[1] = 1, blob.data[2] = 0;
     assert_int_equal(unwrap(&o, owner, tbs_buf_view(&blob)), TBS_ERR_MALFORMED);

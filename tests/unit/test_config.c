@@ -196,6 +196,33 @@ static void addresses_and_texts_have_their_forms(void **state)
     refused_instead("sip:kms@example.net", "sip:k ms@x", 2, "kms.identity must be a URI");
     refused_instead("  pin: prompt\n", "  pin: prompt\n  environment: [A=b, '=c']\n", 7,
                     "NAME=value");
+    refused_instead("  pin: prompt\n", "  pin: prompt\n  quirks: [serial-only, No]\n", 7,
+                    "custody.quirks must be a list");
+    refused_instead("  pin: prompt\n", "  pin: prompt\n  quirks: [a, 'b c']\n", 7,
+                    "custody.quirks");
+    refused_instead("  pin: prompt\n", "  pin: prompt\n  quirks: serial-only\n", 7, "a list");
+    refused_instead("  pin: prompt\n", "  pin: prompt\n  init_args: ''\n", 7, "custody.init_args");
+    refused_instead("  pin: prompt\n", "  pin: prompt\n  stall_ms: 99\n", 7, "100 to 60000");
+    refused_instead("  pin: prompt\n", "  pin: prompt\n  keep_pin: maybe\n", 7, "true or false");
+}
+
+static void each_further_token_is_checked_like_the_first(void **state)
+{
+    (void)state;
+#define MORE "  pin: prompt\n  more_tokens:\n"
+#define ENTRY "    - {module: /m.so, uri: 'pkcs11:token=u', pin: prompt}\n"
+    refused_instead("  pin: prompt\n", MORE "    - {module: /m.so, uri: 'pkcs11:token=u'}\n", 8,
+                    "lacks the required key 'pin'");
+    refused_instead("  pin: prompt\n", MORE "    - {module: /m.so, uri: x, pin: prompt}\n", 7,
+                    "custody.more_tokens must be a list of at most 7 tokens");
+    refused_instead("  pin: prompt\n", MORE ENTRY "    - {slot: 1}\n", 9, "unknown key 'slot'");
+    refused_instead("  pin: prompt\n", MORE "    - /m.so\n", 8, "a list of sections");
+    refused_instead("  pin: prompt\n", "  pin: prompt\n  more_tokens: []\n", 7,
+                    "custody.more_tokens must be a list of at most 7 tokens");
+    refused_instead("  pin: prompt\n", MORE ENTRY ENTRY ENTRY ENTRY ENTRY ENTRY ENTRY ENTRY, 7,
+                    "custody.more_tokens must be a list of at most 7 tokens");
+#undef MORE
+#undef ENTRY
 }
 
 static void a_pin_in_the_file_is_refused_and_not_repeated(void **state)
@@ -239,10 +266,15 @@ static void the_least_file_gets_the_documented_presets(void **state)
     assert_int_equal(c->kms.max_validity, 86400);
     assert_int_equal(c->kms.suites_count, 1);
     assert_int_equal(c->kms.suites[0], 256);
-    assert_string_equal(c->custody.module, "libsofthsm2.so");
-    assert_string_equal(c->custody.uri, "pkcs11:token=tbs");
-    assert_string_equal(c->custody.pin, "prompt");
-    assert_int_equal(c->custody.environment_count, 0);
+    assert_string_equal(c->custody.token.module, "libsofthsm2.so");
+    assert_string_equal(c->custody.token.uri, "pkcs11:token=tbs");
+    assert_string_equal(c->custody.token.pin, "prompt");
+    assert_int_equal(c->custody.token.environment_count, 0);
+    assert_int_equal(c->custody.token.quirks_count, 0);
+    assert_int_equal(c->custody.more_tokens_count, 0);
+    assert_true(c->custody.keep_pin);
+    assert_int_equal(c->custody.stall_ms, 2000);
+    assert_null(c->custody.token.init_args);
     snprintf(path, sizeof path, "%s/kms.db", dir);
     assert_string_equal(c->store.path, path);
     assert_string_equal(c->server.listen, "127.0.0.1:8087");
@@ -272,6 +304,9 @@ static void a_full_file_is_taken_and_its_paths_made_absolute(void **state)
                "max_validity: 3600}\n"
                "custody:\n  module: ./m.so\n  uri: 'pkcs11:token=t'\n  pin: file:./user.pin\n"
                "  environment:\n    - SOFTHSM2_CONF=/etc/s.conf\n    - EMPTY=\n"
+               "  init_args: \"configdir='sql:/x' flags=\"\n  quirks: [no-local, max-sessions=9]\n"
+               "  more_tokens:\n    - {module: n.so, uri: 'pkcs11:token=u', pin: file:./p}\n"
+               "  keep_pin: false\n  stall_ms: 100\n"
                "store: {path: /var/lib/kms.db}\n"
                "server: {listen: '[::1]:0', management: '[::1]:1', path: /k, front_threads: 64, "
                "workers: 3, queue: 1, connections: 2, deadline_ms: 10, idle_timeout_s: 1, "
@@ -282,11 +317,20 @@ static void a_full_file_is_taken_and_its_paths_made_absolute(void **state)
     assert_int_equal(c->kms.suites_count, 2);
     assert_int_equal(c->kms.suites[1], 128);
     snprintf(want, sizeof want, "%s/./m.so", dir);
-    assert_string_equal(c->custody.module, want);
+    assert_string_equal(c->custody.token.module, want);
     snprintf(want, sizeof want, "file:%s/./user.pin", dir);
-    assert_string_equal(c->custody.pin, want);
-    assert_int_equal(c->custody.environment_count, 2);
-    assert_string_equal(c->custody.environment[1], "EMPTY=");
+    assert_string_equal(c->custody.token.pin, want);
+    assert_int_equal(c->custody.token.environment_count, 2);
+    assert_string_equal(c->custody.token.environment[1], "EMPTY=");
+    assert_string_equal(c->custody.token.init_args, "configdir='sql:/x' flags=");
+    assert_int_equal(c->custody.token.quirks_count, 2);
+    assert_string_equal(c->custody.token.quirks[1], "max-sessions=9");
+    assert_int_equal(c->custody.more_tokens_count, 1);
+    assert_string_equal(c->custody.more_tokens[0].module, "n.so");
+    snprintf(want, sizeof want, "file:%s/./p", dir);
+    assert_string_equal(c->custody.more_tokens[0].pin, want);
+    assert_false(c->custody.keep_pin);
+    assert_int_equal(c->custody.stall_ms, 100);
     assert_string_equal(c->store.path, "/var/lib/kms.db");
     snprintf(want, sizeof want, "%s/run/address", dir);
     assert_string_equal(c->server.address_file, want);
@@ -326,6 +370,7 @@ int main(void)
         cmocka_unit_test(addresses_and_texts_have_their_forms),
         cmocka_unit_test(a_pin_in_the_file_is_refused_and_not_repeated),
         cmocka_unit_test(the_least_file_gets_the_documented_presets),
+        cmocka_unit_test(each_further_token_is_checked_like_the_first),
         cmocka_unit_test(a_full_file_is_taken_and_its_paths_made_absolute),
     };
     return cmocka_run_group_tests_name("config", tests, make_dir, remove_dir);

@@ -50,9 +50,10 @@ static enum tbs_err copy_pin_file(const char *from, const char *folder, struct t
 
 static const char *softhsm_conf(const struct config *config)
 {
-    for (unsigned i = 0; i < config->custody.environment_count; i++)
-        if (strncmp(config->custody.environment[i], SOFTHSM_SETTING, strlen(SOFTHSM_SETTING)) == 0)
-            return config->custody.environment[i] + strlen(SOFTHSM_SETTING);
+    for (unsigned i = 0; i < config->custody.token.environment_count; i++)
+        if (strncmp(config->custody.token.environment[i], SOFTHSM_SETTING,
+                    strlen(SOFTHSM_SETTING)) == 0)
+            return config->custody.token.environment[i] + strlen(SOFTHSM_SETTING);
     return NULL;
 }
 

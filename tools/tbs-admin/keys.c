@@ -19,15 +19,15 @@ static const char *alg_name(enum custody_alg alg)
 
 static json_t *key_row(const struct custody_key *k)
 {
-    char kcv[2 * CUSTODY_KCV_LEN + 1] = "-";
+    char kcv[2 * CUSTODY_KCV_LEN + 1] = "-", custody[CUSTODY_UNVERIFIED_MAX + 64];
+    bool provable = k->always_sensitive && k->never_extractable && k->local;
 
     for (size_t i = 0; k->has_kcv && i < CUSTODY_KCV_LEN; i++)
         snprintf(kcv + 2 * i, 3, "%02x", k->kcv[i]);
-    return json_pack(
-        "[s,s,s,s,s,s]", k->id, k->role == CUSTODY_ROLE_TPK ? "TPK" : "KEK", alg_name(k->alg), kcv,
-        k->always_sensitive && k->never_extractable && k->local ? "made here, never left"
-                                                                : "not provable",
-        k->usable ? "usable" : "not usable here");
+    snprintf(custody, sizeof custody, "%s%s%s", provable ? "made here, never left" : "not provable",
+             k->unverified[0] ? "; not verified: " : "", k->unverified);
+    return json_pack("[s,s,s,s,s,s]", k->id, k->role == CUSTODY_ROLE_TPK ? "TPK" : "KEK",
+                     alg_name(k->alg), kcv, custody, k->usable ? "usable" : "not usable here");
 }
 
 static enum tbs_err keys(struct admin *a, int n, char **words, struct tbs_diag *diag)
@@ -117,12 +117,35 @@ static enum tbs_err count_groups(void *ctx, const struct store_group *g)
     return TBS_OK;
 }
 
+/* Of the token that new keys are made in: "no-copyable (not needed), serial-only". */
+static void list_quirks(struct custody *custody, char *ret_text, size_t size)
+{
+    struct custody_quirk quirks[CUSTODY_QUIRKS_MAX];
+    size_t n = custody_quirks(custody, 0, quirks), len = 0;
+
+    snprintf(ret_text, size, "none");
+    for (size_t i = 0; i < n && len < size; i++)
+        len += (size_t)snprintf(ret_text + len, size - len, "%s%s%s", i > 0 ? ", " : "",
+                                quirks[i].name,
+                                quirks[i].can_show && !quirks[i].needed ? " (not needed)" : "");
+}
+
+static size_t count_unverified(struct custody *custody)
+{
+    size_t n, unverified = 0;
+    const struct custody_key *list = custody_keys(custody, &n);
+
+    for (size_t i = 0; i < n; i++)
+        unverified += list[i].unverified[0] != 0;
+    return unverified;
+}
+
 static enum tbs_err status(struct admin *a, int n, char **words, struct tbs_diag *diag)
 {
     static const char *const columns[] = {"what", "is", NULL};
     struct custody_health health;
     size_t subscribers = 0, groups = 0, n_keys;
-    char text[3][64], token[400];
+    char text[3][64], token[400], quirks[400];
     enum tbs_err err = admin_store(a, STORE_READ_ONLY, diag);
 
     (void)n, (void)words;
@@ -137,21 +160,25 @@ static enum tbs_err status(struct admin *a, int n, char **words, struct tbs_diag
     if (err)
         return err;
     custody_keys(a->custody, &n_keys);
-    snprintf(text[0], sizeof text[0], "%zu", n_keys);
+    size_t unverified = count_unverified(a->custody);
+
+    snprintf(text[0], sizeof text[0], unverified ? "%zu, %zu not wholly verified: see keys" : "%zu",
+             n_keys, unverified);
+    list_quirks(a->custody, quirks, sizeof quirks);
     snprintf(text[1], sizeof text[1], "%zu", subscribers);
     snprintf(text[2], sizeof text[2], "%zu", groups);
     snprintf(token, sizeof token, "%s%s%s", custody_state_name(health.state),
              health.why.text[0] ? ": " : "", health.why.text);
     admin_print(a, columns,
-                json_pack("[[s,s],[s,s],[s,s],[s,s],[s,s]]", "kms", a->config->kms.identity,
-                          "token", token, "keys", text[0], "subscribers", text[1], "groups",
-                          text[2]));
+                json_pack("[[s,s],[s,s],[s,s],[s,s],[s,s],[s,s]]", "kms", a->config->kms.identity,
+                          "token", token, "quirks", quirks, "keys", text[0], "subscribers", text[1],
+                          "groups", text[2]));
     return TBS_OK;
 }
 
 const struct admin_command admin_key_commands[] = {
     {"keys", "generate", "tpk|kek [--alg ALGORITHM] [--id ID]", 1, 1, keys_generate,
-     "make one more key in the token, for tbs-kmsd from its next start"},
+     "make one more key in the token, for tbs-kmsd from its next start or reload"},
     {"keys", NULL, "", 0, 0, keys, "the keys in the token, with their check values"},
     {"status", NULL, "", 0, 0, status, "token, keys and store at a glance"},
     {0},

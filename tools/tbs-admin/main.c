@@ -1,4 +1,5 @@
 /* tbs-admin: prepares a KMS and looks after its subscribers, groups and keys. */
+#include "tools/common/tokens.h"
 #include "tools/tbs-admin/admin.h"
 
 #include <signal.h>
@@ -33,17 +34,10 @@ enum tbs_err admin_custody(struct admin *a, struct tbs_diag *diag)
 
     if (err)
         return err;
-    struct custody_token_config token = {
-        .backend = "pkcs11",
-        .module = a->config->custody.module,
-        .uri = a->config->custody.uri,
-        .pin_source = a->config->custody.pin,
-        .environment = (const char *const *)a->config->custody.environment,
-        .n_environment = a->config->custody.environment_count,
-    };
-    struct custody_config config = {.tokens = &token, .n_tokens = 1};
+    struct tokens tokens;
 
-    err = custody_open(&config, &a->custody, diag);
+    tokens_of(&a->config->custody, &tokens);
+    err = custody_open(&tokens.custody, &a->custody, diag);
     return err ? err : custody_session_open(a->custody, &a->session, diag);
 }
 

@@ -154,11 +154,19 @@ static void a_token_without_an_attribute_needs_its_quirk(void **state)
         char id[32];
         f->unknown = missing[i].type;
         refused(&c, missing[i].quirk);
+        f->unknown = 0;
+        struct custody *custody = open_token(&c, &session);
+        f->unknown = missing[i].type;
+        assert_int_equal(custody_generate_key(custody, CUSTODY_ROLE_TPK, CUSTODY_HMAC_SHA_256,
+                                              "tpk-new", NULL, &diag),
+                         TBS_ERR_CONFIG);
+        assert_non_null(strstr(diag.text, missing[i].quirk));
+        close_token(custody, session);
         c = with(&missing[(i + 1) % N_MISSING].quirk, 1); /* another quirk is no help */
         refused(&c, missing[i].quirk);
 
         c = with(&missing[i].quirk, 1);
-        struct custody *custody = open_token(&c, &session);
+        custody = open_token(&c, &session);
         snprintf(id, sizeof id, "tpk-new-%zu", i);
         if (custody_generate_key(custody, CUSTODY_ROLE_TPK, CUSTODY_HMAC_SHA_256, id, NULL, &diag))
             fail_msg("%s", diag.text);

@@ -132,7 +132,6 @@ enum tbs_err p11_list_keys(void *token_, struct custody_key_list *ret_list, stru
     P11_IN_TURN(token);
     struct objects o;
     struct custody_key_list list = {0};
-    p11_forget_needs(token);
     enum tbs_err err = find_secret_keys(token, NULL, &o, diag);
     if (err != TBS_OK)
         return err;

@@ -41,7 +41,7 @@ struct custody_ops {
     enum tbs_err (*open)(const struct custody_config *config, void **ret_token,
                          struct tbs_diag *diag);
     void (*close)(void *token);
-    /* Those of the configuration; needed is as of the latest list_keys. */
+    /* Those of the configuration, as custody_quirks gives them. */
     const struct custody_quirk *(*quirks)(const void *token, size_t *ret_n);
     enum tbs_err (*session_open)(void *token, void **ret_session, struct tbs_diag *diag);
     void (*session_close)(void *session);

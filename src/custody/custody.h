@@ -95,7 +95,8 @@ struct custody_config {
 struct custody_quirk {
     const char *name;
     const char *effect; /* what it changes, for people */
-    /* Whether this token was seen to need it. Some quirks do not show: can_show is false. */
+    /* Whether a key was seen to need it since the token was opened. Some quirks do not show:
+     * can_show is false. */
     bool can_show, needed;
 };
 
@@ -123,8 +124,7 @@ enum tbs_err custody_session_open(struct custody *custody, struct custody_sessio
                                   struct tbs_diag *diag);
 void custody_session_close(struct custody_session *session); /* NULL ok */
 
-/* The quirks of the configuration and what became of them. They live until custody_close;
- * needed is about the keys as they were last read. */
+/* The quirks of the configuration and what became of them. They live until custody_close. */
 const struct custody_quirk *custody_quirks(const struct custody *custody, size_t *ret_n);
 
 /* Keys, sorted by id. They live until custody_generate_key or custody_close. */

@@ -132,7 +132,6 @@ enum tbs_err p11_list_keys(void *token_, struct custody_key_list *ret_list, stru
     P11_IN_TURN(token);
     struct objects o;
     struct custody_key_list list = {0};
-    p11_forget_needs(token);
     enum tbs_err err = find_secret_keys(token, NULL, &o, diag);
     if (err != TBS_OK)
         return err;
@@ -162,6 +161,20 @@ static enum tbs_err check_free(struct p11_token *token, const char *id, struct t
                : tbs_fail(diag, TBS_ERR_EXISTS, "token '%s' has a key %s already", token->name, id);
 }
 
+/* NSS softokn answers CKR_GENERAL_ERROR to an attribute that it does not know. */
+static enum tbs_err not_generated(const struct p11_token *token, CK_RV rv, enum custody_alg alg,
+                                  const char *id, struct tbs_diag *diag)
+{
+    if (rv != CKR_ATTRIBUTE_TYPE_INVALID && rv != CKR_GENERAL_ERROR)
+        return p11_fail(diag, rv, "generating %s for %s on token '%s'", id, custody_alg_name(alg),
+                        token->name);
+    return tbs_fail_raw(diag, p11_rv_err(rv), rv,
+                        "generating %s: token '%s' answered %s; if it does not know one of "
+                        "CKA_ALLOWED_MECHANISMS, CKA_COPYABLE and CKA_DESTROYABLE, there are "
+                        "quirks no-allowed-mechanisms, no-copyable and no-destroyable",
+                        id, token->name, p11_rv_name(rv));
+}
+
 static enum tbs_err generate(struct p11_token *token, CK_SESSION_HANDLE session,
                              enum custody_role role, enum custody_alg alg, const char *id,
                              const char *label, struct custody_key *ret_key, struct tbs_diag *diag)
@@ -169,8 +182,7 @@ static enum tbs_err generate(struct p11_token *token, CK_SESSION_HANDLE session,
     CK_OBJECT_HANDLE object;
     CK_RV rv = p11_generate(token, session, alg, id, label ? label : "", &object);
     if (rv != CKR_OK)
-        return p11_fail(diag, rv, "generating %s for %s on token '%s'", id, custody_alg_name(alg),
-                        token->name);
+        return not_generated(token, rv, alg, id, diag);
     struct custody_key key;
     enum tbs_err err = p11_judge_key(token, object, id, role, &key, diag);
     if (err == TBS_OK && key.alg != alg)

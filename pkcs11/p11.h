@@ -69,7 +69,6 @@ enum tbs_err p11_parse_quirks(const struct custody_token_config *config,
 const char *p11_quirk_name(enum p11_quirk quirk);
 /* Whether the quirk is on. It then counts as needed: ask only where the token falls short. */
 bool p11_excused(struct p11_token *token, enum p11_quirk quirk);
-void p11_forget_needs(struct p11_token *token);
 const struct custody_quirk *p11_quirks(const void *token, size_t *ret_n);
 
 /* The error for the first session, which the token refused with rv. */

@@ -109,12 +109,6 @@ bool p11_excused(struct p11_token *token, enum p11_quirk quirk)
     return true;
 }
 
-void p11_forget_needs(struct p11_token *token)
-{
-    for (size_t i = 0; i < token->quirks.n; i++)
-        token->quirks.list[i].needed = false;
-}
-
 enum tbs_err p11_session_refused(const struct p11_token *token, CK_RV rv, struct tbs_diag *diag)
 {
     CK_SESSION_HANDLE session;

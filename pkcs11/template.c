@@ -135,6 +135,14 @@ struct attributes {
     bool told[N_FLAGS], type_told, value_len_told, mechanisms_told;
 };
 
+/* Also true of what is longer than our buffer. */
+static bool tells(struct p11_token *token, CK_OBJECT_HANDLE object, CK_ATTRIBUTE_TYPE type)
+{
+    CK_ATTRIBUTE a = {type, NULL, 0};
+    return P11(token, C_GetAttributeValue, token->holder, object, &a, 1) == CKR_OK &&
+           a.ulValueLen != CK_UNAVAILABLE_INFORMATION;
+}
+
 static enum tbs_err read_attributes(struct p11_token *token, CK_OBJECT_HANDLE object,
                                     const char *id, struct attributes *ret, struct tbs_diag *diag)
 {
@@ -155,7 +163,8 @@ static enum tbs_err read_attributes(struct p11_token *token, CK_OBJECT_HANDLE ob
 
     a.type_told = template[0].ulValueLen == sizeof a.type;
     a.value_len_told = template[1].ulValueLen == sizeof a.value_len;
-    a.mechanisms_told = template[2].ulValueLen != CK_UNAVAILABLE_INFORMATION;
+    a.mechanisms_told = template[2].ulValueLen != CK_UNAVAILABLE_INFORMATION ||
+                        tells(token, object, CKA_ALLOWED_MECHANISMS);
     if (template[2].ulValueLen <= sizeof a.mechanisms)
         a.n_mechanisms = template[2].ulValueLen / sizeof *a.mechanisms;
     if (template[3].ulValueLen <= sizeof a.label)

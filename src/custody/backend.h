@@ -72,7 +72,7 @@ struct custody_ops {
     enum custody_class (*classify)(unsigned long raw);
     /* Copies the token's label and serial, for people: printable, at most size - 1 octets. */
     void (*describe)(void *token, char *ret_name, size_t size);
-    /* Those of the configuration; needed is as of the latest list_keys. */
+    /* Those of the configuration, as custody_quirks gives them. */
     const struct custody_quirk *(*quirks)(const void *token, size_t *ret_n);
     enum tbs_err (*session_open)(void *token, void **ret_session, struct tbs_diag *diag);
     void (*session_close)(void *session);

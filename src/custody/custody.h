@@ -114,7 +114,8 @@ struct custody_config {
 struct custody_quirk {
     const char *name;
     const char *effect; /* what it changes, for people */
-    /* Whether this token was seen to need it. Some quirks do not show: can_show is false. */
+    /* Whether a key was seen to need it since the token was opened. Some quirks do not show:
+     * can_show is false. */
     bool can_show, needed;
 };
 

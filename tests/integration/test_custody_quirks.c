@@ -160,11 +160,19 @@ static void a_token_without_an_attribute_needs_its_quirk(void **state)
         char id[32];
         f->unknown = missing[i].type;
         refused(&c, missing[i].quirk);
+        f->unknown = 0;
+        struct custody *custody = open_token(&c, &session);
+        f->unknown = missing[i].type;
+        assert_int_equal(custody_generate_key(custody, CUSTODY_ROLE_TPK, CUSTODY_HMAC_SHA_256,
+                                              "tpk-new", NULL, &diag),
+                         TBS_ERR_CONFIG);
+        assert_non_null(strstr(diag.text, missing[i].quirk));
+        close_token(custody, session);
         c = with(&missing[(i + 1) % N_MISSING].quirk, 1); /* another quirk is no help */
         refused(&c, missing[i].quirk);
 
         c = with(&missing[i].quirk, 1);
-        struct custody *custody = open_token(&c, &session);
+        custody = open_token(&c, &session);
         snprintf(id, sizeof id, "tpk-new-%zu", i);
         if (custody_generate_key(custody, CUSTODY_ROLE_TPK, CUSTODY_HMAC_SHA_256, id, NULL, &diag))
             fail_msg("%s", diag.text);
@@ -202,6 +210,30 @@ static void without_allowed_mechanisms_the_id_says_the_algorithm(void **state)
                      TBS_ERR_INVALID);
     assert_non_null(strstr(diag.text, "tpk-sha1-..."));
     close_token(custody, session);
+}
+
+/* The quirk is for a list that is not told, not for one that is longer than what is read. */
+static void a_long_list_of_mechanisms_is_no_missing_one(void **state)
+{
+    (void)state;
+    static const char *const quirk = "no-allowed-mechanisms";
+    static CK_MECHANISM_TYPE many[] = {CKM_SHA256_HMAC, CKM_SHA_1_HMAC,  CKM_SHA224_HMAC,
+                                       CKM_SHA384_HMAC, CKM_SHA512_HMAC, CKM_MD5_HMAC,
+                                       CKM_AES_ECB,     CKM_AES_CBC,     CKM_AES_GCM};
+    CK_BBOOL yes = CK_TRUE;
+    CK_ULONG len = 32;
+    CK_ATTRIBUTE template[] = {{CKA_ID, (void *)"tpk-many", 8},
+                               {CKA_TOKEN, &yes, 1},
+                               {CKA_VALUE_LEN, &len, sizeof len},
+                               {CKA_ALLOWED_MECHANISMS, many, sizeof many}};
+    CK_MECHANISM generation = {CKM_GENERIC_SECRET_KEY_GEN, NULL, 0};
+    CK_OBJECT_HANDLE object;
+    struct custody_token_config c = with(&quirk, 1);
+    struct raw raw = raw_open("kms");
+    assert_int_equal(raw.f->C_GenerateKey(raw.session, &generation, template, 4, &object), CKR_OK);
+    refused(&c, "(HMAC-SHA-1 or HMAC-SHA-256, one mechanism)");
+    assert_int_equal(raw.f->C_DestroyObject(raw.session, object), CKR_OK);
+    raw_close(&raw);
 }
 
 /* It is told, but false: as by tokens that never set it. */
@@ -262,6 +294,27 @@ static enum tbs_err unwrap(struct custody_session *session, const char *owner,
     return err;
 }
 
+/* Read by other hands: the IV is not among what it authenticates. */
+static void assert_as_described(const struct tbs_buf *blob, size_t iv)
+{
+    TBS_BUF_AUTO struct tbs_buf aad = tbs_buf();
+    tbs_put_bytes(&aad, tbs_bytes(blob->data, iv));
+    tbs_put_bytes(&aad, tbs_bytes_str("alice"));
+    struct raw raw = raw_open("kms");
+    CK_GCM_PARAMS params = {blob->data + iv, 12, 96, aad.data, aad.len, 128};
+    CK_MECHANISM gcm = {CKM_AES_GCM, &params, sizeof params};
+    uint8_t plain[64];
+    CK_ULONG len = sizeof plain;
+    assert_int_equal(raw.f->C_DecryptInit(raw.session, &gcm, raw_find(&raw, "kek-2026-01")),
+                     CKR_OK);
+    assert_int_equal(
+        raw.f->C_Decrypt(raw.session, blob->data + iv + 12, blob->len - iv - 12, plain, &len),
+        CKR_OK);
+    raw_close(&raw);
+    assert_int_equal(len, 6);
+    assert_memory_equal(plain, "secret", 6);
+}
+
 /* Octets as custody.h describes them; every bit counts; and blobs from before stay readable. */
 static void secrets_are_sealed_under_the_tokens_iv(void **state)
 {
@@ -285,6 +338,7 @@ static void secrets_are_sealed_under_the_tokens_iv(void **state)
     assert_int_equal(before.data[1], 1);
     assert_int_equal(blob.data[1], 3);
     assert_memory_not_equal(blob.data + iv, other.data + iv, 12);
+    assert_as_described(&blob, iv);
     assert_int_equal(unwrap(session, "alice", &before), TBS_OK);
     assert_int_equal(unwrap(session, "alice", &blob), TBS_OK);
     assert_int_equal(unwrap(session, "bob", &blob), TBS_ERR_AUTH);
@@ -413,6 +467,7 @@ int main(void)
         TEST(quirks_that_are_not_needed_are_told_and_change_nothing),
         TEST(a_token_without_an_attribute_needs_its_quirk),
         TEST(without_allowed_mechanisms_the_id_says_the_algorithm),
+        TEST(a_long_list_of_mechanisms_is_no_missing_one),
         TEST(a_local_that_is_never_set_needs_its_quirk),
         TEST(a_token_that_makes_ivs_is_not_used_without_its_quirk),
         TEST(secrets_are_sealed_under_the_tokens_iv),

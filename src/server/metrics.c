@@ -49,7 +49,8 @@ static struct metrics_outcome *add(struct metrics *metrics, int status, const ch
     return o;
 }
 
-void metrics_request(struct metrics *metrics, int status, const char *outcome, uint64_t duration_ns)
+struct metrics_outcome *metrics_request(struct metrics *metrics, int status, const char *outcome,
+                                        uint64_t duration_ns)
 {
     struct metrics_outcome *o = find(metrics, status, outcome);
     if (!o)
@@ -60,6 +61,7 @@ void metrics_request(struct metrics *metrics, int status, const char *outcome, u
         i++;
     atomic_fetch_add(&metrics->bucket[i], 1);
     atomic_fetch_add(&metrics->sum_ns, duration_ns);
+    return o;
 }
 
 void metrics_printf(struct tbs_buf *text, const char *fmt, ...)

@@ -31,6 +31,8 @@ struct server_reply {
     const char *outcome; /* static text of [a-z0-9-], for the log and as a metrics label */
     char detail[256];    /* one sentence for the log without a secret; may be empty */
     bool retry_after;    /* adds "Retry-After: 1" */
+    bool fresh;          /* an authentic request that was not seen before: always logged. Others
+                            anybody can cause at will: logged once a second for each outcome */
 };
 
 struct server_handler {

@@ -91,6 +91,7 @@ static void echo_handle(void *worker, const struct server_request *request,
     if (strcmp(text, "deny") == 0) {
         answer(reply, 403, "denied", tbs_bytes_str("E12"));
         snprintf(reply->detail, sizeof reply->detail, "not for this one");
+        reply->fresh = true;
     } else if (strcmp(text, "busy") == 0) {
         answer(reply, 503, "token-down", tbs_bytes(NULL, 0));
         reply->retry_after = true;

@@ -15,7 +15,7 @@
 
 /* The handler's side of the story, in memory that both processes see. What it answers:
  *   "sleep N ..."  waits N ms first, then as below
- *   "deny"         403 with a body, outcome "denied"
+ *   "deny"         403 with a body, outcome "denied", fresh
  *   "busy"         503 without a body, with Retry-After
  *   "forge"        200 and a log detail that tries to forge a line
  *   "silent"       sets nothing

@@ -419,6 +419,54 @@ static void no_octet_from_outside_forges_a_log_line(void **state)
     peer_stop(&peer);
 }
 
+/* How many lines the log has with `outcome`; to *ret_told adds those it says there were more. */
+static unsigned lines_with(char *log, const char *outcome, unsigned *ret_told)
+{
+    unsigned lines = 0;
+    for (char *at = log; (at = strstr(at, outcome)); at++) {
+        char *end = strchr(at, '\n'), *more = strstr(at, " more=");
+        lines++;
+        if (more && more < end)
+            *ret_told += (unsigned)strtoul(more + 6, NULL, 10);
+    }
+    return lines;
+}
+
+static void who_can_repeat_a_request_cannot_fill_the_log(void **state)
+{
+    (void)state;
+    enum { N = 60 };
+    struct peer peer = peer_start(peer_config());
+    static const char *const limited[] = {"outcome=malformed", "outcome=bad-request"};
+    int fd = client_connect(peer.port), since = peer_ms();
+    for (int i = 0; i <= N; i++) {
+        if (i == N) /* the last in another second */
+            usleep(1100000);
+        int bad = client_connect(peer.port);
+        client_send_text(bad, "hello\r\n\r\n");
+        client_read(bad, &reply);
+        close(bad);
+        client_post(fd, "noise");
+        client_read(fd, &reply);
+        client_post(fd, "deny");
+        client_read(fd, &reply);
+    }
+    unsigned most = 2 + (unsigned)(peer_ms() - since) / 1000, told = 0;
+    char *log = peer_log(&peer);
+    for (size_t i = 0; i < 2; i++) {
+        told = 0;
+        unsigned lines = lines_with(log, limited[i], &told);
+        assert_in_range(lines, 2, most);
+        assert_int_equal(lines + told, N + 1);
+    }
+    assert_int_equal(lines_with(log, "outcome=denied", &told), N + 1);
+    free(log);
+    client_get(peer.management_port, "/metrics", &reply);
+    assert_non_null(strstr(reply.body, "{outcome=\"malformed\",status=\"400\"} 61\n"));
+    close(fd);
+    peer_stop(&peer);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -433,6 +481,7 @@ int main(void)
         cmocka_unit_test(management_answers_on_its_own_listener),
         cmocka_unit_test(metrics_are_well_formed_and_right),
         cmocka_unit_test(no_octet_from_outside_forges_a_log_line),
+        cmocka_unit_test(who_can_repeat_a_request_cannot_fill_the_log),
     };
     return cmocka_run_group_tests_name("server", tests, NULL, NULL);
 }

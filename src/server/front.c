@@ -262,9 +262,10 @@ static void set_up_site(struct front *front)
         .ctx = front,
         .calls = &calls,
         .allow = "POST",
-        .limits = {config->connections, SERVER_BODY_MAX, config->idle_timeout_s * 1000,
+        .limits = {SERVER_BODY_MAX, config->idle_timeout_s * 1000,
                    config->transfer_timeout_s * 1000, config->deadline_ms},
-        .traffic = {&metrics->connections, &metrics->accepted, &metrics->refused,
+        .admission = front->shared->admission,
+        .traffic = {&metrics->connections, &metrics->accepted, &metrics->refused, &metrics->evicted,
                     &metrics->received_octets, &metrics->sent_octets}};
 }
 

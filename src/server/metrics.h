@@ -23,7 +23,8 @@ struct metrics_outcome {
 /* All zero at first. */
 struct metrics {
     _Atomic uint64_t received_octets, sent_octets;        /* of the public listener */
-    _Atomic uint64_t connections, accepted, refused;      /* open now; ever; over the ceiling */
+    _Atomic uint64_t connections, accepted;               /* open now; ever */
+    _Atomic uint64_t refused, evicted;                    /* over a limit; to make room */
     _Atomic uint64_t queue_rejects, expired;              /* queue full; deadline passed */
     _Atomic uint64_t bucket[METRICS_BUCKETS + 1], sum_ns; /* whole request read to reply ready */
     atomic_flag adding;

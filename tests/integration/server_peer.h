@@ -63,6 +63,7 @@ struct reply {
 };
 
 int client_connect(int port);
+int client_connect_from(const char *ip, int port); /* one of 127.0.0.0/8 */
 void client_send(int fd, const void *octets, size_t len);
 void client_send_text(int fd, const char *text);
 /* A POST to /mikey. */

@@ -17,7 +17,7 @@ struct front {
     struct event_base *base;
     struct event *wake;
     struct http_site site;
-    struct log_limit full_log;
+    struct log_limit full_log, late_log;
     pthread_mutex_t lock;
     struct job *finished; /* under lock */
     _Atomic int command;
@@ -159,14 +159,14 @@ static void check_reply(struct server_reply *reply)
     snprintf(reply->detail, sizeof reply->detail, "the handler's reply cannot be sent");
 }
 
-/* As HTTP the request was well-formed, or the handler had not got it. */
+/* Not the sentence of HTTP's own 400: as HTTP the request was well-formed. */
 static void answer_not_mikey(struct http_conn *conn)
 {
-    http_conn_reply(conn,
-                    &(struct http_reply){
-                        .status = 400,
-                        .type = "text/plain; charset=utf-8",
-                        .body = tbs_bytes_str("The body cannot be read as a MIKEY message.\n")});
+    http_conn_reply(conn, &(struct http_reply){
+                              .status = 400,
+                              .type = "text/plain; charset=utf-8",
+                              .body = tbs_bytes_str(
+                                  "The body is not a MIKEY message that is answered here.\n")});
 }
 
 static void answer(struct http_conn *conn, const struct server_reply *reply)
@@ -184,6 +184,17 @@ static void answer(struct http_conn *conn, const struct server_reply *reply)
                                              .body = tbs_buf_view(&reply->body)});
 }
 
+/* Answered as expired; what the handler did after all still belongs into the log. */
+static void log_late(struct front *front, const struct job *job)
+{
+    uint64_t more = 0;
+    if (job->reply.fresh || log_limit_pass(&front->late_log, &more))
+        log_write(LOG_LEVEL_WARN, "late-answer", LOG_TEXT("source", job->source),
+                  LOG_TEXT("outcome", job->reply.outcome),
+                  LOG_NUMBER("duration_us", (ticks_ns() - job->received_ns) / 1000),
+                  LOG_NUMBER("more", more));
+}
+
 static void deliver(struct front *front, struct job *job)
 {
     struct server_reply *reply = &job->reply;
@@ -192,10 +203,8 @@ static void deliver(struct front *front, struct job *job)
         atomic_fetch_add(&front->shared->metrics->expired, 1);
     if (!job->accounted)
         account(front, LOG_LEVEL_INFO, job->source, reply, job->received_ns);
-    else /* answered as expired; what the handler did after all still belongs into the log */
-        log_write(LOG_LEVEL_WARN, "late-answer", LOG_TEXT("source", job->source),
-                  LOG_TEXT("outcome", reply->outcome),
-                  LOG_NUMBER("duration_us", (ticks_ns() - job->received_ns) / 1000));
+    else
+        log_late(front, job);
     if (job->conn)
         answer(job->conn, reply);
     job_free(job);

@@ -25,7 +25,7 @@ static struct {
     pthread_mutex_t lock;
     pthread_once_t opened;
     int fd;
-    bool mid_line;    /* a terminal took only a part of a line */
+    bool mid_line;    /* only a part of the last line was taken */
     uint64_t dropped; /* lines, since one was written */
 } out = {.lock = PTHREAD_MUTEX_INITIALIZER, .opened = PTHREAD_ONCE_INIT, .fd = STDERR_FILENO};
 
@@ -141,8 +141,8 @@ static void put_event(struct line *line, enum log_level level, const char *event
 }
 
 /* O_NONBLOCK would hold for everybody who shares stderr, so a terminal or a pipe is opened anew.
- * What cannot be opened is a socket, or another user's: there poll must do. A file takes every
- * line, and all its writers need the one offset. */
+ * For what cannot be opened, a socket or another user's, poll must do. A file takes every line, and
+ * all its writers need the one offset. */
 static void open_own(void)
 {
     struct stat st;

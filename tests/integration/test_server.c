@@ -240,7 +240,7 @@ static void the_handlers_own_refusals_are_passed_on(void **state)
     client_post(fd, "noise");
     client_read(fd, &reply);
     assert_int_equal(reply.status, 400);
-    assert_string_equal(reply.body, "The body cannot be read as a MIKEY message.\n");
+    assert_string_equal(reply.body, "The body is not a MIKEY message that is answered here.\n");
     assert_null(strstr(reply.head, "Connection:")); /* as HTTP it was well-formed */
     client_post(fd, "still there");
     client_read(fd, &reply);
@@ -467,6 +467,30 @@ static void who_can_repeat_a_request_cannot_fill_the_log(void **state)
     peer_stop(&peer);
 }
 
+static void nor_can_who_asks_for_what_takes_too_long(void **state)
+{
+    (void)state;
+    enum { N = 20 };
+    struct server_config config = peer_config();
+    config.deadline_ms = 20;
+    struct peer peer = peer_start(config);
+    int fd = client_connect(peer.port), since = peer_ms();
+    for (int i = 1; i <= N; i++) {
+        client_post(fd, "sleep 40");
+        client_read(fd, &reply);
+        assert_int_equal(reply.status, 503);
+        peer_await(&peer.story->handled, i);
+    }
+    peer_await_log(&peer, "event=late-answer");
+    unsigned most = 2 + (unsigned)(peer_ms() - since) / 1000, told = 0;
+    char *log = peer_log(&peer);
+    assert_in_range(lines_with(log, "outcome=expired", &told), 1, most);
+    assert_in_range(lines_with(log, "event=late-answer", &told), 1, most);
+    free(log);
+    close(fd);
+    peer_stop(&peer);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -482,6 +506,7 @@ int main(void)
         cmocka_unit_test(metrics_are_well_formed_and_right),
         cmocka_unit_test(no_octet_from_outside_forges_a_log_line),
         cmocka_unit_test(who_can_repeat_a_request_cannot_fill_the_log),
+        cmocka_unit_test(nor_can_who_asks_for_what_takes_too_long),
     };
     return cmocka_run_group_tests_name("server", tests, NULL, NULL);
 }

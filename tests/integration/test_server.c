@@ -472,20 +472,20 @@ static void nor_can_who_asks_for_what_takes_too_long(void **state)
     (void)state;
     enum { N = 20 };
     struct server_config config = peer_config();
-    config.deadline_ms = 20;
+    config.deadline_ms = 10;
     struct peer peer = peer_start(config);
     int fd = client_connect(peer.port), since = peer_ms();
-    for (int i = 1; i <= N; i++) {
-        client_post(fd, "sleep 40");
+    for (int i = 0; i < N; i++) { /* the workers take two, and find the others too old */
+        client_post(fd, "sleep 500");
         client_read(fd, &reply);
         assert_int_equal(reply.status, 503);
-        peer_await(&peer.story->handled, i);
     }
-    peer_await_log(&peer, "event=late-answer");
+    peer_await(&peer.story->handled, 2);
+    usleep(100000);
     unsigned most = 2 + (unsigned)(peer_ms() - since) / 1000, told = 0;
     char *log = peer_log(&peer);
     assert_in_range(lines_with(log, "outcome=expired", &told), 1, most);
-    assert_in_range(lines_with(log, "event=late-answer", &told), 1, most);
+    assert_in_range(lines_with(log, "event=late-answer", &told), 1, 2 * most); /* of two fronts */
     free(log);
     close(fd);
     peer_stop(&peer);

@@ -93,6 +93,13 @@ static int http_status(const struct kms_response *r)
     }
 }
 
+/* Only an authentic message leads to these, and none does twice. */
+static bool is_fresh(enum kms_outcome outcome)
+{
+    return outcome == KMS_REQUEST_OK || outcome == KMS_RESOLVE_OK || outcome == KMS_TICKET ||
+           outcome == KMS_POLICY || outcome == KMS_DENIED;
+}
+
 static void handle(void *ctx, const struct server_request *request, struct server_reply *reply)
 {
     struct worker *w = ctx;
@@ -103,6 +110,7 @@ static void handle(void *ctx, const struct server_request *request, struct serve
     reply->status = http_status(&r);
     reply->outcome = kms_outcome_name(r.outcome);
     reply->retry_after = reply->status == 503;
+    reply->fresh = is_fresh(r.outcome);
     snprintf(reply->detail, sizeof reply->detail, "%.*s", (int)sizeof reply->detail - 1, r.detail);
     tbs_put_bytes(&reply->body, tbs_buf_view(&r.body));
     tbs_buf_free(&r.body);

@@ -47,18 +47,19 @@ struct config_store {
 };
 
 struct server_config {
-    char *listen;                /* numeric address:port; default 127.0.0.1:8087 */
-    char *management;            /* the same, loopback only; default 127.0.0.1:8088 */
-    char *path;                  /* of the MIKEY resource; default /mikey */
-    unsigned front_threads;      /* 1-64; default 1 */
-    unsigned workers;            /* 1-64, a token session each; default 2 */
-    unsigned queue;              /* requests that may wait, 1-65536; default 256 */
-    unsigned connections;        /* ceiling, 1-65536; default 1024 */
-    unsigned deadline_ms;        /* from a request read to its answer, 10-60000; default 5000 */
-    unsigned idle_timeout_s;     /* a connection without a request, 1-3600; default 30 */
-    unsigned transfer_timeout_s; /* for a whole request to come in, and for its reply to go
-                                    out, 1-300; default 10 */
-    unsigned grace_s;            /* for stopping, 1-300; default 10 */
+    char *listen;                    /* numeric address:port; default 127.0.0.1:8087 */
+    char *management;                /* the same, loopback only; default 127.0.0.1:8088 */
+    char *path;                      /* of the MIKEY resource; default /mikey */
+    unsigned front_threads;          /* 1-64; default 1 */
+    unsigned workers;                /* 1-64, a token session each; default 2 */
+    unsigned queue;                  /* requests that may wait, 1-65536; default 256 */
+    unsigned connections;            /* ceiling, 1-65536; default 1024 */
+    unsigned connections_per_source; /* 1-65536; default 128 */
+    unsigned deadline_ms;            /* from a request read to its answer, 10-60000; default 5000 */
+    unsigned idle_timeout_s;         /* a connection without a request, 1-3600; default 30 */
+    unsigned transfer_timeout_s;     /* for a whole request to come in, and for its reply to go
+                                        out, 1-300; default 10 */
+    unsigned grace_s;                /* for stopping, 1-300; default 10 */
     char *address_file; /* where the two bound addresses are written, a line each; default NULL */
 };
 

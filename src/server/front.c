@@ -17,7 +17,7 @@ struct front {
     struct event_base *base;
     struct event *wake;
     struct http_site site;
-    struct log_limit full_log;
+    struct log_limit full_log, late_log;
     pthread_mutex_t lock;
     struct job *finished; /* under lock */
     _Atomic int command;
@@ -31,17 +31,25 @@ void job_free(struct job *job)
     free(job);
 }
 
-/* One answered request, counted and logged. */
-static void account(struct front *front, enum log_level level, const char *source, int status,
-                    const char *outcome, const char *detail, uint64_t since_ns)
+/* One answered request, counted and logged. What is not fresh makes one line per second and
+ * outcome; the other lines are for level debug. */
+static void account(struct front *front, enum log_level level, const char *source,
+                    const struct server_reply *reply, uint64_t since_ns)
 {
-    uint64_t took = ticks_ns() - since_ns;
-    metrics_request(front->shared->metrics, status, outcome, took);
-    struct log_field reason = LOG_TEXT("detail", detail);
-    if (!*detail)
-        reason.key = NULL; /* which ends the list */
-    log_write(level, "request", LOG_TEXT("source", source), LOG_NUMBER("status", status),
-              LOG_TEXT("outcome", outcome), LOG_NUMBER("duration_us", took / 1000), reason);
+    uint64_t took = ticks_ns() - since_ns, more = 0;
+    struct metrics_outcome *entry =
+        metrics_request(front->shared->metrics, reply->status, reply->outcome, took);
+    if (!reply->fresh && !log_limit_pass(&entry->log, &more))
+        level = LOG_LEVEL_DEBUG;
+    struct log_field fields[7] = {LOG_TEXT("source", source), LOG_NUMBER("status", reply->status),
+                                  LOG_TEXT("outcome", reply->outcome),
+                                  LOG_NUMBER("duration_us", took / 1000)};
+    unsigned n = 4;
+    if (*reply->detail)
+        fields[n++] = LOG_TEXT("detail", reply->detail);
+    if (more > 0)
+        fields[n++] = LOG_NUMBER("more", more);
+    log_write_fields(level, "request", fields);
 }
 
 static int admit(void *ctx, const struct http_head *head)
@@ -58,8 +66,8 @@ static int admit(void *ctx, const struct http_head *head)
 
 static void refused(void *ctx, struct http_conn *conn, int status)
 {
-    account(ctx, LOG_LEVEL_INFO, http_conn_source(conn), status, http_status(status)->outcome, "",
-            ticks_ns());
+    const struct server_reply reply = {.status = status, .outcome = http_status(status)->outcome};
+    account(ctx, LOG_LEVEL_INFO, http_conn_source(conn), &reply, ticks_ns());
 }
 
 /* The job's connection gets no more from it; a worker that has it finishes it for nobody. */
@@ -81,7 +89,8 @@ static void expired(void *ctx, struct http_conn *conn)
     struct front *front = ctx;
     struct job *job = http_conn_user(conn);
     atomic_fetch_add(&front->shared->metrics->expired, 1);
-    account(front, LOG_LEVEL_WARN, job->source, 503, "expired", "", job->received_ns);
+    const struct server_reply reply = {.status = 503, .outcome = "expired"};
+    account(front, LOG_LEVEL_WARN, job->source, &reply, job->received_ns);
     job->accounted = true;
     part(job);
     http_conn_reply_status(conn, 503, true);
@@ -111,7 +120,8 @@ static void turn_away(struct front *front, struct http_conn *conn)
 {
     uint64_t dropped;
     atomic_fetch_add(&front->shared->metrics->queue_rejects, 1);
-    account(front, LOG_LEVEL_DEBUG, http_conn_source(conn), 503, "overload", "", ticks_ns());
+    const struct server_reply reply = {.status = 503, .outcome = "overload"};
+    account(front, LOG_LEVEL_DEBUG, http_conn_source(conn), &reply, ticks_ns());
     if (log_limit_pass(&front->full_log, &dropped))
         log_write(LOG_LEVEL_WARN, "queue-full", LOG_NUMBER("queue", front->shared->config->queue),
                   LOG_NUMBER("more", dropped));
@@ -149,14 +159,14 @@ static void check_reply(struct server_reply *reply)
     snprintf(reply->detail, sizeof reply->detail, "the handler's reply cannot be sent");
 }
 
-/* As HTTP the request was well-formed, or the handler had not got it. */
+/* Not the sentence of HTTP's own 400: as HTTP the request was well-formed. */
 static void answer_not_mikey(struct http_conn *conn)
 {
-    http_conn_reply(conn,
-                    &(struct http_reply){
-                        .status = 400,
-                        .type = "text/plain; charset=utf-8",
-                        .body = tbs_bytes_str("The body cannot be read as a MIKEY message.\n")});
+    http_conn_reply(conn, &(struct http_reply){
+                              .status = 400,
+                              .type = "text/plain; charset=utf-8",
+                              .body = tbs_bytes_str(
+                                  "The body is not a MIKEY message that is answered here.\n")});
 }
 
 static void answer(struct http_conn *conn, const struct server_reply *reply)
@@ -174,6 +184,17 @@ static void answer(struct http_conn *conn, const struct server_reply *reply)
                                              .body = tbs_buf_view(&reply->body)});
 }
 
+/* Answered as expired; what the handler did after all still belongs into the log. */
+static void log_late(struct front *front, const struct job *job)
+{
+    uint64_t more = 0;
+    if (job->reply.fresh || log_limit_pass(&front->late_log, &more))
+        log_write(LOG_LEVEL_WARN, "late-answer", LOG_TEXT("source", job->source),
+                  LOG_TEXT("outcome", job->reply.outcome),
+                  LOG_NUMBER("duration_us", (ticks_ns() - job->received_ns) / 1000),
+                  LOG_NUMBER("more", more));
+}
+
 static void deliver(struct front *front, struct job *job)
 {
     struct server_reply *reply = &job->reply;
@@ -181,12 +202,9 @@ static void deliver(struct front *front, struct job *job)
     if (!job->accounted && job->expired)
         atomic_fetch_add(&front->shared->metrics->expired, 1);
     if (!job->accounted)
-        account(front, LOG_LEVEL_INFO, job->source, reply->status, reply->outcome, reply->detail,
-                job->received_ns);
-    else /* answered as expired; what the handler did after all still belongs into the log */
-        log_write(LOG_LEVEL_WARN, "late-answer", LOG_TEXT("source", job->source),
-                  LOG_TEXT("outcome", reply->outcome),
-                  LOG_NUMBER("duration_us", (ticks_ns() - job->received_ns) / 1000));
+        account(front, LOG_LEVEL_INFO, job->source, reply, job->received_ns);
+    else
+        log_late(front, job);
     if (job->conn)
         answer(job->conn, reply);
     job_free(job);
@@ -253,9 +271,10 @@ static void set_up_site(struct front *front)
         .ctx = front,
         .calls = &calls,
         .allow = "POST",
-        .limits = {config->connections, SERVER_BODY_MAX, config->idle_timeout_s * 1000,
+        .limits = {SERVER_BODY_MAX, config->idle_timeout_s * 1000,
                    config->transfer_timeout_s * 1000, config->deadline_ms},
-        .traffic = {&metrics->connections, &metrics->accepted, &metrics->refused,
+        .admission = front->shared->admission,
+        .traffic = {&metrics->connections, &metrics->accepted, &metrics->refused, &metrics->evicted,
                     &metrics->received_octets, &metrics->sent_octets}};
 }
 

@@ -14,6 +14,7 @@ struct front_shared {
     const struct server_config *config;
     struct queue *queue;
     struct metrics *metrics;
+    struct admission *admission;
     int fd;              /* listening, non-blocking */
     struct event *ended; /* made active when a front thread has ended */
 };

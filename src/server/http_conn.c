@@ -21,28 +21,29 @@ static void on_timer(evutil_socket_t fd, short what, void *arg);
 static void enter(struct http_conn *conn, enum conn_state state, unsigned ms)
 {
     conn->state = state;
+    admission_set_working(conn->place, state == CONN_BUSY || state == CONN_WRITE);
     struct timeval after = {.tv_sec = ms / 1000, .tv_usec = (suseconds_t)(ms % 1000) * 1000};
     event_add(conn->timer, &after);
 }
 
-enum tbs_err conn_new(struct http_site *site, int fd, const struct sockaddr *peer)
+enum tbs_err conn_new(struct http_site *site, int fd, const struct sockaddr *peer,
+                      struct admission_place *place)
 {
     struct http_conn *conn = calloc(1, sizeof *conn);
-    if (conn) {
-        conn->site = site;
-        conn->timer = evtimer_new(site->base, on_timer, conn);
+    if (!conn)
+        return TBS_ERR_NOMEM;
+    conn->site = site;
+    conn->place = place;
+    conn->timer = evtimer_new(site->base, on_timer, conn);
+    if (conn->timer)
         conn->bev = bufferevent_socket_new(site->base, fd, BEV_OPT_CLOSE_ON_FREE);
-    }
-    if (!conn || !conn->timer || !conn->bev) {
-        if (conn && conn->timer)
+    if (!conn->bev) {
+        if (conn->timer)
             event_free(conn->timer);
-        if (conn && conn->bev)
-            bufferevent_free(conn->bev);
-        else
-            evutil_closesocket(fd);
         free(conn);
         return TBS_ERR_NOMEM;
     }
+    atomic_fetch_add(site->traffic.open, 1);
     int on = 1; /* a reply is one write: nothing to wait for */
     setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
     address_format(peer, conn->source, sizeof conn->source);
@@ -61,6 +62,7 @@ void conn_free(struct http_conn *conn)
     if (conn->state == CONN_BUSY && site->calls->gone)
         site->calls->gone(site->ctx, conn);
     LIST_REMOVE(conn, link);
+    admission_leave(conn->place);
     bufferevent_free(conn->bev);
     event_free(conn->timer);
     free(conn);

@@ -18,6 +18,7 @@ enum conn_state {
 struct http_conn {
     LIST_ENTRY(http_conn) link;
     struct http_site *site;
+    struct admission_place *place;
     struct bufferevent *bev;
     struct event *timer;
     enum conn_state state;
@@ -28,8 +29,9 @@ struct http_conn {
     void *user;
 };
 
-/* Takes fd over. TBS_ERR_NOMEM closes it. */
-enum tbs_err conn_new(struct http_site *site, int fd, const struct sockaddr *peer);
+/* Takes fd and place over. TBS_ERR_NOMEM: they stay the caller's. */
+enum tbs_err conn_new(struct http_site *site, int fd, const struct sockaddr *peer,
+                      struct admission_place *place);
 void conn_free(struct http_conn *conn);
 /* Closes it now if it carries no request. */
 void conn_drain(struct http_conn *conn);

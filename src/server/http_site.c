@@ -3,40 +3,70 @@
 #include <errno.h>
 #include <string.h>
 
+#include "server/address.h"
 #include "server/http_conn.h"
 
 #define ACCEPT_PAUSE_MS 100
+
+static void refuse(struct http_site *site, int fd, const struct sockaddr *peer, const char *reason)
+{
+    char source[ADDRESS_TEXT];
+    uint64_t more;
+    atomic_fetch_add(site->traffic.refused, 1);
+    evutil_closesocket(fd);
+    if (!log_limit_pass(&site->refused_log, &more))
+        return;
+    address_format(peer, source, sizeof source);
+    log_write(LOG_LEVEL_WARN, "connection-refused", LOG_TEXT("source", source),
+              LOG_TEXT("reason", reason), LOG_NUMBER("more", more));
+}
+
+static void pause_accepting(struct http_site *site, unsigned ms)
+{
+    evconnlistener_disable(site->listener);
+    event_add(site->accept_again, &(struct timeval){.tv_usec = (suseconds_t)ms * 1000});
+}
+
+/* The one that makes room is closed by an event, and that comes before the next newcomer. */
+static void note_eviction(struct http_site *site)
+{
+    uint64_t more;
+    atomic_fetch_add(site->traffic.evicted, 1);
+    if (log_limit_pass(&site->evicted_log, &more))
+        log_write(LOG_LEVEL_WARN, "connection-evicted", LOG_NUMBER("more", more));
+    pause_accepting(site, 0);
+}
 
 static void on_accept(struct evconnlistener *listener, int fd, struct sockaddr *peer, int peer_len,
                       void *arg)
 {
     (void)listener, (void)peer_len;
     struct http_site *site = arg;
-    uint64_t dropped;
+    struct admission_place *place;
+    struct tbs_diag diag = {0};
+    bool evicted;
     atomic_fetch_add(site->traffic.accepted, 1);
-    if (atomic_fetch_add(site->traffic.open, 1) >= site->limits.connections) {
-        atomic_fetch_sub(site->traffic.open, 1);
-        atomic_fetch_add(site->traffic.refused, 1);
-        evutil_closesocket(fd);
-        if (log_limit_pass(&site->ceiling_log, &dropped))
-            log_write(LOG_LEVEL_WARN, "connection-ceiling",
-                      LOG_NUMBER("connections", site->limits.connections),
-                      LOG_NUMBER("more", dropped));
+    if (admission_enter(site->admission, fd, peer, &place, &evicted, &diag) != TBS_OK) {
+        refuse(site, fd, peer, diag.text);
         return;
     }
-    if (conn_new(site, fd, peer) != TBS_OK)
-        atomic_fetch_sub(site->traffic.open, 1);
+    if (evicted)
+        note_eviction(site);
+    if (conn_new(site, fd, peer, place) != TBS_OK) {
+        admission_leave(place);
+        refuse(site, fd, peer, "out of memory for a connection");
+    }
 }
 
 /* Out of descriptors or memory: the connection stays in the backlog, and to ask again at once
  * would only spin. */
 static void on_accept_error(struct evconnlistener *listener, void *arg)
 {
+    (void)listener;
     struct http_site *site = arg;
     int error = errno;
     uint64_t dropped;
-    evconnlistener_disable(listener);
-    event_add(site->accept_again, &(struct timeval){.tv_usec = ACCEPT_PAUSE_MS * 1000});
+    pause_accepting(site, ACCEPT_PAUSE_MS);
     if (log_limit_pass(&site->accept_log, &dropped))
         log_write(LOG_LEVEL_ERROR, "accept-failed", LOG_TEXT("reason", strerror(error)),
                   LOG_NUMBER("more", dropped));

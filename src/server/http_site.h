@@ -12,18 +12,18 @@
 #include <sys/queue.h>
 
 #include "base/error.h"
+#include "server/admission.h"
 #include "server/http.h"
 #include "server/log.h"
 
 struct http_conn;
 
-/* Shared by every site of one ceiling, so by all front threads. */
+/* Shared by every site of one listener, so by all front threads. */
 struct http_traffic {
-    _Atomic uint64_t *open, *accepted, *refused, *received_octets, *sent_octets;
+    _Atomic uint64_t *open, *accepted, *refused, *evicted, *received_octets, *sent_octets;
 };
 
 struct http_limits {
-    uint64_t connections; /* ceiling on *traffic.open; one more is closed at once */
     uint64_t body_max;    /* octets */
     unsigned idle_ms;     /* no request begun */
     unsigned transfer_ms; /* first to last octet of a request; the same for a reply */
@@ -62,12 +62,13 @@ struct http_site {
     const struct http_calls *calls;
     const char *allow; /* the method that 405 names */
     struct http_limits limits;
+    struct admission *admission; /* outlives the site; shared like the traffic */
     struct http_traffic traffic;
     /* The room's own. */
     struct event_base *base;
     struct evconnlistener *listener;
     struct event *accept_again;
-    struct log_limit ceiling_log, accept_log;
+    struct log_limit refused_log, evicted_log, accept_log;
     bool draining;
     LIST_HEAD(, http_conn) conns;
 };

@@ -1,9 +1,12 @@
 #include "server/log.h"
 
-#include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
+#include <poll.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -17,6 +20,14 @@ struct line {
 };
 
 static _Atomic int min_level = LOG_LEVEL_INFO;
+
+static struct {
+    pthread_mutex_t lock;
+    pthread_once_t opened;
+    int fd;
+    bool mid_line;    /* only a part of the last line was taken */
+    uint64_t dropped; /* lines, since one was written */
+} out = {.lock = PTHREAD_MUTEX_INITIALIZER, .opened = PTHREAD_ONCE_INIT, .fd = STDERR_FILENO};
 
 static const struct {
     const char *word, *colour;
@@ -113,25 +124,74 @@ static void put_time(struct line *line)
     put_str(line, text);
 }
 
+static void put_event(struct line *line, enum log_level level, const char *event,
+                      const struct log_field *fields)
+{
+    bool colour = isatty(STDERR_FILENO) == 1;
+    put_time(line);
+    put_str(line, " level=");
+    put_str(line, colour ? levels[level].colour : "");
+    put_str(line, levels[level].word);
+    put_str(line, colour ? "\033[0m" : "");
+    put_str(line, " event=");
+    put_value(line, event);
+    for (; fields->key; fields++)
+        put_field(line, fields);
+    line->text[line->len++] = '\n';
+}
+
+/* O_NONBLOCK would hold for everybody who shares stderr, so a terminal or a pipe is opened anew.
+ * For what cannot be opened, a socket or another user's, poll must do. A file takes every line, and
+ * all its writers need the one offset. */
+static void open_own(void)
+{
+    struct stat st;
+    if (fstat(STDERR_FILENO, &st) != 0 || S_ISREG(st.st_mode))
+        return;
+    int fd = open("/proc/self/fd/2", O_WRONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+    if (fd >= 0)
+        out.fd = fd;
+}
+
+/* Where poll sees room, a pipe or a socket takes PIPE_BUF octets at once. */
+static bool write_now(const char *text, size_t len)
+{
+    struct pollfd room = {.fd = out.fd, .events = POLLOUT};
+    if (poll(&room, 1, 0) != 1 || !(room.revents & POLLOUT))
+        return false;
+    ssize_t written = write(out.fd, text, len);
+    if (written > 0)
+        out.mid_line = (size_t)written < len;
+    return written == (ssize_t)len;
+}
+
+static bool write_line(const struct line *line)
+{
+    return (!out.mid_line || write_now("\n", 1)) && write_now(line->text, line->len);
+}
+
+static void write_dropped(void)
+{
+    struct line line = {.len = 0};
+    put_event(&line, LOG_LEVEL_WARN, "log-dropped",
+              (const struct log_field[]){LOG_NUMBER("lines", out.dropped), {.key = NULL}});
+    if (write_line(&line))
+        out.dropped = 0;
+}
+
 void log_write_fields(enum log_level level, const char *event, const struct log_field *fields)
 {
     if ((int)level < atomic_load(&min_level))
         return;
-    bool colour = isatty(STDERR_FILENO) == 1;
     struct line line = {.len = 0};
-    put_time(&line);
-    put_str(&line, " level=");
-    put_str(&line, colour ? levels[level].colour : "");
-    put_str(&line, levels[level].word);
-    put_str(&line, colour ? "\033[0m" : "");
-    put_str(&line, " event=");
-    put_value(&line, event);
-    for (; fields->key; fields++)
-        put_field(&line, fields);
-    line.text[line.len++] = '\n';
-    /* A log that cannot be written has no place to complain; the daemon goes on. */
-    while (write(STDERR_FILENO, line.text, line.len) < 0 && errno == EINTR)
-        continue;
+    put_event(&line, level, event, fields);
+    pthread_once(&out.opened, open_own);
+    pthread_mutex_lock(&out.lock);
+    if (out.dropped > 0)
+        write_dropped();
+    if (out.dropped > 0 || !write_line(&line))
+        out.dropped++;
+    pthread_mutex_unlock(&out.lock);
 }
 
 bool log_limit_pass(struct log_limit *limit, uint64_t *ret_dropped)

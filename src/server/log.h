@@ -1,7 +1,9 @@
 /* The daemon's log: one logfmt line per event on stderr, written with one write(2), e.g.
  *   time=2026-01-31T12:00:00.123Z level=info event=request source=192.0.2.1:4711 status=200
  * Values are quoted and escaped, so that no octet from outside ends a line, forges a key or
- * reaches a terminal as a control. Every function is thread-safe. Library rooms never log. */
+ * reaches a terminal as a control. Nothing waits for a reader of the log: lines that do not fit
+ * are dropped, and the next that fits comes after "event=log-dropped lines=N". Every function is
+ * thread-safe. Library rooms never log. */
 #ifndef TBS_SERVER_LOG_H
 #define TBS_SERVER_LOG_H
 

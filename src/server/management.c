@@ -101,16 +101,21 @@ enum tbs_err management_open(struct management *m, struct event_base *base, int 
                              struct tbs_diag *diag)
 {
     static const struct http_calls calls = {.admit = admit, .request = request};
-    m->site = (struct http_site){
-        .ctx = m,
-        .calls = &calls,
-        .allow = "GET",
-        .limits = {CONNECTIONS, 0, IDLE_MS, TRANSFER_MS, TRANSFER_MS},
-        .traffic = {&m->open, &m->accepted, &m->refused, &m->received_octets, &m->sent_octets}};
+    enum tbs_err err = admission_new(CONNECTIONS, CONNECTIONS, &m->admission, diag);
+    if (err != TBS_OK)
+        return err;
+    m->site = (struct http_site){.ctx = m,
+                                 .calls = &calls,
+                                 .allow = "GET",
+                                 .limits = {0, IDLE_MS, TRANSFER_MS, TRANSFER_MS},
+                                 .admission = m->admission,
+                                 .traffic = {&m->open, &m->accepted, &m->refused, &m->evicted,
+                                             &m->received_octets, &m->sent_octets}};
     return http_site_open(&m->site, base, fd, diag);
 }
 
 void management_close(struct management *m)
 {
     http_site_close(&m->site);
+    admission_free(m->admission);
 }

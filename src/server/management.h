@@ -22,7 +22,8 @@ struct management {
     bool stopping;
     /* The room's own. */
     struct http_site site;
-    _Atomic uint64_t open, accepted, refused, received_octets, sent_octets;
+    struct admission *admission;
+    _Atomic uint64_t open, accepted, refused, evicted, received_octets, sent_octets;
 };
 
 /* `fd` is a listening loopback socket that stays the caller's. */

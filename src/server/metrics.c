@@ -49,7 +49,8 @@ static struct metrics_outcome *add(struct metrics *metrics, int status, const ch
     return o;
 }
 
-void metrics_request(struct metrics *metrics, int status, const char *outcome, uint64_t duration_ns)
+struct metrics_outcome *metrics_request(struct metrics *metrics, int status, const char *outcome,
+                                        uint64_t duration_ns)
 {
     struct metrics_outcome *o = find(metrics, status, outcome);
     if (!o)
@@ -60,6 +61,7 @@ void metrics_request(struct metrics *metrics, int status, const char *outcome, u
         i++;
     atomic_fetch_add(&metrics->bucket[i], 1);
     atomic_fetch_add(&metrics->sum_ns, duration_ns);
+    return o;
 }
 
 void metrics_printf(struct tbs_buf *text, const char *fmt, ...)
@@ -133,8 +135,9 @@ void metrics_render(struct metrics *m, size_t queue_depth, size_t queue_capacity
     put_one(text, "tbs_kms_connections_total", "counter", "Connections accepted.",
             atomic_load(&m->accepted));
     put_one(text, "tbs_kms_connections_refused_total", "counter",
-            "Connections closed at once because the ceiling was reached.",
-            atomic_load(&m->refused));
+            "Connections closed at once because a limit was reached.", atomic_load(&m->refused));
+    put_one(text, "tbs_kms_connections_evicted_total", "counter",
+            "Connections closed to make room for others.", atomic_load(&m->evicted));
     put_one(text, "tbs_kms_received_bytes_total", "counter", "Octets of requests read.",
             atomic_load(&m->received_octets));
     put_one(text, "tbs_kms_sent_bytes_total", "counter", "Octets of replies handed to the system.",

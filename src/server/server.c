@@ -36,6 +36,7 @@ struct server {
     bool address_file_written;
     struct metrics metrics;
     struct queue *queue;
+    struct admission *admission;
     struct workers *workers;
     struct front_shared shared;
     struct front *front[FRONTS_MAX];
@@ -196,7 +197,8 @@ static enum tbs_err hear_signals(struct server *s, struct tbs_diag *diag)
 
 static enum tbs_err start_fronts(struct server *s, struct tbs_diag *diag)
 {
-    s->shared = (struct front_shared){s->config, s->queue, &s->metrics, s->fd, s->ended};
+    s->shared =
+        (struct front_shared){s->config, s->queue, &s->metrics, s->admission, s->fd, s->ended};
     for (; s->fronts < s->config->front_threads; s->fronts++) {
         enum tbs_err err = front_start(&s->shared, &s->front[s->fronts], diag);
         if (err != TBS_OK)
@@ -258,6 +260,9 @@ static enum tbs_err start(struct server *s, struct tbs_diag *diag)
     if (err == TBS_OK)
         err = queue_new(s->config->queue, &s->queue, diag);
     if (err == TBS_OK)
+        err = admission_new(s->config->connections, s->config->connections_per_source,
+                            &s->admission, diag);
+    if (err == TBS_OK)
         err = workers_start(&s->handler, s->queue, s->config->workers, &s->workers, diag);
     if (err == TBS_OK)
         err = hear_signals(s, diag);
@@ -293,6 +298,7 @@ static void server_free(struct server *s)
     if (s->base)
         event_base_free(s->base);
     queue_free(s->queue);
+    admission_free(s->admission);
     if (s->fd >= 0)
         close(s->fd);
     if (s->management_fd >= 0)

@@ -26,11 +26,14 @@ struct server_request {
  * "no-answer" with status 500, which is what stays if the handler sets nothing. */
 struct server_reply {
     int status;          /* 200, 400, 403, 409, 429, 500 or 503 */
-    struct tbs_buf body; /* sent as application/mikey; freed by the server. When it is empty, a
-                            sentence goes with the status; with 400: no MIKEY message came */
+    struct tbs_buf body; /* sent as application/mikey; freed by the server. If it is empty, a
+                            sentence goes with the status; with 400, that no message came which
+                            can be answered with one */
     const char *outcome; /* static text of [a-z0-9-], for the log and as a metrics label */
     char detail[256];    /* one sentence for the log without a secret; may be empty */
     bool retry_after;    /* adds "Retry-After: 1" */
+    bool fresh;          /* an authentic request that was not seen before: always logged. Others
+                            anybody can cause at will: logged once a second for each outcome */
 };
 
 struct server_handler {
@@ -53,7 +56,7 @@ struct server_handler {
 void server_prepare_signals(void);
 
 /* Serves until SIGTERM or SIGINT, then stops accepting, lets requests that have begun end, and
- * returns TBS_OK. Before all workers are open, which may take the token any time, those two do
+ * returns TBS_OK. Before all workers are open, which may take any time, those two do
  * what they did before the call. One call at a time per process.
  *
  * Failures before serving: TBS_ERR_CONFIG, TBS_ERR_IO, TBS_ERR_NOMEM, or what worker_open

@@ -91,6 +91,7 @@ static void echo_handle(void *worker, const struct server_request *request,
     if (strcmp(text, "deny") == 0) {
         answer(reply, 403, "denied", tbs_bytes_str("E12"));
         snprintf(reply->detail, sizeof reply->detail, "not for this one");
+        reply->fresh = true;
     } else if (strcmp(text, "busy") == 0) {
         answer(reply, 503, "token-down", tbs_bytes(NULL, 0));
         reply->retry_after = true;
@@ -142,6 +143,7 @@ struct server_config peer_config(void)
         .workers = 2,
         .queue = 64,
         .connections = 512,
+        .connections_per_source = 512,
         .deadline_ms = 5000,
         .idle_timeout_s = 5,
         .transfer_timeout_s = 5,
@@ -307,11 +309,18 @@ void peer_await(atomic_int *value, int wanted)
 
 int client_connect(int port)
 {
+    return client_connect_from("127.0.0.1", port);
+}
+
+int client_connect_from(const char *ip, int port)
+{
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    const struct sockaddr_in from = {.sin_family = AF_INET, .sin_addr.s_addr = inet_addr(ip)};
     const struct sockaddr_in to = {.sin_family = AF_INET,
                                    .sin_port = htons((in_port_t)port),
                                    .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     assert_true(fd >= 0);
+    assert_int_equal(bind(fd, (const struct sockaddr *)&from, sizeof from), 0);
     if (connect(fd, (const struct sockaddr *)&to, sizeof to) == 0)
         return fd;
     assert_int_equal(errno, ECONNREFUSED);

@@ -15,7 +15,7 @@
 
 /* The handler's side of the story, in memory that both processes see. What it answers:
  *   "sleep N ..."  waits N ms first, then as below
- *   "deny"         403 with a body, outcome "denied"
+ *   "deny"         403 with a body, outcome "denied", fresh
  *   "busy"         503 without a body, with Retry-After
  *   "forge"        200 and a log detail that tries to forge a line
  *   "silent"       sets nothing
@@ -63,6 +63,7 @@ struct reply {
 };
 
 int client_connect(int port);
+int client_connect_from(const char *ip, int port); /* one of 127.0.0.0/8 */
 void client_send(int fd, const void *octets, size_t len);
 void client_send_text(int fd, const char *text);
 /* A POST to /mikey. */

@@ -224,40 +224,6 @@ static void the_grace_period_ends_what_would_not_end(void **state)
     close(working);
 }
 
-static void more_connections_than_the_ceiling_are_closed(void **state)
-{
-    (void)state;
-    struct server_config config = peer_config();
-    config.connections = 3;
-    struct peer peer = peer_start(config);
-    int fd[3];
-    for (int i = 0; i < 3; i++) {
-        fd[i] = client_connect(peer.port);
-        client_post(fd[i], "in");
-        client_read(fd[i], &reply);
-        assert_int_equal(reply.status, 200);
-    }
-    int extra = client_connect(peer.port);
-    assert_true(client_is_closed(extra));
-    close(extra);
-    peer_await_log(&peer, "event=connection-ceiling");
-    client_get(peer.management_port, "/metrics", &reply);
-    assert_non_null(strstr(reply.body, "\ntbs_kms_connections 3\n"));
-    assert_non_null(strstr(reply.body, "\ntbs_kms_connections_refused_total 1\n"));
-    close(fd[0]);
-    for (int since = peer_ms(); peer_ms() - since < 2000;) { /* until the place is free */
-        client_get(peer.management_port, "/metrics", &reply);
-        if (strstr(reply.body, "\ntbs_kms_connections 2\n"))
-            break;
-    }
-    fd[0] = client_connect(peer.port);
-    client_post(fd[0], "in again");
-    client_read(fd[0], &reply);
-    assert_int_equal(reply.status, 200);
-    close(fd[0]), close(fd[1]), close(fd[2]);
-    peer_stop(&peer);
-}
-
 static void every_thread_and_connection_gets_its_descriptors(void **state)
 {
     (void)state;
@@ -476,7 +442,6 @@ int main(void)
         cmocka_unit_test(work_of_broken_connections_is_dropped),
         cmocka_unit_test(stopping_finishes_what_has_begun),
         cmocka_unit_test(the_grace_period_ends_what_would_not_end),
-        cmocka_unit_test(more_connections_than_the_ceiling_are_closed),
         cmocka_unit_test(every_thread_and_connection_gets_its_descriptors),
         cmocka_unit_test(two_hundred_at_once_all_get_their_own_answer),
         cmocka_unit_test(clients_that_vanish_at_any_moment_do_no_harm),

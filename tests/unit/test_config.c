@@ -160,6 +160,7 @@ static void numbers_keep_their_ranges(void **state)
     refused_with("server:\n  workers: 2x\n", 10, "'workers' must be a whole number");
     refused_with("server: {queue: 0}\n", 9, "server.queue");
     refused_with("server: {connections: 65537}\n", 9, "server.connections");
+    refused_with("server: {connections_per_source: 0}\n", 9, "server.connections_per_source");
     refused_with("server: {deadline_ms: 9}\n", 9, "server.deadline_ms");
     refused_instead("  identity", "  time_window: 0\n  identity", 2, "kms.time_window");
     refused_instead("  identity", "  max_validity: 59\n  identity", 2, "kms.max_validity");
@@ -284,6 +285,7 @@ static void the_least_file_gets_the_documented_presets(void **state)
     assert_int_equal(c->server.workers, 2);
     assert_int_equal(c->server.queue, 256);
     assert_int_equal(c->server.connections, 1024);
+    assert_int_equal(c->server.connections_per_source, 128);
     assert_int_equal(c->server.deadline_ms, 5000);
     assert_int_equal(c->server.idle_timeout_s, 30);
     assert_int_equal(c->server.transfer_timeout_s, 10);

@@ -88,6 +88,9 @@ static enum tbs_err open_tokens(struct custody *custody, bool start_down, struct
         struct tbs_diag one = {0};
         enum tbs_err err = custody_token_open(&custody->tokens[i], &one);
         up += err == TBS_OK;
+        if (err != TBS_OK && err != TBS_ERR_CONFIG && start_down &&
+            pin_before_it_is_needed(&custody->tokens[i].pin, &one) != TBS_OK)
+            err = TBS_ERR_CONFIG;
         if (err == TBS_ERR_CONFIG)
             return tbs_fail_raw(diag, err, one.raw, "%s", one.text);
         if (err != TBS_OK && first == TBS_OK) {

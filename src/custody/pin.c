@@ -195,7 +195,7 @@ enum tbs_err pin_obtain(struct pin_keeper *keeper, struct tbs_secret *ret_pin,
         return tbs_secret_copy(tbs_secret_view(&keeper->kept), ret_pin, diag);
     if (keeper->used && !again)
         return tbs_fail(diag, TBS_ERR_CONFIG,
-                        "the PIN was read once and not kept, so that it cannot be given again: "
+                        "the PIN could be read once, at the start, and was not kept: "
                         "use file: or credential:, keep it (custody.keep_pin), or restart");
     enum tbs_err err = pin_read(keeper->source, ret_pin, diag);
     keeper->used |= err == TBS_OK;
@@ -204,6 +204,19 @@ enum tbs_err pin_obtain(struct pin_keeper *keeper, struct tbs_secret *ret_pin,
     err = tbs_secret_copy(tbs_secret_view(ret_pin), &keeper->kept, diag);
     if (err != TBS_OK)
         tbs_secret_free(ret_pin);
+    return err;
+}
+
+enum tbs_err pin_before_it_is_needed(struct pin_keeper *keeper, struct tbs_diag *diag)
+{
+    struct tbs_secret pin = {0};
+    enum tbs_err err = TBS_OK;
+    if (!keeper->source || keeper->used || can_be_read_again(keeper->source))
+        return TBS_OK;
+    if (keeper->keep)
+        err = pin_obtain(keeper, &pin, diag);
+    tbs_secret_free(&pin);
+    keeper->used = true;
     return err;
 }
 

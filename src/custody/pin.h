@@ -43,6 +43,9 @@ struct pin_keeper {
 /* TBS_ERR_CONFIG also when the source was read before, and nothing was kept. */
 enum tbs_err pin_obtain(struct pin_keeper *keeper, struct tbs_secret *ret_pin,
                         struct tbs_diag *diag);
+/* At the start, while whoever gives the PIN is there, for a token that is not: later nobody
+ * reads a pipe or asks at a terminal. What is not to be kept is then not read at all. */
+enum tbs_err pin_before_it_is_needed(struct pin_keeper *keeper, struct tbs_diag *diag);
 void pin_keeper_free(struct pin_keeper *keeper);
 
 #endif

@@ -77,6 +77,23 @@ launch_up_to_the_pin
 kill -TERM "$kmsd_pid"
 ended_with 143
 
+echo "A token that is away at the start: the PIN is read all the same, and a stop waits for nobody"
+mkdir "$dir/none"
+sed -i.bak "s|^directories.tokendir.*|directories.tokendir = $dir/none|" "$dir/kms/softhsm2.conf"
+launch_up_to_the_pin
+give_the_rest_of_the_pin
+daemon_await_start
+kill -TERM "$kmsd_pid"
+ended_with 0
+echo "  keep_pin: false" >"$dir/keep"
+sed -i.bak "/^custody:/r $dir/keep" "$dir/kms/tbs-kmsd.yaml"
+daemon_launch
+daemon_await_start
+kill -TERM "$kmsd_pid"
+ended_with 0
+mv "$dir/kms/tbs-kmsd.yaml.bak" "$dir/kms/tbs-kmsd.yaml"
+mv "$dir/kms/softhsm2.conf.bak" "$dir/kms/softhsm2.conf"
+
 echo "A token that leaves at the start"
 client=$(echo /usr/lib/*/pkcs11/p11-kit-client.so)
 [ -r "$client" ] || { echo "p11-kit's client module is not installed"; exit 77; }

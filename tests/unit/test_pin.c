@@ -160,6 +160,32 @@ static void one_pipe_carries_several_pins(void **state)
     assert_int_equal(diag.raw, EBADF);
 }
 
+static void a_pin_from_a_pipe_is_kept_or_given_up_at_the_start(void **state)
+{
+    (void)state;
+    int ends[2];
+    char source[16], left;
+    struct tbs_secret pin = {0};
+    struct tbs_diag diag = {0};
+    assert_int_equal(pipe(ends), 0);
+    assert_int_equal(write(ends[1], "user-22\nx", 9), 9); /* and it stays open */
+    snprintf(source, sizeof source, "fd:%d", ends[0]);
+    struct pin_keeper keeps = {.source = source, .keep = true};
+    assert_int_equal(pin_before_it_is_needed(&keeps, &diag), TBS_OK);
+    for (int i = 0; i < 2; i++)
+        assert_pin(pin_obtain(&keeps, &pin, &diag), &pin, "user-22");
+    pin_keeper_free(&keeps);
+
+    struct pin_keeper does_not = {.source = source};
+    assert_int_equal(pin_before_it_is_needed(&does_not, &diag), TBS_OK);
+    assert_int_equal(pin_obtain(&does_not, &pin, &diag), TBS_ERR_CONFIG);
+    assert_non_null(strstr(diag.text, "custody.keep_pin"));
+    assert_int_equal(read(ends[0], &left, 1), 1);
+    assert_int_equal(left, 'x');
+    close(ends[0]);
+    close(ends[1]);
+}
+
 static void credentials_come_from_systemds_directory(void **state)
 {
     (void)state;
@@ -306,6 +332,7 @@ int main(void)
         cmocka_unit_test(files_must_be_private_and_regular),
         cmocka_unit_test(pins_have_4_to_255_octets_and_no_control_characters),
         cmocka_unit_test(one_pipe_carries_several_pins),
+        cmocka_unit_test(a_pin_from_a_pipe_is_kept_or_given_up_at_the_start),
         cmocka_unit_test(credentials_come_from_systemds_directory),
         cmocka_unit_test(the_prompt_does_not_echo_and_restores),
         cmocka_unit_test(a_signal_at_the_prompt_restores_and_then_ends_the_program),

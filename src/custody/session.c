@@ -5,9 +5,11 @@
 #include <string.h>
 #include <time.h>
 
+#define TRIES 3               /* what looks like the session's failure may be the login's */
 #define BREAKER 5             /* failures in a row after which a token is not asked */
-#define AWAIT_NS 1000000000u  /* how long a call waits for a token to be mended */
+#define AWAIT_NS 1000000000u  /* how long a call waits for a mended token, or for a session */
 #define DRAIN_PAUSE_NS 200000 /* between looks at calls that still are in work */
+#define ROOM_PAUSE_NS 1000000 /* between looks for a session that nobody uses */
 
 enum tbs_err custody_session_open(struct custody *custody, struct custody_session **ret_session,
                                   struct tbs_diag *diag)
@@ -41,6 +43,25 @@ static void leave(struct custody_leg *leg)
     leg->in_call = false;
 }
 
+/* Who takes it out owns it. */
+static void *take(struct custody_leg *leg)
+{
+    return atomic_exchange(&leg->backend, NULL);
+}
+
+static void close_leg(struct custody_token *token, struct custody_leg *leg)
+{
+    void *backend = take(leg);
+    if (backend)
+        token->ops->session_close(backend);
+}
+
+static void pause_ns(long ns)
+{
+    const struct timespec pause = {.tv_nsec = ns};
+    nanosleep(&pause, NULL);
+}
+
 void custody_session_close(struct custody_session *session)
 {
     if (!session)
@@ -51,10 +72,8 @@ void custody_session_close(struct custody_session *session)
     if (ours) {
         pthread_mutex_lock(&custody->sessions_lock);
         LIST_REMOVE(session, next);
-        for (size_t t = 0; t < custody->n_tokens; t++) {
-            if (session->legs[t].backend)
-                custody->tokens[t].ops->session_close(session->legs[t].backend);
-        }
+        for (size_t t = 0; t < custody->n_tokens; t++)
+            close_leg(&custody->tokens[t], &session->legs[t]);
         pthread_mutex_unlock(&custody->sessions_lock);
     }
     free(session);
@@ -94,23 +113,17 @@ unsigned custody_sessions_stalled(struct custody_token *token, uint64_t before_n
 
 bool custody_sessions_drain(struct custody_token *token, uint64_t until_ns)
 {
-    const struct timespec pause = {.tv_nsec = DRAIN_PAUSE_NS};
     struct custody *custody = token->custody;
     struct custody_session *s;
     token->open = false;
     while (in_call(token, UINT64_MAX) > 0) {
         if (custody_now_ns() >= until_ns)
             return false;
-        nanosleep(&pause, NULL);
+        pause_ns(DRAIN_PAUSE_NS);
     }
     pthread_mutex_lock(&custody->sessions_lock);
     LIST_FOREACH(s, &custody->sessions, next)
-    {
-        struct custody_leg *leg = &s->legs[token->index];
-        if (leg->backend)
-            token->ops->session_close(leg->backend);
-        leg->backend = NULL;
-    }
+    close_leg(token, &s->legs[token->index]);
     pthread_mutex_unlock(&custody->sessions_lock);
     return true;
 }
@@ -131,7 +144,7 @@ static struct custody_token *choose(struct custody_session *session,
     struct custody_token *best = NULL;
     for (size_t i = 0; i < custody->n_tokens; i++) {
         struct custody_token *t = &custody->tokens[(session->last + i) % custody->n_tokens];
-        if (tried & 1u << t->index || !t->open || !holds(t, op))
+        if (tried & 1u << t->index || !custody_token_serves(t) || !holds(t, op))
             continue;
         if (!best || t->busy < best->busy)
             best = t;
@@ -151,20 +164,78 @@ static enum tbs_err nobody(const struct custody_session *session,
                             "%s with %s: this token, or the connection to it, cannot do that",
                             custody_alg_name(op->entry->key.alg), what);
     return tbs_fail_raw(diag, TBS_ERR_UNAVAILABLE, health.why.raw, "no token serves %s now: %.200s",
-                        what, health.why.text);
+                        what, health.why.code ? health.why.text : "it is being examined");
 }
 
 /* --- One call on one token --- */
 
+static bool is_over(const struct custody_session *session)
+{
+    return session->deadline_ns > 0 && custody_now_ns() >= session->deadline_ns;
+}
+
+static enum custody_class class_of(const struct custody_token *token, enum tbs_err err,
+                                   const struct tbs_diag *why)
+{
+    if (why->raw != 0)
+        return token->ops->classify(why->raw);
+    if (err == TBS_ERR_UNAVAILABLE) /* the gate was shut in between */
+        return CUSTODY_RETRY_OTHER;
+    return err == TBS_ERR_TOKEN ? CUSTODY_RETRY_OTHER : CUSTODY_CALLER;
+}
+
+/* A session that another thread does not use now. */
+static void *borrow(struct custody_token *token)
+{
+    struct custody *custody = token->custody;
+    struct custody_session *s;
+    void *backend = NULL;
+    pthread_mutex_lock(&custody->sessions_lock);
+    LIST_FOREACH(s, &custody->sessions, next)
+    {
+        if (!backend)
+            backend = take(&s->legs[token->index]);
+    }
+    pthread_mutex_unlock(&custody->sessions_lock);
+    return backend;
+}
+
+/* This thread's session with the token. Where the token has no more of them, one of another
+ * thread's, which is waited for where no other token can do the call. */
+static enum tbs_err obtain(struct custody_session *session, struct custody_token *token,
+                           bool may_wait, void **ret_backend, struct tbs_diag *diag)
+{
+    uint64_t until = custody_now_ns() + AWAIT_NS;
+    void *backend = take(&session->legs[token->index]);
+    enum tbs_err err = TBS_OK;
+    while (!backend) {
+        struct tbs_diag why = {0};
+        err = token->ops->session_open(token->backend, &backend, &why);
+        if (err != TBS_OK && class_of(token, err, &why) == CUSTODY_SHED)
+            backend = borrow(token);
+        if (backend)
+            break;
+        if (class_of(token, err, &why) != CUSTODY_SHED || !may_wait || !token->open ||
+            is_over(session) || custody_now_ns() >= until)
+            return tbs_fail_raw(diag, err, why.raw, "%s", why.text);
+        pause_ns(ROOM_PAUSE_NS);
+    }
+    *ret_backend = backend;
+    return TBS_OK;
+}
+
 static enum tbs_err call(struct custody_session *session, struct custody_token *token,
                          const struct custody_operation *op, struct tbs_diag *diag)
 {
-    struct custody_leg *leg = &session->legs[token->index];
     const struct custody_key *key = op->entry ? &op->entry->at[token->index].key : NULL;
-    enum tbs_err err = TBS_OK;
-    if (!leg->backend)
-        err = token->ops->session_open(token->backend, &leg->backend, diag);
-    return err != TBS_OK ? err : op->run(token->ops, leg->backend, key, op->ctx, diag);
+    bool is_alone = !choose(session, op, 1u << token->index);
+    void *backend;
+    enum tbs_err err = obtain(session, token, is_alone, &backend, diag);
+    if (err != TBS_OK)
+        return err;
+    err = op->run(token->ops, backend, key, op->ctx, diag);
+    session->legs[token->index].backend = backend;
+    return err;
 }
 
 static enum tbs_err call_on(struct custody_session *session, struct custody_token *token,
@@ -184,46 +255,52 @@ static enum tbs_err call_on(struct custody_session *session, struct custody_toke
 
 /* --- What to do about a failure --- */
 
-static bool is_over(const struct custody_session *session)
-{
-    return session->deadline_ns > 0 && custody_now_ns() >= session->deadline_ns;
-}
-
-static enum custody_class class_of(const struct custody_token *token, enum tbs_err err,
-                                   const struct tbs_diag *why)
-{
-    if (why->raw != 0)
-        return token->ops->classify(why->raw);
-    if (err == TBS_ERR_UNAVAILABLE) /* the gate was shut in between */
-        return CUSTODY_RETRY_OTHER;
-    return err == TBS_ERR_TOKEN ? CUSTODY_RETRY_OTHER : CUSTODY_CALLER;
-}
-
-/* Has the token mended where that is needed, and says where the one repetition goes: NULL for
- * nowhere. */
-static struct custody_token *second_try(struct custody_session *session,
-                                        const struct custody_operation *op,
-                                        struct custody_token *token, enum custody_class class)
+static uint64_t patience(const struct custody_session *session)
 {
     uint64_t until = custody_now_ns() + AWAIT_NS;
+    return session->deadline_ns > 0 && session->deadline_ns < until ? session->deadline_ns : until;
+}
+
+/* Has the token examined where that is needed; the ticket to wait with. */
+static uint64_t report(struct custody_token *token, enum custody_class class)
+{
     token->failures++;
+    if (class != CUSTODY_RETRY_OTHER && class != CUSTODY_RELOGIN && class != CUSTODY_REINIT)
+        return 0;
+    if (++token->failures_in_a_row >= BREAKER)
+        token->open = false;
+    return custody_token_ask(token, class);
+}
+
+/* Where the call is repeated; NULL for nowhere. */
+static struct custody_token *next_try(struct custody_session *session,
+                                      const struct custody_operation *op,
+                                      struct custody_token *token, enum custody_class class,
+                                      uint64_t ticket)
+{
     if (class == CUSTODY_CALLER || class == CUSTODY_FATAL_CONFIG)
         return NULL;
     if (class == CUSTODY_RETRY_SAME)
         return token;
-    bool broken = ++token->failures_in_a_row >= BREAKER;
-    if (broken)
-        token->open = false;
-    uint64_t ticket = class == CUSTODY_SHED ? 0 : custody_token_ask(token, class);
     struct custody_token *other = choose(session, op, 1u << token->index);
     if (other || class == CUSTODY_SHED)
         return other;
-    if (class == CUSTODY_RETRY_OTHER && !broken)
-        return token;
-    if (session->deadline_ns > 0 && session->deadline_ns < until)
-        until = session->deadline_ns;
-    custody_token_await(token, ticket, until);
+    if (class != CUSTODY_RETRY_OTHER || !token->open)
+        custody_token_await(token, ticket, patience(session));
     return choose(session, op, 0);
+}
+
+/* A token that is just being mended is waited for. */
+static struct custody_token *first_try(struct custody_session *session,
+                                       const struct custody_operation *op)
+{
+    struct custody *custody = session->custody;
+    struct custody_token *token = choose(session, op, 0);
+    for (size_t i = 0; i < custody->n_tokens && !token; i++) {
+        if (custody_token_await_mended(&custody->tokens[i], patience(session)))
+            token = choose(session, op, 0);
+    }
+    return token;
 }
 
 enum tbs_err custody_perform(struct custody_session *session, const struct custody_operation *op,
@@ -234,8 +311,8 @@ enum tbs_err custody_perform(struct custody_session *session, const struct custo
     if (err != TBS_OK)
         return err;
     session->calls++;
-    struct custody_token *token = choose(session, op, 0);
-    for (int try = 0; token && try < 2; try++) {
+    struct custody_token *token = first_try(session, op);
+    for (int try = 1; token; try++) {
         if (is_over(session))
             return tbs_fail(diag, TBS_ERR_UNAVAILABLE,
                             "the request's deadline passed before the token was asked");
@@ -246,8 +323,9 @@ enum tbs_err custody_perform(struct custody_session *session, const struct custo
                 token->failures_in_a_row = 0;
             return TBS_OK;
         }
-        struct custody_token *next = second_try(session, op, token, class_of(token, err, &why));
-        token = try == 0 ? next : NULL;
+        enum custody_class class = class_of(token, err, &why);
+        uint64_t ticket = report(token, class);
+        token = try < TRIES ? next_try(session, op, token, class, ticket) : NULL;
     }
     return why.code == TBS_OK ? nobody(session, op, diag)
                               : tbs_fail_raw(diag, err, why.raw, "%s", why.text);

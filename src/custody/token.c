@@ -250,7 +250,7 @@ static void hangs(struct custody_token *token, unsigned n, struct tbs_diag *ret_
              (unsigned long long)(token->custody->stall_ns / MS));
 }
 
-/* One examination, and what follows from it. */
+/* An examination, and what follows from it. A token stays UP while it is mended: callers wait. */
 static void examine(struct custody_token *token)
 {
     struct tbs_diag why = {0};
@@ -267,8 +267,6 @@ static void examine(struct custody_token *token)
     }
     if (why.raw != 0 && token->ops->classify(why.raw) == CUSTODY_RELOGIN)
         token->wants_login = true;
-    if (why.code != TBS_OK)
-        set_failed(token, &why);
     if (!drain(token)) {
         hangs(token, 1, &why);
         set_state(token, CUSTODY_DOWN, &why);
@@ -332,6 +330,8 @@ static bool wait_for_work(struct custody_token *token, uint64_t until_ns)
     while (!token->stopping && token->taken == token->asks && custody_now_ns() < until_ns &&
            !found_stalled(token))
         sleep_locked(token, until_ns);
+    if (token->taken == token->asks)
+        token->asks++; /* nobody's, but to be waited for like any */
     token->taken = token->asks;
     token->wants_login |= token->says_login;
     token->wants_keys |= token->says_keys;
@@ -347,7 +347,9 @@ static void *watch(void *arg)
     unsigned failed = 0;
     while (wait_for_work(token, next_time(token, &failed))) {
         pthread_mutex_lock(&token->work);
+        token->examined_since_ns = custody_now_ns();
         examine(token);
+        token->examined_since_ns = 0;
         pthread_mutex_unlock(&token->work);
         pthread_mutex_lock(&token->lock);
         token->done = token->taken;
@@ -387,13 +389,39 @@ uint64_t custody_token_ask(struct custody_token *token, enum custody_class repor
     return ticket;
 }
 
-void custody_token_await(struct custody_token *token, uint64_t ticket, uint64_t until_ns)
+static void await_locked(struct custody_token *token, uint64_t ticket, uint64_t until_ns)
 {
     const struct timespec until = {.tv_sec = (time_t)(until_ns / 1000000000u),
                                    .tv_nsec = (long)(until_ns % 1000000000u)};
-    pthread_mutex_lock(&token->lock);
     while (!token->stopping && token->done < ticket &&
            pthread_cond_timedwait(&token->changed, &token->lock, &until) == 0)
         continue;
+}
+
+void custody_token_await(struct custody_token *token, uint64_t ticket, uint64_t until_ns)
+{
+    pthread_mutex_lock(&token->lock);
+    await_locked(token, ticket, until_ns);
     pthread_mutex_unlock(&token->lock);
+}
+
+bool custody_token_await_mended(struct custody_token *token, uint64_t until_ns)
+{
+    pthread_mutex_lock(&token->lock);
+    bool is_up = token->state == CUSTODY_UP;
+    if (is_up && !token->open)
+        await_locked(token, token->asks, until_ns);
+    pthread_mutex_unlock(&token->lock);
+    return is_up;
+}
+
+bool custody_token_examination_hangs(const struct custody_token *token)
+{
+    uint64_t since = token->examined_since_ns;
+    return since > 0 && custody_now_ns() - since > token->custody->stall_ns;
+}
+
+bool custody_token_serves(const struct custody_token *token)
+{
+    return token->open && !custody_token_examination_hangs(token);
 }

@@ -28,11 +28,18 @@ enum tbs_err custody_session_open(struct custody *custody, struct custody_sessio
     return TBS_OK;
 }
 
-static bool enter(struct custody_token *token, struct custody_leg *leg)
+static bool holds(const struct custody_token *token, const struct custody_operation *op)
+{
+    return !op->entry || op->entry->at[token->index].there;
+}
+
+/* What the token holds does not change until the call leaves. */
+static bool enter(struct custody_token *token, struct custody_leg *leg,
+                  const struct custody_operation *op)
 {
     leg->since_ns = custody_now_ns();
     leg->in_call = true;
-    if (token->open)
+    if (token->open && holds(token, op))
         return true;
     leg->in_call = false;
     return false;
@@ -130,11 +137,6 @@ bool custody_sessions_drain(struct custody_token *token, uint64_t until_ns)
 
 /* --- The choice --- */
 
-static bool holds(const struct custody_token *token, const struct custody_operation *op)
-{
-    return !op->entry || op->entry->at[token->index].there;
-}
-
 /* The least loaded open token that can do it and is not in `tried`; the last one where equal.
  * NULL when there is none. */
 static struct custody_token *choose(struct custody_session *session,
@@ -179,8 +181,6 @@ static enum custody_class class_of(const struct custody_token *token, enum tbs_e
 {
     if (why->raw != 0)
         return token->ops->classify(why->raw);
-    if (err == TBS_ERR_UNAVAILABLE) /* the gate was shut in between */
-        return CUSTODY_RETRY_OTHER;
     return err == TBS_ERR_TOKEN ? CUSTODY_RETRY_OTHER : CUSTODY_CALLER;
 }
 
@@ -238,18 +238,16 @@ static enum tbs_err call(struct custody_session *session, struct custody_token *
     return err;
 }
 
+/* The gate has let it in. */
 static enum tbs_err call_on(struct custody_session *session, struct custody_token *token,
                             const struct custody_operation *op, struct tbs_diag *diag)
 {
-    struct custody_leg *leg = &session->legs[token->index];
-    if (!enter(token, leg))
-        return tbs_fail(diag, TBS_ERR_UNAVAILABLE, "token '%s' has just gone down", token->name);
     token->busy++;
     token->calls++;
     session->last = token->index;
     enum tbs_err err = call(session, token, op, diag);
     token->busy--;
-    leave(leg);
+    leave(&session->legs[token->index]);
     return err;
 }
 
@@ -261,11 +259,14 @@ static uint64_t patience(const struct custody_session *session)
     return session->deadline_ns > 0 && session->deadline_ns < until ? session->deadline_ns : until;
 }
 
-/* Has the token examined where that is needed; the ticket to wait with. */
-static uint64_t report(struct custody_token *token, enum custody_class class)
+/* Has the token examined where that is needed and was not done since the call began; the ticket
+ * to wait with. */
+static uint64_t report(struct custody_token *token, enum custody_class class, uint64_t done_before)
 {
     token->failures++;
     if (class != CUSTODY_RETRY_OTHER && class != CUSTODY_RELOGIN && class != CUSTODY_REINIT)
+        return 0;
+    if (token->done != done_before)
         return 0;
     if (++token->failures_in_a_row >= BREAKER)
         token->open = false;
@@ -287,20 +288,37 @@ static struct custody_token *next_try(struct custody_session *session,
         return other;
     if (class != CUSTODY_RETRY_OTHER || !token->open)
         custody_token_await(token, ticket, patience(session));
-    return choose(session, op, 0);
+    return token;
 }
 
-/* A token that is just being mended is waited for. */
-static struct custody_token *first_try(struct custody_session *session,
-                                       const struct custody_operation *op)
+static bool await_any_mended(struct custody *custody, uint64_t until_ns)
 {
-    struct custody *custody = session->custody;
-    struct custody_token *token = choose(session, op, 0);
-    for (size_t i = 0; i < custody->n_tokens && !token; i++) {
-        if (custody_token_await_mended(&custody->tokens[i], patience(session)))
-            token = choose(session, op, 0);
+    for (size_t i = 0; i < custody->n_tokens; i++) {
+        if (custody_token_await_mended(&custody->tokens[i], until_ns))
+            return true;
+    }
+    return false;
+}
+
+/* Through the gate of this token, or of one that serves instead. NULL: there is none. */
+static struct custody_token *enter_any(struct custody_session *session,
+                                       const struct custody_operation *op,
+                                       struct custody_token *token)
+{
+    uint64_t until = patience(session);
+    while (!token || !enter(token, &session->legs[token->index], op)) {
+        bool is_mended = await_any_mended(session->custody, until);
+        token = choose(session, op, 0);
+        if ((!token && !is_mended) || custody_now_ns() >= until)
+            return NULL;
     }
     return token;
+}
+
+static enum tbs_err too_late(struct tbs_diag *diag)
+{
+    return tbs_fail(diag, TBS_ERR_UNAVAILABLE,
+                    "the request's deadline passed before the token was asked");
 }
 
 enum tbs_err custody_perform(struct custody_session *session, const struct custody_operation *op,
@@ -311,11 +329,14 @@ enum tbs_err custody_perform(struct custody_session *session, const struct custo
     if (err != TBS_OK)
         return err;
     session->calls++;
-    struct custody_token *token = first_try(session, op);
-    for (int try = 1; token; try++) {
+    struct custody_token *token = choose(session, op, 0);
+    for (int try = 1; try == 1 || token; try++) {
         if (is_over(session))
-            return tbs_fail(diag, TBS_ERR_UNAVAILABLE,
-                            "the request's deadline passed before the token was asked");
+            return too_late(diag);
+        token = enter_any(session, op, token);
+        if (!token)
+            break;
+        uint64_t done = token->done;
         why = (struct tbs_diag){0};
         err = call_on(session, token, op, &why);
         if (err == TBS_OK) {
@@ -324,7 +345,7 @@ enum tbs_err custody_perform(struct custody_session *session, const struct custo
             return TBS_OK;
         }
         enum custody_class class = class_of(token, err, &why);
-        uint64_t ticket = report(token, class);
+        uint64_t ticket = report(token, class, done);
         token = try < TRIES ? next_try(session, op, token, class, ticket) : NULL;
     }
     return why.code == TBS_OK ? nobody(session, op, diag)

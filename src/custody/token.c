@@ -12,6 +12,7 @@
 #define RETRY_MIN_MS 100  /* between attempts at one that is not, doubled up to */
 #define RETRY_MAX_MS 1000 /* this */
 #define LOCKED_MS 10000   /* where a person has to act */
+#define STOP_S 3          /* for a watcher to come back from the module */
 #define DRAIN_MS 1000     /* for calls in work to come back before the token is opened anew */
 
 uint64_t custody_now_ns(void)
@@ -366,16 +367,20 @@ enum tbs_err custody_token_start(struct custody_token *token, struct tbs_diag *d
                           : tbs_fail(diag, TBS_ERR_NOMEM, "cannot start a thread for a token");
 }
 
-void custody_token_stop(struct custody_token *token)
+bool custody_token_stop(struct custody_token *token)
 {
+    struct timespec until;
     pthread_mutex_lock(&token->lock);
     token->stopping = true;
     pthread_cond_broadcast(&token->changed);
     pthread_mutex_unlock(&token->lock);
-    if (token->started)
-        pthread_join(token->watcher, NULL);
+    clock_gettime(CLOCK_MONOTONIC, &until);
+    until.tv_sec += STOP_S;
+    if (token->started && pthread_clockjoin_np(token->watcher, NULL, CLOCK_MONOTONIC, &until) != 0)
+        return false;
     token->open = false;
     close_token(token);
+    return true;
 }
 
 uint64_t custody_token_ask(struct custody_token *token, enum custody_class report)
@@ -408,11 +413,11 @@ void custody_token_await(struct custody_token *token, uint64_t ticket, uint64_t 
 bool custody_token_await_mended(struct custody_token *token, uint64_t until_ns)
 {
     pthread_mutex_lock(&token->lock);
-    bool is_up = token->state == CUSTODY_UP;
-    if (is_up && !token->open)
+    bool is_mended = token->state == CUSTODY_UP && !token->open;
+    if (is_mended)
         await_locked(token, token->asks, until_ns);
     pthread_mutex_unlock(&token->lock);
-    return is_up;
+    return is_mended;
 }
 
 bool custody_token_examination_hangs(const struct custody_token *token)

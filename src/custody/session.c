@@ -273,24 +273,6 @@ static uint64_t report(struct custody_token *token, enum custody_class class, ui
     return custody_token_ask(token, class);
 }
 
-/* Where the call is repeated; NULL for nowhere. */
-static struct custody_token *next_try(struct custody_session *session,
-                                      const struct custody_operation *op,
-                                      struct custody_token *token, enum custody_class class,
-                                      uint64_t ticket)
-{
-    if (class == CUSTODY_CALLER || class == CUSTODY_FATAL_CONFIG)
-        return NULL;
-    if (class == CUSTODY_RETRY_SAME)
-        return token;
-    struct custody_token *other = choose(session, op, 1u << token->index);
-    if (other || class == CUSTODY_SHED)
-        return other;
-    if (class != CUSTODY_RETRY_OTHER || !token->open)
-        custody_token_await(token, ticket, patience(session));
-    return token;
-}
-
 static bool await_any_mended(struct custody *custody, uint64_t until_ns)
 {
     for (size_t i = 0; i < custody->n_tokens; i++) {
@@ -298,6 +280,27 @@ static bool await_any_mended(struct custody *custody, uint64_t until_ns)
             return true;
     }
     return false;
+}
+
+/* Where the call is repeated; NULL for nowhere. */
+static struct custody_token *next_try(struct custody_session *session,
+                                      const struct custody_operation *op,
+                                      struct custody_token *token, enum custody_class class,
+                                      uint64_t ticket)
+{
+    if (class == CUSTODY_CALLER)
+        return NULL;
+    if (class == CUSTODY_RETRY_SAME)
+        return token;
+    unsigned tried = 1u << token->index;
+    struct custody_token *other = choose(session, op, tried);
+    if (!other && await_any_mended(session->custody, patience(session)))
+        other = choose(session, op, tried);
+    if (other || class == CUSTODY_SHED || class == CUSTODY_FATAL_CONFIG)
+        return other;
+    if (class != CUSTODY_RETRY_OTHER || !token->open)
+        custody_token_await(token, ticket, patience(session));
+    return token;
 }
 
 /* Through the gate of this token, or of one that serves instead. NULL: there is none. */

@@ -325,12 +325,13 @@ static void custody_meets_what_the_script_says(void **state)
     mock_script("fail C_Login CKR_DEVICE_REMOVED\n");
     assert_int_equal(softhsm_try_open(&config, &diag), TBS_ERR_UNAVAILABLE);
     assert_int_equal(diag.raw, CKR_DEVICE_REMOVED);
+    unsigned long failed = mock_count("C_GenerateRandom.failed");
     mock_script("fail C_GenerateRandom CKR_DEVICE_ERROR times 1\n");
     if (softhsm_custody_open(&config, &custody, &diag) ||
         custody_session_open(custody, &session, &diag) != TBS_OK)
         fail_msg("%s", diag.text);
     assert_int_equal(custody_random(session, octets, sizeof octets, &diag), TBS_OK);
-    assert_int_equal(mock_count("C_GenerateRandom.failed"), 1);
+    assert_int_equal(mock_count("C_GenerateRandom.failed"), failed + 1);
     custody_session_close(session);
     custody_close(custody);
     assert_int_equal(mock_count("sessions.now"), 0);

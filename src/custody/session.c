@@ -229,7 +229,7 @@ static enum tbs_err call(struct custody_session *session, struct custody_token *
 {
     const struct custody_key *key = op->entry ? &op->entry->at[token->index].key : NULL;
     bool is_alone = !choose(session, op, 1u << token->index);
-    void *backend;
+    void *backend = NULL;
     enum tbs_err err = obtain(session, token, is_alone, &backend, diag);
     if (err != TBS_OK)
         return err;

@@ -4,8 +4,20 @@
 #include <stdarg.h>
 #include <stdio.h>
 
+/* p11-kit's header has other numbers than the standard for these. */
+#undef CKR_EXCEEDED_MAX_ITERATIONS
+#undef CKR_FIPS_SELF_TEST_FAILED
+#undef CKR_LIBRARY_LOAD_FAILED
+#undef CKR_PIN_TOO_WEAK
+#undef CKR_PUBLIC_KEY_INVALID
+#define CKR_EXCEEDED_MAX_ITERATIONS 0x1B5UL
+#define CKR_FIPS_SELF_TEST_FAILED 0x1B6UL
+#define CKR_LIBRARY_LOAD_FAILED 0x1B7UL
+#define CKR_PIN_TOO_WEAK 0x1B8UL
+#define CKR_PUBLIC_KEY_INVALID 0x1B9UL
+
 /* PKCS#11 3.0; such tokens give them to all callers. */
-#define CKR_AEAD_DECRYPT_FAILED 0x35UL
+#define CKR_AEAD_DECRYPT_FAILED 0x42UL
 #define CKR_OPERATION_CANCEL_FAILED 0x202UL
 #define CKR_KEY_EXHAUSTED 0x203UL
 #define CKR_TOKEN_RESOURCE_EXCEEDED 0x201UL

@@ -283,11 +283,12 @@ static enum tbs_err serve(struct kmsd *d, struct tbs_diag *diag)
     return err;
 }
 
-static void kmsd_free(struct kmsd *d)
+/* False: the token hangs, and what uses it is left as it is. */
+static bool kmsd_free(struct kmsd *d)
 {
     kms_free(d->kms);
-    custody_close(d->custody);
     config_free(d->config);
+    return custody_close(d->custody);
 }
 
 struct options {
@@ -357,7 +358,8 @@ int main(int argc, char **argv)
                   LOG_TEXT("detail", diag.text), LOG_NUMBER("raw", diag.raw));
     if (err == TBS_ERR_UNAVAILABLE && d.kms)
         _exit(EXIT_FAILED); /* a worker may still be inside the token: leave all as it is */
-    kmsd_free(&d);
+    if (!kmsd_free(&d))
+        _exit(EXIT_FAILED);
     if (!err)
         return EXIT_OK;
     return err == TBS_ERR_CONFIG || err == TBS_ERR_NOT_FOUND ? EXIT_CONFIG : EXIT_FAILED;

@@ -91,7 +91,7 @@ enum tbs_err custody_call_seal(struct custody_session *session, const struct cus
 }
 
 /* Some tokens answer a wrong tag as they answer their own failure. Where the key still opens what
- * it sealed once, the blob is at fault. */
+ * it sealed once, and not the blob again, the blob is at fault. */
 static bool opens_its_check(const struct custody_ops *ops, void *session,
                             const struct custody_key *key, const uint8_t *check)
 {
@@ -110,7 +110,10 @@ static enum tbs_err run_unseal(const struct custody_ops *ops, void *session,
     if (!ops->unseal)
         return cannot(ops, "AES-GCM", diag);
     enum tbs_err err = ops->unseal(session, key, s->aead, s->in, s->out, diag);
-    if (err == TBS_ERR_TOKEN && opens_its_check(ops, session, key, s->check))
+    if (err != TBS_ERR_TOKEN || !opens_its_check(ops, session, key, s->check))
+        return err;
+    err = ops->unseal(session, key, s->aead, s->in, s->out, diag);
+    if (err == TBS_ERR_TOKEN)
         return tbs_fail(diag, TBS_ERR_AUTH, "AES-GCM with %s: the tag does not verify", key->id);
     return err;
 }

@@ -160,22 +160,24 @@ enum tbs_err custody_open(const struct custody_config *config, struct custody **
 
 /* In a forked child the backend's memory is given up instead of freed: freeing it would close
  * the parent's sessions on a token that is reached through a socket. */
-void custody_close(struct custody *custody)
+bool custody_close(struct custody *custody)
 {
     if (!custody)
-        return;
+        return true;
     bool ours = custody_in_its_process(custody, NULL) == TBS_OK;
-    for (size_t i = 0; i < custody->n_tokens; i++) {
-        if (ours)
-            custody_token_stop(&custody->tokens[i]);
-        custody_token_free(&custody->tokens[i]);
+    for (size_t i = 0; ours && i < custody->n_tokens; i++) {
+        if (!custody_token_stop(&custody->tokens[i]))
+            return false;
     }
+    for (size_t i = 0; i < custody->n_tokens; i++)
+        custody_token_free(&custody->tokens[i]);
     for (size_t i = 0; i < custody->directory.n; i++)
         free(custody->directory.entries[i]);
     pthread_mutex_destroy(&custody->directory.lock);
     pthread_mutex_destroy(&custody->sessions_lock);
     free(custody->listed);
     free(custody);
+    return true;
 }
 
 void custody_look_again(struct custody *custody)

@@ -139,8 +139,9 @@ enum tbs_err custody_check(const struct custody_token_config *config, struct tbs
  * process. With several tokens, one that fails in another way does not fail the call. */
 enum tbs_err custody_open(const struct custody_config *config, struct custody **ret_custody,
                           struct tbs_diag *diag);
-/* NULL ok. Close all sessions first. May wait for a call of the watching threads. */
-void custody_close(struct custody *custody);
+/* NULL ok. Close all sessions first. False: a watching thread's call hangs in a module and still
+ * does after a few seconds; all is left as it is, and the process can only end by _exit. */
+bool custody_close(struct custody *custody);
 
 /* One per worker thread. Read-only towards the tokens: it has a session with each; with one that
  * is down, from its first use on. TBS_ERR_CONFIG: a token's quirks leave no room for it. A call

@@ -106,13 +106,35 @@ static enum tbs_err is_another_key(const struct custody_token *token, const char
                     id, token->name);
 }
 
+static bool opens_what_it_seals(const struct custody_token *token, void *session,
+                                const struct custody_key *key)
+{
+    uint8_t own[CUSTODY_CHECK_LEN];
+    return seal_check(token, session, key, own, NULL) == TBS_OK &&
+           open_check(token, session, key, own, NULL) == TBS_OK;
+}
+
+/* Some tokens answer a wrong tag as they answer their own failure. Only a key that works, and
+ * still does not open what was sealed before, is another one. */
+static enum tbs_err check_aes_key(const struct custody_token *token, void *session,
+                                  const struct custody_key *key, const uint8_t *check,
+                                  struct tbs_diag *diag)
+{
+    enum tbs_err err = open_check(token, session, key, check, diag);
+    if (err == TBS_ERR_TOKEN && opens_what_it_seals(token, session, key)) {
+        err = open_check(token, session, key, check, diag);
+        err = err == TBS_ERR_TOKEN ? TBS_ERR_AUTH : err;
+    }
+    return err == TBS_ERR_AUTH ? is_another_key(token, key->id, diag) : err;
+}
+
 static enum tbs_err check_key(const struct custody_token *token, void *session,
                               const struct custody_key *key, const uint8_t *check,
                               struct tbs_diag *diag)
 {
     uint8_t kcv[CUSTODY_KCV_LEN];
     if (key->alg == CUSTODY_AES_256_GCM)
-        return open_check(token, session, key, check, diag);
+        return check_aes_key(token, session, key, check, diag);
     enum tbs_err err = hmac_check(token, session, key, kcv, diag);
     if (err == TBS_OK && memcmp(kcv, check, sizeof kcv) != 0)
         err = is_another_key(token, key->id, diag);
@@ -149,72 +171,112 @@ static enum tbs_err show(struct custody_directory *d, struct custody_entry *entr
     return TBS_OK;
 }
 
+/* What one use of a key gave: real, against what it answered before or for the first time. */
+struct trial {
+    bool has_check; /* `check` was there before */
+    uint8_t check[CUSTODY_CHECK_LEN];
+    enum tbs_err err;
+    struct tbs_diag why;
+};
+
 static enum tbs_err first_check(const struct custody_token *token, void *session,
-                                struct custody_entry *entry, const struct custody_key *key,
+                                const struct custody_key *key, uint8_t *ret_check,
                                 struct tbs_diag *diag)
 {
     if (key->alg != CUSTODY_AES_256_GCM)
-        return hmac_check(token, session, key, entry->check, diag);
-    enum tbs_err err = seal_check(token, session, key, entry->check, diag);
-    return err != TBS_OK ? err : open_check(token, session, key, entry->check, diag);
+        return hmac_check(token, session, key, ret_check, diag);
+    enum tbs_err err = seal_check(token, session, key, ret_check, diag);
+    return err != TBS_OK ? err : open_check(token, session, key, ret_check, diag);
 }
 
-/* Uses the key once, really: against what it answered before, or for the first time. */
-static enum tbs_err try_locked(const struct custody_token *token, void *session,
-                               struct custody_entry *entry, const struct custody_key *key,
-                               struct tbs_diag *diag)
+/* Without the lock: a token that hangs here holds up no other. */
+static void try_key(struct custody_token *token, void *session, const struct custody_key *key,
+                    struct trial *ret_trial)
 {
-    struct tbs_diag why = {0};
-    enum tbs_err err;
-    if (entry->key.alg != key->alg || entry->key.role != key->role)
-        return is_another_key(token, key->id, diag);
-    if (!entry->has_check)
-        err = first_check(token, session, entry, key, &why);
+    struct custody_directory *d = &token->custody->directory;
+    *ret_trial = (struct trial){0};
+    pthread_mutex_lock(&d->lock);
+    const struct custody_entry *known = find(d, tbs_bytes_str(key->id));
+    if (known) {
+        ret_trial->has_check = known->has_check;
+        memcpy(ret_trial->check, known->check, sizeof known->check);
+    }
+    pthread_mutex_unlock(&d->lock);
+    if (known && (known->key.alg != key->alg || known->key.role != key->role))
+        ret_trial->err = is_another_key(token, key->id, &ret_trial->why);
+    else if (ret_trial->has_check)
+        ret_trial->err = check_key(token, session, key, ret_trial->check, &ret_trial->why);
     else
-        err = check_key(token, session, key, entry->check, &why);
-    if (entry->has_check && (err == TBS_ERR_AUTH || err == TBS_ERR_TOKEN))
-        return is_another_key(token, key->id, diag);
-    entry->has_check |= err == TBS_OK;
-    return err == TBS_OK ? TBS_OK : tbs_fail_raw(diag, err, why.raw, "%s", why.text);
+        ret_trial->err = first_check(token, session, key, ret_trial->check, &ret_trial->why);
 }
 
 static void put_instance(struct custody_token *token, struct custody_entry *entry,
-                         const struct custody_key *key, enum tbs_err tried, unsigned long raw)
+                         const struct custody_key *key, const struct trial *trial)
 {
     struct custody_instance *instance = &entry->at[token->index];
     instance->key = *key;
-    instance->cannot = raw;
+    instance->cannot = trial->why.raw;
     instance->found = true;
-    instance->there = tried == TBS_OK;
+    instance->there = trial->err == TBS_OK;
+}
+
+static void put_check(struct custody_entry *entry, const struct trial *trial)
+{
+    if (trial->err != TBS_OK || entry->has_check)
+        return;
+    memcpy(entry->check, trial->check, sizeof entry->check);
+    entry->has_check = true;
+}
+
+static enum tbs_err add_locked(struct custody_token *token, const struct custody_key *key,
+                               const struct trial *trial, struct tbs_diag *diag)
+{
+    struct custody_entry *entry = calloc(1, sizeof *entry);
+    if (!entry)
+        return tbs_fail(diag, TBS_ERR_NOMEM, "out of memory listing keys");
+    entry->key = *key;
+    put_check(entry, trial);
+    entry->key.has_kcv = entry->has_check && key->alg != CUSTODY_AES_256_GCM;
+    memcpy(entry->key.kcv, entry->check, sizeof entry->key.kcv);
+    put_instance(token, entry, key, trial);
+    enum tbs_err err = show(&token->custody->directory, entry, diag);
+    if (err != TBS_OK)
+        free(entry);
+    return err;
+}
+
+/* False: meanwhile another token's trial was the first; this one is to be held against it. */
+static bool put_key(struct custody_token *token, const struct custody_key *key,
+                    const struct trial *trial, enum tbs_err *ret_err, struct tbs_diag *diag)
+{
+    struct custody_directory *d = &token->custody->directory;
+    pthread_mutex_lock(&d->lock);
+    struct custody_entry *entry = find(d, tbs_bytes_str(key->id));
+    bool is_first = !entry || !entry->has_check;
+    bool fits = trial->has_check || is_first || trial->err != TBS_OK;
+    *ret_err = TBS_OK;
+    if (fits && !entry) {
+        *ret_err = add_locked(token, key, trial, diag);
+    } else if (fits) {
+        put_check(entry, trial);
+        put_instance(token, entry, key, trial);
+    }
+    pthread_mutex_unlock(&d->lock);
+    return fits;
 }
 
 /* A key that this token cannot use is not fatal: blobs of another KEK may be all that is needed;
  * the token's state says so. */
-static enum tbs_err take_locked(struct custody_token *token, void *session,
-                                const struct custody_key *key, struct tbs_diag *diag)
+static enum tbs_err take(struct custody_token *token, void *session, const struct custody_key *key,
+                         struct tbs_diag *diag)
 {
-    struct custody_directory *d = &token->custody->directory;
-    struct custody_entry *known = find(d, tbs_bytes_str(key->id));
-    struct custody_entry *entry = known ? known : calloc(1, sizeof *entry);
-    struct tbs_diag why = {0};
-    if (!entry)
-        return tbs_fail(diag, TBS_ERR_NOMEM, "out of memory listing keys");
-    if (!known)
-        entry->key = *key;
-    enum tbs_err tried = try_locked(token, session, entry, key, &why);
-    enum tbs_err err = tried == TBS_ERR_UNSUPPORTED ? TBS_OK : tried;
-    if (err != TBS_OK)
-        tbs_fail_raw(diag, err, why.raw, "%s", why.text);
-    if (!known) {
-        entry->key.has_kcv = entry->has_check && key->alg != CUSTODY_AES_256_GCM;
-        memcpy(entry->key.kcv, entry->check, sizeof entry->key.kcv);
-    }
-    if (err == TBS_OK)
-        put_instance(token, entry, key, tried, why.raw);
-    if (err == TBS_OK && !known)
-        err = show(d, entry, diag);
-    if (err != TBS_OK && !known)
-        free(entry);
+    struct trial trial;
+    enum tbs_err err;
+    do {
+        try_key(token, session, key, &trial);
+        if (trial.err != TBS_OK && trial.err != TBS_ERR_UNSUPPORTED)
+            return tbs_fail_raw(diag, trial.err, trial.why.raw, "%s", trial.why.text);
+    } while (!put_key(token, key, &trial, &err, diag));
     return err;
 }
 
@@ -239,15 +301,12 @@ static enum tbs_err refuse_twins(const struct custody_token *token,
 enum tbs_err custody_directory_update(struct custody_token *token, void *session,
                                       struct custody_key_list *list, struct tbs_diag *diag)
 {
-    struct custody_directory *d = &token->custody->directory;
     if (list->n > 0)
         qsort(list->keys, list->n, sizeof *list->keys, compare_ids);
     enum tbs_err err = refuse_twins(token, list, diag);
     custody_directory_drop(token);
-    pthread_mutex_lock(&d->lock);
     for (size_t i = 0; err == TBS_OK && i < list->n; i++)
-        err = take_locked(token, session, &list->keys[i], diag);
-    pthread_mutex_unlock(&d->lock);
+        err = take(token, session, &list->keys[i], diag);
     if (err != TBS_OK)
         custody_directory_drop(token);
     return err;

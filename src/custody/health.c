@@ -41,11 +41,12 @@ void custody_token_status(struct custody *custody, size_t i,
         .failures = t->failures,
     };
     memcpy(ret_status->name, t->name, sizeof t->name);
-    /* The breaker shuts the gate before the watcher has looked. */
-    if (t->state == CUSTODY_UP && !t->open) {
+    /* Its watcher cannot say so. */
+    if (t->state == CUSTODY_UP && custody_token_examination_hangs(t)) {
         ret_status->state = CUSTODY_DOWN;
         tbs_fail(&ret_status->why, TBS_ERR_UNAVAILABLE,
-                 "token '%s' failed several times in a row and is being examined", t->name);
+                 "an examination of token '%s' hangs; it gets no calls until that comes back",
+                 t->name);
     }
     pthread_mutex_unlock(&t->lock);
 }

@@ -68,8 +68,9 @@ struct custody_token {
     struct pin_keeper pin;
     struct custody_call_stats stats[CUSTODY_CALL_KINDS_MAX];
 
-    _Atomic bool open;     /* the gate: calls may begin */
-    _Atomic unsigned busy; /* calls in work */
+    _Atomic bool open;                  /* the gate: calls may begin */
+    _Atomic uint64_t examined_since_ns; /* 0: it is not being examined */
+    _Atomic unsigned busy;              /* calls in work */
     _Atomic unsigned failures_in_a_row;
     _Atomic uint64_t calls, failures;
 
@@ -86,7 +87,8 @@ struct custody_token {
     unsigned openings, stalled;
     bool started, stopping;
     bool says_login, says_keys; /* what callers ran into */
-    uint64_t asks, taken, done; /* examinations that were asked for, begun, and ended */
+    uint64_t asks, taken;       /* examinations that were asked for, and begun */
+    _Atomic uint64_t done;      /* and ended; written with the lock */
     pthread_t watcher;
 };
 
@@ -96,18 +98,25 @@ enum tbs_err custody_token_init(struct custody_token *token, struct custody *cus
 /* The first opening, in the caller's thread. On failure the token is DOWN or LOCKED. */
 enum tbs_err custody_token_open(struct custody_token *token, struct tbs_diag *diag);
 enum tbs_err custody_token_start(struct custody_token *token, struct tbs_diag *diag);
-void custody_token_stop(struct custody_token *token);
+/* False: the watcher hangs in the module; the token stays as it is. */
+bool custody_token_stop(struct custody_token *token);
 void custody_token_free(struct custody_token *token);
 /* Has the watcher examine the token, for what a caller ran into; the ticket to wait with. */
 uint64_t custody_token_ask(struct custody_token *token, enum custody_class report);
 /* Waits until that was done, at most until `until_ns`. */
 void custody_token_await(struct custody_token *token, uint64_t ticket, uint64_t until_ns);
+/* The module has not come back from an examination for too long. */
+bool custody_token_examination_hangs(const struct custody_token *token);
+/* Calls may begin: the gate is open, and no examination hangs. */
+bool custody_token_serves(const struct custody_token *token);
+/* Waits for a token that is being mended: it is up, and its gate is shut. False: it is not. */
+bool custody_token_await_mended(struct custody_token *token, uint64_t until_ns);
 uint64_t custody_now_ns(void);
 
 /* --- session.c: one thread's sessions, and the choice of a token --- */
 
 struct custody_leg {
-    void *backend; /* NULL: to be opened */
+    _Atomic(void *) backend; /* NULL: to be opened, or in use */
     _Atomic bool in_call;
     _Atomic uint64_t since_ns; /* where in_call */
 };

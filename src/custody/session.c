@@ -5,15 +5,24 @@
 #include <string.h>
 #include <time.h>
 
+#define TRIES 3               /* what looks like the session's failure may be the login's */
 #define BREAKER 5             /* failures in a row after which a token is not asked */
-#define AWAIT_NS 1000000000u  /* how long a call waits for a token to be mended */
+#define AWAIT_NS 1000000000u  /* how long a call waits for a mended token, or for a session */
 #define DRAIN_PAUSE_NS 200000 /* between looks at calls that still are in work */
+#define ROOM_PAUSE_NS 1000000 /* between looks for a session that nobody uses */
 
-static bool enter(struct custody_token *token, struct custody_leg *leg)
+static bool holds(const struct custody_token *token, const struct custody_operation *op)
+{
+    return !op->entry || op->entry->at[token->index].there;
+}
+
+/* What the token holds does not change until the call leaves. */
+static bool enter(struct custody_token *token, struct custody_leg *leg,
+                  const struct custody_operation *op)
 {
     leg->since_ns = custody_now_ns();
     leg->in_call = true;
-    if (token->open)
+    if (token->open && holds(token, op))
         return true;
     leg->in_call = false;
     return false;
@@ -24,25 +33,40 @@ static void leave(struct custody_leg *leg)
     leg->in_call = false;
 }
 
-static enum tbs_err open_leg(struct custody_session *session, struct custody_token *token,
-                             struct tbs_diag *diag)
+/* Who takes it out owns it. */
+static void *take(struct custody_leg *leg)
 {
-    struct custody_leg *leg = &session->legs[token->index];
-    return leg->backend ? TBS_OK : token->ops->session_open(token->backend, &leg->backend, diag);
+    return atomic_exchange(&leg->backend, NULL);
+}
+
+static void close_leg(struct custody_token *token, struct custody_leg *leg)
+{
+    void *backend = take(leg);
+    if (backend)
+        token->ops->session_close(backend);
+}
+
+static void pause_ns(long ns)
+{
+    const struct timespec pause = {.tv_nsec = ns};
+    nanosleep(&pause, NULL);
 }
 
 /* What is configured wrongly shows now, and not in the first request. A token that is down or
  * fails is left for later. */
 static enum tbs_err open_legs(struct custody_session *session, struct tbs_diag *diag)
 {
+    static const struct custody_operation none;
     struct custody *custody = session->custody;
     for (size_t t = 0; t < custody->n_tokens; t++) {
         struct custody_token *token = &custody->tokens[t];
         struct custody_leg *leg = &session->legs[t];
         struct tbs_diag why = {0};
-        if (!enter(token, leg))
+        void *backend = NULL;
+        if (!enter(token, leg, &none))
             continue;
-        enum tbs_err err = open_leg(session, token, &why);
+        enum tbs_err err = token->ops->session_open(token->backend, &backend, &why);
+        leg->backend = backend;
         leave(leg);
         if (err == TBS_ERR_CONFIG)
             return tbs_fail_raw(diag, err, why.raw, "%s", why.text);
@@ -81,10 +105,8 @@ void custody_session_close(struct custody_session *session)
     if (ours) {
         pthread_mutex_lock(&custody->sessions_lock);
         LIST_REMOVE(session, next);
-        for (size_t t = 0; t < custody->n_tokens; t++) {
-            if (session->legs[t].backend)
-                custody->tokens[t].ops->session_close(session->legs[t].backend);
-        }
+        for (size_t t = 0; t < custody->n_tokens; t++)
+            close_leg(&custody->tokens[t], &session->legs[t]);
         pthread_mutex_unlock(&custody->sessions_lock);
     }
     free(session);
@@ -124,33 +146,22 @@ unsigned custody_sessions_stalled(struct custody_token *token, uint64_t before_n
 
 bool custody_sessions_drain(struct custody_token *token, uint64_t until_ns)
 {
-    const struct timespec pause = {.tv_nsec = DRAIN_PAUSE_NS};
     struct custody *custody = token->custody;
     struct custody_session *s;
     token->open = false;
     while (in_call(token, UINT64_MAX) > 0) {
         if (custody_now_ns() >= until_ns)
             return false;
-        nanosleep(&pause, NULL);
+        pause_ns(DRAIN_PAUSE_NS);
     }
     pthread_mutex_lock(&custody->sessions_lock);
     LIST_FOREACH(s, &custody->sessions, next)
-    {
-        struct custody_leg *leg = &s->legs[token->index];
-        if (leg->backend)
-            token->ops->session_close(leg->backend);
-        leg->backend = NULL;
-    }
+    close_leg(token, &s->legs[token->index]);
     pthread_mutex_unlock(&custody->sessions_lock);
     return true;
 }
 
 /* --- The choice --- */
-
-static bool holds(const struct custody_token *token, const struct custody_operation *op)
-{
-    return !op->entry || op->entry->at[token->index].there;
-}
 
 /* The least loaded open token that can do it and is not in `tried`; the last one where equal.
  * NULL when there is none. */
@@ -161,7 +172,7 @@ static struct custody_token *choose(struct custody_session *session,
     struct custody_token *best = NULL;
     for (size_t i = 0; i < custody->n_tokens; i++) {
         struct custody_token *t = &custody->tokens[(session->last + i) % custody->n_tokens];
-        if (tried & 1u << t->index || !t->open || !holds(t, op))
+        if (tried & 1u << t->index || !custody_token_serves(t) || !holds(t, op))
             continue;
         if (!best || t->busy < best->busy)
             best = t;
@@ -181,37 +192,10 @@ static enum tbs_err nobody(const struct custody_session *session,
                             "%s with %s: this token, or the connection to it, cannot do that",
                             custody_alg_name(op->entry->key.alg), what);
     return tbs_fail_raw(diag, TBS_ERR_UNAVAILABLE, health.why.raw, "no token serves %s now: %.200s",
-                        what, health.why.text);
+                        what, health.why.code ? health.why.text : "it is being examined");
 }
 
 /* --- One call on one token --- */
-
-static enum tbs_err call(struct custody_session *session, struct custody_token *token,
-                         const struct custody_operation *op, struct tbs_diag *diag)
-{
-    const struct custody_key *key = op->entry ? &op->entry->at[token->index].key : NULL;
-    enum tbs_err err = open_leg(session, token, diag);
-    if (err != TBS_OK)
-        return err;
-    return op->run(token->ops, session->legs[token->index].backend, key, op->ctx, diag);
-}
-
-static enum tbs_err call_on(struct custody_session *session, struct custody_token *token,
-                            const struct custody_operation *op, struct tbs_diag *diag)
-{
-    struct custody_leg *leg = &session->legs[token->index];
-    if (!enter(token, leg))
-        return tbs_fail(diag, TBS_ERR_UNAVAILABLE, "token '%s' has just gone down", token->name);
-    token->busy++;
-    token->calls++;
-    session->last = token->index;
-    enum tbs_err err = call(session, token, op, diag);
-    token->busy--;
-    leave(leg);
-    return err;
-}
-
-/* --- What to do about a failure --- */
 
 static bool is_over(const struct custody_session *session)
 {
@@ -223,36 +207,147 @@ static enum custody_class class_of(const struct custody_token *token, enum tbs_e
 {
     if (why->raw != 0)
         return token->ops->classify(why->raw);
-    if (err == TBS_ERR_UNAVAILABLE) /* the gate was shut in between */
-        return CUSTODY_RETRY_OTHER;
     return err == TBS_ERR_TOKEN ? CUSTODY_RETRY_OTHER : CUSTODY_CALLER;
 }
 
-/* Has the token mended where that is needed, and says where the one repetition goes: NULL for
- * nowhere. */
-static struct custody_token *second_try(struct custody_session *session,
-                                        const struct custody_operation *op,
-                                        struct custody_token *token, enum custody_class class)
+/* A session that another thread does not use now. */
+static void *borrow(struct custody_token *token)
+{
+    struct custody *custody = token->custody;
+    struct custody_session *s;
+    void *backend = NULL;
+    pthread_mutex_lock(&custody->sessions_lock);
+    LIST_FOREACH(s, &custody->sessions, next)
+    {
+        if (!backend)
+            backend = take(&s->legs[token->index]);
+    }
+    pthread_mutex_unlock(&custody->sessions_lock);
+    return backend;
+}
+
+/* This thread's session with the token. Where the token has no more of them, one of another
+ * thread's, which is waited for where no other token can do the call. */
+static enum tbs_err obtain(struct custody_session *session, struct custody_token *token,
+                           bool may_wait, void **ret_backend, struct tbs_diag *diag)
 {
     uint64_t until = custody_now_ns() + AWAIT_NS;
+    void *backend = take(&session->legs[token->index]);
+    enum tbs_err err = TBS_OK;
+    while (!backend) {
+        struct tbs_diag why = {0};
+        err = token->ops->session_open(token->backend, &backend, &why);
+        if (err != TBS_OK && class_of(token, err, &why) == CUSTODY_SHED)
+            backend = borrow(token);
+        if (backend)
+            break;
+        if (class_of(token, err, &why) != CUSTODY_SHED || !may_wait || !token->open ||
+            is_over(session) || custody_now_ns() >= until)
+            return tbs_fail_raw(diag, err, why.raw, "%s", why.text);
+        pause_ns(ROOM_PAUSE_NS);
+    }
+    *ret_backend = backend;
+    return TBS_OK;
+}
+
+static enum tbs_err call(struct custody_session *session, struct custody_token *token,
+                         const struct custody_operation *op, struct tbs_diag *diag)
+{
+    const struct custody_key *key = op->entry ? &op->entry->at[token->index].key : NULL;
+    bool is_alone = !choose(session, op, 1u << token->index);
+    void *backend = NULL;
+    enum tbs_err err = obtain(session, token, is_alone, &backend, diag);
+    if (err != TBS_OK)
+        return err;
+    err = op->run(token->ops, backend, key, op->ctx, diag);
+    session->legs[token->index].backend = backend;
+    return err;
+}
+
+/* The gate has let it in. */
+static enum tbs_err call_on(struct custody_session *session, struct custody_token *token,
+                            const struct custody_operation *op, struct tbs_diag *diag)
+{
+    token->busy++;
+    token->calls++;
+    session->last = token->index;
+    enum tbs_err err = call(session, token, op, diag);
+    token->busy--;
+    leave(&session->legs[token->index]);
+    return err;
+}
+
+/* --- What to do about a failure --- */
+
+static uint64_t patience(const struct custody_session *session)
+{
+    uint64_t until = custody_now_ns() + AWAIT_NS;
+    return session->deadline_ns > 0 && session->deadline_ns < until ? session->deadline_ns : until;
+}
+
+/* Has the token examined where that is needed and was not done since the call began; the ticket
+ * to wait with. */
+static uint64_t report(struct custody_token *token, enum custody_class class, uint64_t done_before)
+{
     token->failures++;
-    if (class == CUSTODY_CALLER || class == CUSTODY_FATAL_CONFIG)
+    if (class != CUSTODY_RETRY_OTHER && class != CUSTODY_RELOGIN && class != CUSTODY_REINIT)
+        return 0;
+    if (token->done != done_before)
+        return 0;
+    if (++token->failures_in_a_row >= BREAKER)
+        token->open = false;
+    return custody_token_ask(token, class);
+}
+
+static bool await_any_mended(struct custody *custody, uint64_t until_ns)
+{
+    for (size_t i = 0; i < custody->n_tokens; i++) {
+        if (custody_token_await_mended(&custody->tokens[i], until_ns))
+            return true;
+    }
+    return false;
+}
+
+/* Where the call is repeated; NULL for nowhere. */
+static struct custody_token *next_try(struct custody_session *session,
+                                      const struct custody_operation *op,
+                                      struct custody_token *token, enum custody_class class,
+                                      uint64_t ticket)
+{
+    if (class == CUSTODY_CALLER)
         return NULL;
     if (class == CUSTODY_RETRY_SAME)
         return token;
-    bool broken = ++token->failures_in_a_row >= BREAKER;
-    if (broken)
-        token->open = false;
-    uint64_t ticket = class == CUSTODY_SHED ? 0 : custody_token_ask(token, class);
-    struct custody_token *other = choose(session, op, 1u << token->index);
-    if (other || class == CUSTODY_SHED)
+    unsigned tried = 1u << token->index;
+    struct custody_token *other = choose(session, op, tried);
+    if (!other && await_any_mended(session->custody, patience(session)))
+        other = choose(session, op, tried);
+    if (other || class == CUSTODY_SHED || class == CUSTODY_FATAL_CONFIG)
         return other;
-    if (class == CUSTODY_RETRY_OTHER && !broken)
-        return token;
-    if (session->deadline_ns > 0 && session->deadline_ns < until)
-        until = session->deadline_ns;
-    custody_token_await(token, ticket, until);
-    return choose(session, op, 0);
+    if (class != CUSTODY_RETRY_OTHER || !token->open)
+        custody_token_await(token, ticket, patience(session));
+    return token;
+}
+
+/* Through the gate of this token, or of one that serves instead. NULL: there is none. */
+static struct custody_token *enter_any(struct custody_session *session,
+                                       const struct custody_operation *op,
+                                       struct custody_token *token)
+{
+    uint64_t until = patience(session);
+    while (!token || !enter(token, &session->legs[token->index], op)) {
+        bool is_mended = await_any_mended(session->custody, until);
+        token = choose(session, op, 0);
+        if ((!token && !is_mended) || custody_now_ns() >= until)
+            return NULL;
+    }
+    return token;
+}
+
+static enum tbs_err too_late(struct tbs_diag *diag)
+{
+    return tbs_fail(diag, TBS_ERR_UNAVAILABLE,
+                    "the request's deadline passed before the token was asked");
 }
 
 enum tbs_err custody_perform(struct custody_session *session, const struct custody_operation *op,
@@ -264,10 +359,13 @@ enum tbs_err custody_perform(struct custody_session *session, const struct custo
         return err;
     session->calls++;
     struct custody_token *token = choose(session, op, 0);
-    for (int try = 0; token && try < 2; try++) {
+    for (int try = 1; try == 1 || token; try++) {
         if (is_over(session))
-            return tbs_fail(diag, TBS_ERR_UNAVAILABLE,
-                            "the request's deadline passed before the token was asked");
+            return too_late(diag);
+        token = enter_any(session, op, token);
+        if (!token)
+            break;
+        uint64_t done = token->done;
         why = (struct tbs_diag){0};
         err = call_on(session, token, op, &why);
         if (err == TBS_OK) {
@@ -275,8 +373,9 @@ enum tbs_err custody_perform(struct custody_session *session, const struct custo
                 token->failures_in_a_row = 0;
             return TBS_OK;
         }
-        struct custody_token *next = second_try(session, op, token, class_of(token, err, &why));
-        token = try == 0 ? next : NULL;
+        enum custody_class class = class_of(token, err, &why);
+        uint64_t ticket = report(token, class, done);
+        token = try < TRIES ? next_try(session, op, token, class, ticket) : NULL;
     }
     return why.code == TBS_OK ? nobody(session, op, diag)
                               : tbs_fail_raw(diag, err, why.raw, "%s", why.text);

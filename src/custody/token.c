@@ -12,6 +12,7 @@
 #define RETRY_MIN_MS 100  /* between attempts at one that is not, doubled up to */
 #define RETRY_MAX_MS 1000 /* this */
 #define LOCKED_MS 10000   /* where a person has to act */
+#define STOP_S 3          /* for a watcher to come back from the module */
 #define DRAIN_MS 1000     /* for calls in work to come back before the token is opened anew */
 
 uint64_t custody_now_ns(void)
@@ -267,7 +268,7 @@ static void hangs(struct custody_token *token, unsigned n, struct tbs_diag *ret_
              (unsigned long long)(token->custody->stall_ns / MS));
 }
 
-/* One examination, and what follows from it. */
+/* An examination, and what follows from it. A token stays UP while it is mended: callers wait. */
 static void examine(struct custody_token *token)
 {
     struct tbs_diag why = {0};
@@ -284,8 +285,6 @@ static void examine(struct custody_token *token)
     }
     if (why.raw != 0 && token->ops->classify(why.raw) == CUSTODY_RELOGIN)
         token->wants_login = true;
-    if (why.code != TBS_OK)
-        set_failed(token, &why);
     if (!drain(token)) {
         hangs(token, 1, &why);
         set_state(token, CUSTODY_DOWN, &why);
@@ -349,6 +348,8 @@ static bool wait_for_work(struct custody_token *token, uint64_t until_ns)
     while (!token->stopping && token->taken == token->asks && custody_now_ns() < until_ns &&
            !found_stalled(token))
         sleep_locked(token, until_ns);
+    if (token->taken == token->asks)
+        token->asks++; /* nobody's, but to be waited for like any */
     token->taken = token->asks;
     token->wants_login |= token->says_login;
     token->wants_keys |= token->says_keys;
@@ -364,7 +365,9 @@ static void *watch(void *arg)
     unsigned failed = 0;
     while (wait_for_work(token, next_time(token, &failed))) {
         pthread_mutex_lock(&token->work);
+        token->examined_since_ns = custody_now_ns();
         examine(token);
+        token->examined_since_ns = 0;
         pthread_mutex_unlock(&token->work);
         pthread_mutex_lock(&token->lock);
         token->done = token->taken;
@@ -381,16 +384,20 @@ enum tbs_err custody_token_start(struct custody_token *token, struct tbs_diag *d
                           : tbs_fail(diag, TBS_ERR_NOMEM, "cannot start a thread for a token");
 }
 
-void custody_token_stop(struct custody_token *token)
+bool custody_token_stop(struct custody_token *token)
 {
+    struct timespec until;
     pthread_mutex_lock(&token->lock);
     token->stopping = true;
     pthread_cond_broadcast(&token->changed);
     pthread_mutex_unlock(&token->lock);
-    if (token->started)
-        pthread_join(token->watcher, NULL);
+    clock_gettime(CLOCK_MONOTONIC, &until);
+    until.tv_sec += STOP_S;
+    if (token->started && pthread_clockjoin_np(token->watcher, NULL, CLOCK_MONOTONIC, &until) != 0)
+        return false;
     token->open = false;
     close_token(token);
+    return true;
 }
 
 uint64_t custody_token_ask(struct custody_token *token, enum custody_class report)
@@ -404,13 +411,39 @@ uint64_t custody_token_ask(struct custody_token *token, enum custody_class repor
     return ticket;
 }
 
-void custody_token_await(struct custody_token *token, uint64_t ticket, uint64_t until_ns)
+static void await_locked(struct custody_token *token, uint64_t ticket, uint64_t until_ns)
 {
     const struct timespec until = {.tv_sec = (time_t)(until_ns / 1000000000u),
                                    .tv_nsec = (long)(until_ns % 1000000000u)};
-    pthread_mutex_lock(&token->lock);
     while (!token->stopping && token->done < ticket &&
            pthread_cond_timedwait(&token->changed, &token->lock, &until) == 0)
         continue;
+}
+
+void custody_token_await(struct custody_token *token, uint64_t ticket, uint64_t until_ns)
+{
+    pthread_mutex_lock(&token->lock);
+    await_locked(token, ticket, until_ns);
     pthread_mutex_unlock(&token->lock);
+}
+
+bool custody_token_await_mended(struct custody_token *token, uint64_t until_ns)
+{
+    pthread_mutex_lock(&token->lock);
+    bool is_mended = token->state == CUSTODY_UP && !token->open;
+    if (is_mended)
+        await_locked(token, token->asks, until_ns);
+    pthread_mutex_unlock(&token->lock);
+    return is_mended;
+}
+
+bool custody_token_examination_hangs(const struct custody_token *token)
+{
+    uint64_t since = token->examined_since_ns;
+    return since > 0 && custody_now_ns() - since > token->custody->stall_ns;
+}
+
+bool custody_token_serves(const struct custody_token *token)
+{
+    return token->open && !custody_token_examination_hangs(token);
 }

@@ -9,8 +9,8 @@ struct faults {
     CK_FLAGS token_flags;   /* shown besides the token's own */
     unsigned logins;        /* seen */
     bool login_without_pin; /* seen: as at a PIN pad */
-    CK_RV sign;             /* CKR_OK: pass on; else answered once, operation left active */
-    CK_RV decrypt;          /* likewise */
+    _Atomic CK_RV sign;     /* CKR_OK: pass on; else answered once, operation left active */
+    _Atomic CK_RV decrypt;  /* likewise */
     CK_RV encrypt_init;     /* answered always */
     CK_RV destroy;          /* answered always */
     CK_ATTRIBUTE_TYPE flipped, hidden; /* boolean told wrongly; attribute not told; 0: none */

@@ -148,8 +148,9 @@ outage "object handles swapped" "handles swap tpk-9999-12 $(date +tpk-%Y-%m)" \
     <<<"module dead CKR_CRYPTOKI_NOT_INITIALIZED"
 outage "fewer sessions than workers" "" <<<"sessions invalidate
 sessions max 4"
-begin "configuration read again and again"
-for _ in $(seq 10); do
+begin "keys come while the configuration is read"
+for i in $(seq 5); do
+    adm keys generate tpk --id "tpk-9999-12-$i" >/dev/null
     kill -HUP "$kmsd_pid"
     sleep 0.1
 done

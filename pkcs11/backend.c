@@ -18,17 +18,17 @@ static void p11_close(void *token_)
 static enum tbs_err find_and_login(struct p11_token *token, const P11KitUri *uri,
                                    struct tbs_diag *diag)
 {
-    CK_TOKEN_INFO info;
+    CK_TOKEN_INFO *info = &token->info;
     P11_IN_TURN(token);
-    enum tbs_err err = p11_find_token(token, uri, true, &token->slot, &info, diag);
+    enum tbs_err err = p11_find_token(token, uri, true, &token->slot, info, diag);
     if (err != TBS_OK)
         return err;
-    p11_copy_field(info.label, sizeof info.label, token->name, sizeof token->name);
+    p11_copy_field(info->label, sizeof info->label, token->name, sizeof token->name);
     CK_RV rv = P11(token, C_OpenSession, token->slot, p11_session_flags(token, false), NULL, NULL,
                    &token->holder);
     if (rv != CKR_OK)
         return p11_session_refused(token, rv, diag);
-    return p11_login(token, &info, diag);
+    return p11_login(token, info, diag);
 }
 
 static enum tbs_err open_token(const struct custody_opening *opening, const P11KitUri *uri,

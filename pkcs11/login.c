@@ -144,11 +144,9 @@ enum tbs_err p11_login_again(void *token_, struct tbs_diag *diag)
     struct p11_token *token = token_;
     P11_IN_TURN(token);
     CK_TOKEN_INFO info;
-    enum tbs_err err = hold_again(token, diag);
-    if (err != TBS_OK)
-        return err;
-    CK_RV rv = P11(token, C_GetTokenInfo, token->slot, &info);
+    CK_RV rv = p11_read_info(token, &info);
     if (rv != CKR_OK)
         return p11_fail(diag, rv, "examining token '%s'", token->name);
-    return p11_login(token, &info, diag);
+    enum tbs_err err = hold_again(token, diag);
+    return err != TBS_OK ? err : p11_login(token, &info, diag);
 }

@@ -41,6 +41,7 @@ struct p11_token {
     struct custody_call_stats *stats; /* NULL: nobody counts */
     CK_SLOT_ID slot;
     char name[P11_LABEL_LEN + 1]; /* the token's label, for people */
+    CK_TOKEN_INFO info;           /* as it was when it was opened */
     /* A login lasts as long as the application has a session; this one is kept for it. */
     CK_SESSION_HANDLE holder;
     struct p11_quirks quirks;
@@ -116,7 +117,11 @@ enum tbs_err p11_login_again(void *token, struct tbs_diag *diag);
 
 /* For C_OpenSession. */
 CK_FLAGS p11_session_flags(const struct p11_token *token, bool read_write);
-/* A session that sees the private keys; TBS_ERR_UNAVAILABLE if the login is gone. */
+/* What the token says of itself now. CKR_SLOT_ID_INVALID when another one is in its slot, whose
+ * numbers move: no PIN and no handle of a key must meet that. */
+CK_RV p11_read_info(struct p11_token *token, CK_TOKEN_INFO *ret_info);
+/* A session that sees the private keys; TBS_ERR_UNAVAILABLE if the login is gone, or another
+ * token is in the slot. */
 enum tbs_err p11_open_handle(struct p11_token *token, bool read_write,
                              CK_SESSION_HANDLE *ret_handle, struct tbs_diag *diag);
 enum tbs_err p11_session_open(void *token, void **ret_session, struct tbs_diag *diag);

@@ -16,13 +16,30 @@ CK_FLAGS p11_session_flags(const struct p11_token *token, bool read_write)
     return CKF_SERIAL_SESSION | (writing ? CKF_RW_SESSION : 0);
 }
 
+CK_RV p11_read_info(struct p11_token *token, CK_TOKEN_INFO *ret_info)
+{
+    CK_TOKEN_INFO now;
+    const CK_TOKEN_INFO *then = &token->info;
+    CK_RV rv = P11(token, C_GetTokenInfo, token->slot, &now);
+    if (rv != CKR_OK)
+        return rv;
+    if (memcmp(now.label, then->label, sizeof now.label) != 0 ||
+        memcmp(now.serialNumber, then->serialNumber, sizeof now.serialNumber) != 0)
+        return CKR_SLOT_ID_INVALID;
+    *ret_info = now;
+    return CKR_OK;
+}
+
 enum tbs_err p11_open_handle(struct p11_token *token, bool read_write,
                              CK_SESSION_HANDLE *ret_handle, struct tbs_diag *diag)
 {
     CK_SESSION_HANDLE handle;
     CK_SESSION_INFO info;
+    CK_TOKEN_INFO token_info;
     CK_FLAGS flags = p11_session_flags(token, read_write);
-    CK_RV rv = P11(token, C_OpenSession, token->slot, flags, NULL, NULL, &handle);
+    CK_RV rv = p11_read_info(token, &token_info);
+    if (rv == CKR_OK)
+        rv = P11(token, C_OpenSession, token->slot, flags, NULL, NULL, &handle);
     if (rv != CKR_OK)
         return p11_fail(diag, rv, "opening a session with token '%s'", token->name);
     rv = P11(token, C_GetSessionInfo, handle, &info);

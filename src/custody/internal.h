@@ -28,7 +28,7 @@ struct custody_instance {
 /* A key. Never freed before the custody, so that pointers to it stay good. */
 struct custody_entry {
     struct custody_key key; /* what callers see; usable and handle say nothing here */
-    bool has_check;         /* what every instance must answer: kcv, or for AES-GCM a block of */
+    _Atomic bool has_check; /* what every instance must answer: kcv, or for AES-GCM a block of */
     uint8_t check[CUSTODY_CHECK_LEN]; /* zeros that the first instance sealed, with its IV */
     struct custody_instance at[CUSTODY_TOKENS_MAX];
 };
@@ -85,10 +85,10 @@ struct custody_token {
     struct tbs_diag why;
     uint64_t since_ns, probe_us;
     unsigned openings, stalled;
-    bool started, stopping;
-    bool says_login, says_keys; /* what callers ran into */
-    uint64_t asks, taken;       /* examinations that were asked for, and begun */
-    _Atomic uint64_t done;      /* and ended; written with the lock */
+    bool started, stopping, ended; /* the watcher */
+    bool says_login, says_keys;    /* what callers ran into */
+    uint64_t asks, taken;          /* examinations that were asked for, and begun */
+    _Atomic uint64_t done;         /* and ended; written with the lock */
     pthread_t watcher;
 };
 

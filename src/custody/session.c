@@ -11,6 +11,8 @@
 #define DRAIN_PAUSE_NS 200000 /* between looks at calls that still are in work */
 #define ROOM_PAUSE_NS 1000000 /* between looks for a session that nobody uses */
 
+static const struct custody_operation no_key;
+
 static bool holds(const struct custody_token *token, const struct custody_operation *op)
 {
     return !op->entry || op->entry->at[token->index].there;
@@ -46,6 +48,22 @@ static void close_leg(struct custody_token *token, struct custody_leg *leg)
         token->ops->session_close(backend);
 }
 
+/* A session that another thread does not use now. */
+static void *borrow(struct custody_token *token)
+{
+    struct custody *custody = token->custody;
+    struct custody_session *s;
+    void *backend = NULL;
+    pthread_mutex_lock(&custody->sessions_lock);
+    LIST_FOREACH(s, &custody->sessions, next)
+    {
+        if (!backend)
+            backend = take(&s->legs[token->index]);
+    }
+    pthread_mutex_unlock(&custody->sessions_lock);
+    return backend;
+}
+
 static void pause_ns(long ns)
 {
     const struct timespec pause = {.tv_nsec = ns};
@@ -56,14 +74,13 @@ static void pause_ns(long ns)
  * fails is left for later. */
 static enum tbs_err open_legs(struct custody_session *session, struct tbs_diag *diag)
 {
-    static const struct custody_operation none;
     struct custody *custody = session->custody;
     for (size_t t = 0; t < custody->n_tokens; t++) {
         struct custody_token *token = &custody->tokens[t];
         struct custody_leg *leg = &session->legs[t];
         struct tbs_diag why = {0};
         void *backend = NULL;
-        if (!enter(token, leg, &none))
+        if (!enter(token, leg, &no_key))
             continue;
         enum tbs_err err = token->ops->session_open(token->backend, &backend, &why);
         leg->backend = backend;
@@ -95,14 +112,25 @@ enum tbs_err custody_session_open(struct custody *custody, struct custody_sessio
     return err;
 }
 
+/* Closing may hang: not under the lock, but as a call, which the watcher waits for. */
+static void close_open_legs(struct custody_session *session)
+{
+    for (size_t t = 0; t < session->custody->n_tokens; t++) {
+        struct custody_token *token = &session->custody->tokens[t];
+        if (!enter(token, &session->legs[t], &no_key))
+            continue;
+        close_leg(token, &session->legs[t]);
+        leave(&session->legs[t]);
+    }
+}
+
 void custody_session_close(struct custody_session *session)
 {
     if (!session)
         return;
     struct custody *custody = session->custody;
-    bool ours = custody_in_its_process(custody, NULL) == TBS_OK;
-    /* Out of the list first: from then on no watcher looks at it. */
-    if (ours) {
+    if (custody_in_its_process(custody, NULL) == TBS_OK) {
+        close_open_legs(session);
         pthread_mutex_lock(&custody->sessions_lock);
         LIST_REMOVE(session, next);
         for (size_t t = 0; t < custody->n_tokens; t++)
@@ -146,18 +174,16 @@ unsigned custody_sessions_stalled(struct custody_token *token, uint64_t before_n
 
 bool custody_sessions_drain(struct custody_token *token, uint64_t until_ns)
 {
-    struct custody *custody = token->custody;
-    struct custody_session *s;
+    void *backend;
     token->open = false;
     while (in_call(token, UINT64_MAX) > 0) {
         if (custody_now_ns() >= until_ns)
             return false;
         pause_ns(DRAIN_PAUSE_NS);
     }
-    pthread_mutex_lock(&custody->sessions_lock);
-    LIST_FOREACH(s, &custody->sessions, next)
-    close_leg(token, &s->legs[token->index]);
-    pthread_mutex_unlock(&custody->sessions_lock);
+    /* Not under the lock: closing may hang, too. */
+    while ((backend = borrow(token)))
+        token->ops->session_close(backend);
     return true;
 }
 
@@ -208,22 +234,6 @@ static enum custody_class class_of(const struct custody_token *token, enum tbs_e
     if (why->raw != 0)
         return token->ops->classify(why->raw);
     return err == TBS_ERR_TOKEN ? CUSTODY_RETRY_OTHER : CUSTODY_CALLER;
-}
-
-/* A session that another thread does not use now. */
-static void *borrow(struct custody_token *token)
-{
-    struct custody *custody = token->custody;
-    struct custody_session *s;
-    void *backend = NULL;
-    pthread_mutex_lock(&custody->sessions_lock);
-    LIST_FOREACH(s, &custody->sessions, next)
-    {
-        if (!backend)
-            backend = take(&s->legs[token->index]);
-    }
-    pthread_mutex_unlock(&custody->sessions_lock);
-    return backend;
 }
 
 /* This thread's session with the token. Where the token has no more of them, one of another

@@ -359,6 +359,15 @@ static bool wait_for_work(struct custody_token *token, uint64_t until_ns)
     return work;
 }
 
+static void announce(struct custody_token *token, bool ended)
+{
+    pthread_mutex_lock(&token->lock);
+    token->done = token->taken;
+    token->ended = ended;
+    pthread_cond_broadcast(&token->changed);
+    pthread_mutex_unlock(&token->lock);
+}
+
 static void *watch(void *arg)
 {
     struct custody_token *token = arg;
@@ -369,11 +378,9 @@ static void *watch(void *arg)
         examine(token);
         token->examined_since_ns = 0;
         pthread_mutex_unlock(&token->work);
-        pthread_mutex_lock(&token->lock);
-        token->done = token->taken;
-        pthread_cond_broadcast(&token->changed);
-        pthread_mutex_unlock(&token->lock);
+        announce(token, false);
     }
+    announce(token, true);
     return NULL;
 }
 
@@ -386,15 +393,19 @@ enum tbs_err custody_token_start(struct custody_token *token, struct tbs_diag *d
 
 bool custody_token_stop(struct custody_token *token)
 {
-    struct timespec until;
+    const struct timespec until = {.tv_sec = (time_t)(custody_now_ns() / 1000000000u + STOP_S)};
     pthread_mutex_lock(&token->lock);
     token->stopping = true;
     pthread_cond_broadcast(&token->changed);
+    while (token->started && !token->ended &&
+           pthread_cond_timedwait(&token->changed, &token->lock, &until) == 0)
+        continue;
+    bool is_back = token->ended || !token->started;
     pthread_mutex_unlock(&token->lock);
-    clock_gettime(CLOCK_MONOTONIC, &until);
-    until.tv_sec += STOP_S;
-    if (token->started && pthread_clockjoin_np(token->watcher, NULL, CLOCK_MONOTONIC, &until) != 0)
+    if (!is_back)
         return false;
+    if (token->started)
+        pthread_join(token->watcher, NULL);
     token->open = false;
     close_token(token);
     return true;

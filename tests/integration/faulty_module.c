@@ -3,6 +3,7 @@
 #include "softhsm.h"
 
 #include <dlfcn.h>
+#include <stdatomic.h>
 #include <stddef.h>
 #include <unistd.h>
 
@@ -26,11 +27,9 @@ static CK_RV log_in(CK_SESSION_HANDLE session, CK_USER_TYPE user, CK_UTF8CHAR *p
                                     : real.C_Login(session, user, pin, len);
 }
 
-static CK_RV once(CK_RV *fault)
+static CK_RV once(_Atomic CK_RV *fault)
 {
-    CK_RV rv = *fault;
-    *fault = CKR_OK;
-    return rv;
+    return atomic_exchange(fault, CKR_OK);
 }
 
 static CK_RV sign(CK_SESSION_HANDLE session, CK_BYTE *data, CK_ULONG len, CK_BYTE *mac,

@@ -10,11 +10,11 @@ struct faults {
     CK_FLAGS token_flags;   /* shown besides the token's own */
     unsigned logins;        /* seen */
     bool login_without_pin; /* seen: as at a PIN pad */
-    CK_RV sign;    /* CKR_OK: pass on; else answered once, to the main thread; the operation stays
-                      active */
-    CK_RV decrypt; /* likewise */
-    CK_RV encrypt_init;                /* answered always */
-    CK_RV destroy;                     /* answered always */
+    _Atomic CK_RV sign;     /* CKR_OK: pass on; else answered once, to the main thread; the
+                               operation stays active */
+    _Atomic CK_RV decrypt;  /* likewise */
+    CK_RV encrypt_init;     /* answered always */
+    CK_RV destroy;          /* answered always */
     CK_ATTRIBUTE_TYPE flipped, hidden; /* boolean told wrongly; attribute not told; 0: none */
     CK_ATTRIBUTE_TYPE unknown;         /* not told, and refused in a template; 0: none */
     CK_KEY_TYPE key_type;              /* told of every key; 0: its own */

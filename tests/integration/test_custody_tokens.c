@@ -92,7 +92,7 @@ static enum tbs_err try_open_two(const char *a, const char *b, bool start_down,
                                                   .pin_source = softhsm_user_pin};
     }
     struct custody_config config = {
-        .tokens = tokens, .n_tokens = 2, .stall_ms = 200, .start_down = start_down};
+        .tokens = tokens, .n_tokens = 2, .stall_ms = 1000, .start_down = start_down};
     *diag = (struct tbs_diag){0};
     return custody_open(&config, &custody, diag);
 }
@@ -186,6 +186,32 @@ static void keys_are_asked_where_they_are(void **state)
     mock_script("token one: device removed\n");
     assert_int_equal(mac("tpk-of-one", a), TBS_ERR_UNAVAILABLE);
     assert_int_equal(mac("tpk-of-two", b), TBS_OK);
+}
+
+/* The number of the one slot becomes the other's, while sessions are to be opened anew. */
+static void a_handle_never_meets_another_token(void **state)
+{
+    (void)state;
+    uint8_t one[CUSTODY_MAC_MAX], two[CUSTODY_MAC_MAX], now[CUSTODY_MAC_MAX];
+    CK_SLOT_ID slots[2];
+    open_two("one", "two");
+    for (size_t i = 0; i < 2; i++)
+        slots[i] = raw_slot(mock, i == 0 ? "one" : "two");
+    assert_int_equal(mac("tpk-of-one", one), TBS_OK);
+    assert_int_equal(mac("tpk-of-two", two), TBS_OK);
+    bool up = slots[0] > slots[1];
+    mock_script("slot shift %lu\nsessions invalidate\n",
+                up ? slots[0] - slots[1] : slots[1] - slots[0]);
+    for (int i = 0; i < 20; i++) {
+        if (mac("tpk-of-one", now) == TBS_OK)
+            assert_memory_equal(now, one, sizeof now);
+        if (mac("tpk-of-two", now) == TBS_OK)
+            assert_memory_equal(now, two, sizeof now);
+    }
+    await_state(0, CUSTODY_UP);
+    await_state(1, CUSTODY_UP);
+    assert_int_equal(mac("tpk-of-one", now), TBS_OK);
+    assert_memory_equal(now, one, sizeof now);
 }
 
 /* --- Failover --- */
@@ -369,6 +395,7 @@ int main(void)
         cmocka_unit_test_teardown(none_of_two_is_enough_only_where_that_is_said, close_two),
         cmocka_unit_test_teardown(a_module_that_died_is_loaded_anew_for_both, close_two),
         cmocka_unit_test_teardown(keys_are_asked_where_they_are, close_two),
+        cmocka_unit_test_teardown(a_handle_never_meets_another_token, close_two),
     };
     alarm(120);
     return cmocka_run_group_tests_name("custody-tokens", tests, set_up, softhsm_teardown);

@@ -233,7 +233,7 @@ static void old_answers_make_room_for_new_ones(void **state)
 
 /* The failure passes, whatever the token calls it: no answer, nothing remembered, and the same
  * message is served then. */
-static void fails_once(CK_RV *fault, const struct requester *r, struct tbs_buf *message)
+static void fails_once(_Atomic CK_RV *fault, const struct requester *r, struct tbs_buf *message)
 {
     static const CK_RV failures[] = {CKR_HOST_MEMORY, CKR_MECHANISM_INVALID, CKR_DATA_LEN_RANGE};
 

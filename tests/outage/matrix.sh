@@ -3,8 +3,10 @@
 # Every answer must be a right one or a clean refusal, and the service must be back soon after.
 set -euo pipefail
 admin=$1 kmsd=$2 mock=$3 load=$4
-seconds=$5 settle=$6 rate=$7 # of each outage; how long a recovery is watched; messages a second
-hang_seconds=5               # more than what the custody core takes for hanging
+seconds=$5 settle=$6 # of each outage; how long a recovery is watched
+rate=$7 rounds=$8    # messages a second; how often all outages come
+hang_seconds=5       # more than what the custody core takes for hanging
+workers=4
 here=$(dirname "$0")
 . "$here/../integration/daemon.sh"
 . "$here/../integration/mock.sh"
@@ -94,7 +96,7 @@ daemon_init
 subscriber alice
 subscriber bob
 adm keys generate tpk --id tpk-9999-12 >/dev/null
-printf '  workers: 4\n  grace_s: 2\n' >>"$kms/tbs-kmsd.yaml"
+printf "  workers: $workers\n  grace_s: 2\n" >>"$kms/tbs-kmsd.yaml"
 mock_configure
 
 echo "A wrong PIN at the start"
@@ -130,30 +132,49 @@ tell head
 echo "$said"
 outage "no token at the start" "" <<<"device removed"
 await_ready 200
-happens_again_and_again "sessions invalidated" "sessions invalidate"
-happens_again_and_again "logged out" "logout"
-outage "device removed and returned" "" <<<"device removed"
-outage "module dead until initialised anew" "" <<<"module dead CKR_CRYPTOKI_NOT_INITIALIZED"
-outage "module fails until initialised anew" "" <<<"module dead CKR_GENERAL_ERROR"
-outage "every 50th call: CKR_DEVICE_ERROR" "" <<<"fail * CKR_DEVICE_ERROR every 50"
-outage "every 50th call: CKR_FUNCTION_FAILED" "" <<<"fail * CKR_FUNCTION_FAILED every 50"
-outage "every MAC fails" "" <<<"fail C_Sign CKR_GENERAL_ERROR"
-outage "every decryption fails" "" <<<"fail C_Decrypt CKR_GENERAL_ERROR"
-seconds=$hang_seconds outage "MACs hang" "" <<<"hang C_Sign"
-seconds=$hang_seconds outage "all calls hang" "" <<<"hang *"
-outage "slot numbers shifted" "slot shift 3" <<<"slot shift 3
+all_outages() { # the round
+    happens_again_and_again "sessions invalidated" "sessions invalidate"
+    happens_again_and_again "logged out" "logout"
+    outage "device removed and returned" "" <<<"device removed"
+    outage "module dead until initialised anew" "" <<<"module dead CKR_CRYPTOKI_NOT_INITIALIZED"
+    outage "module fails until initialised anew" "" <<<"module dead CKR_GENERAL_ERROR"
+    outage "every 50th call: CKR_DEVICE_ERROR" "" <<<"fail * CKR_DEVICE_ERROR every 50"
+    outage "every 50th call: CKR_FUNCTION_FAILED" "" <<<"fail * CKR_FUNCTION_FAILED every 50"
+    outage "every MAC fails" "" <<<"fail C_Sign CKR_GENERAL_ERROR"
+    outage "every decryption fails" "" <<<"fail C_Decrypt CKR_GENERAL_ERROR"
+    seconds=$hang_seconds outage "MACs hang" "" <<<"hang C_Sign"
+    seconds=$hang_seconds outage "all calls hang" "" <<<"hang *"
+    outage "slot numbers shifted" "slot shift 3" <<<"slot shift 3
 sessions invalidate"
-outage "object handles shifted" "handles shift" <<<"device removed"
-outage "object handles swapped" "handles swap tpk-9999-12 $(date +tpk-%Y-%m)" \
-    <<<"module dead CKR_CRYPTOKI_NOT_INITIALIZED"
-outage "fewer sessions than workers" "" <<<"sessions invalidate
+    outage "object handles shifted" "handles shift" <<<"device removed"
+    outage "object handles swapped" "handles swap tpk-9999-12 $(date +tpk-%Y-%m)" \
+        <<<"module dead CKR_CRYPTOKI_NOT_INITIALIZED"
+    outage "fewer sessions than workers" "" <<<"sessions invalidate
 sessions max 4"
-begin "configuration read again and again"
-for _ in $(seq 10); do
-    kill -HUP "$kmsd_pid"
-    sleep 0.1
+    begin "keys come while the configuration is read"
+    for i in $(seq 5); do
+        adm keys generate tpk --id "tpk-9999-12-$1-$i" >/dev/null
+        kill -HUP "$kmsd_pid"
+        sleep 0.1
+    done
+    over
+}
+
+measure() { # descriptors, memory in KiB, the token's sessions
+    descriptors=$(ls "/proc/$kmsd_pid/fd" | wc -l)
+    memory=$(awk '/^VmRSS/ { print $2 }' "/proc/$kmsd_pid/status")
+    sessions=$(mock_count sessions.now)
+    echo "$descriptors descriptors, $sessions sessions with the token, $memory KiB"
+}
+
+measure
+at_first=$descriptors
+for round in $(seq "$rounds"); do
+    all_outages "$round"
+    measure
 done
-over
+[ "$descriptors" -le "$at_first" ] || wrong "there were $at_first descriptors at first"
+[ "$sessions" -le $((workers + 2)) ] || wrong "more sessions than one for each worker and two"
 load_stop
 stops 0
 

@@ -144,9 +144,10 @@ enum tbs_err custody_open(const struct custody_config *config, struct custody **
 bool custody_close(struct custody *custody);
 
 /* One per worker thread. Read-only towards the tokens: it has a session with each; with one that
- * is down, from its first use on. TBS_ERR_CONFIG: a token's quirks leave no room for it. A call
- * goes to the healthy token that holds the key and has the least to do; where it fails for a reason
- * that another session or token may mend, it is made once more. */
+ * is down, from its first use on; or another thread's where a token has no more. TBS_ERR_CONFIG: a
+ * token's quirks leave no room for it. A call goes to the healthy token that holds the key and has
+ * the least to do; where it fails for a reason that another session or token may mend, it is made
+ * again, up to twice. A token that is just being mended is waited for, up to a second. */
 enum tbs_err custody_session_open(struct custody *custody, struct custody_session **ret_session,
                                   struct tbs_diag *diag);
 void custody_session_close(struct custody_session *session); /* NULL ok */

@@ -1,6 +1,5 @@
 #include "tests/outage/caller.h"
 
-#include <openssl/crypto.h>
 #include <openssl/rand.h>
 #include <stdio.h>
 #include <stdlib.h>

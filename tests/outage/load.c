@@ -8,7 +8,6 @@
  *
  * Each line is answered by a line on stdout when it is done: `ok`, or what was asked for. Ends
  * with stdin; exit status 1 when a row was not as it must be. */
-#include <openssl/crypto.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

@@ -1,8 +1,8 @@
 #include "mikey/prf.h"
 
+#include <openssl/core_names.h>
 #include <openssl/crypto.h>
 #include <openssl/evp.h>
-#include <openssl/hmac.h>
 #include <string.h>
 
 #define OUTKEY_MAX 1024
@@ -111,24 +111,38 @@ enum tbs_err mikey_label_fork(enum mikey_constant constant, struct tbs_bytes id,
     return TBS_OK;
 }
 
-enum tbs_err mikey_hmac(enum mikey_prf prf, struct tbs_bytes key, struct tbs_bytes data,
-                        uint8_t ret_mac[MIKEY_HASH_MAX], struct tbs_diag *diag)
+/* For a key in memory: OpenSSL looks HMAC up and takes the key once, not for each MAC. */
+static EVP_MAC_CTX *open_hmac(enum mikey_prf prf, struct tbs_bytes key)
 {
-    const EVP_MD *md = prf == MIKEY_PRF_MIKEY_1 ? EVP_sha1() : EVP_sha256();
-    unsigned len = 0;
+    char sha1[] = "SHA1", sha256[] = "SHA256"; /* OSSL_PARAM wants them writable */
+    OSSL_PARAM params[] = {
+        OSSL_PARAM_construct_utf8_string(OSSL_MAC_PARAM_DIGEST,
+                                         prf == MIKEY_PRF_MIKEY_1 ? sha1 : sha256, 0),
+        OSSL_PARAM_construct_end(),
+    };
+    EVP_MAC *mac = EVP_MAC_fetch(NULL, "HMAC", NULL);
+    EVP_MAC_CTX *ctx = mac ? EVP_MAC_CTX_new(mac) : NULL;
 
-    if (!HMAC(md, key.len ? key.data : (const uint8_t *)"", (int)key.len, data.data, data.len,
-              ret_mac, &len))
-        return tbs_fail(diag, TBS_ERR_CRYPTO, "OpenSSL failed to compute an HMAC");
-    return TBS_OK;
+    EVP_MAC_free(mac);
+    if (ctx && EVP_MAC_init(ctx, key.data, key.len, params))
+        return ctx;
+    EVP_MAC_CTX_free(ctx);
+    return NULL;
 }
 
-static enum tbs_err block_hmac(const struct mikey_inkey *block, struct tbs_bytes data,
-                               uint8_t ret_mac[MIKEY_HASH_MAX], struct tbs_diag *diag)
+static enum tbs_err block_hmac(const struct mikey_inkey *block, EVP_MAC_CTX *ctx,
+                               struct tbs_bytes data, uint8_t ret_mac[MIKEY_HASH_MAX],
+                               struct tbs_diag *diag)
 {
+    size_t len;
+
     if (block->hmac)
         return block->hmac(block->ctx, data, ret_mac, diag);
-    return mikey_hmac(block->prf, block->key, data, ret_mac, diag);
+    /* Without a key it begins again with the one it has, since OpenSSL 3.0.3. */
+    if (!ctx || !EVP_MAC_init(ctx, NULL, 0, NULL) || !EVP_MAC_update(ctx, data.data, data.len) ||
+        !EVP_MAC_final(ctx, ret_mac, &len, MIKEY_HASH_MAX))
+        return tbs_fail(diag, TBS_ERR_CRYPTO, "OpenSSL failed to compute an HMAC");
+    return TBS_OK;
 }
 
 /* The P-function, XORed into out: A_0 = label, A_i = HMAC(s, A_(i-1)),
@@ -139,16 +153,17 @@ static enum tbs_err p_xor(const struct mikey_inkey *block, const struct mikey_la
     uint8_t a[MIKEY_HASH_MAX], mac[MIKEY_HASH_MAX], input[MIKEY_HASH_MAX + MIKEY_LABEL_MAX];
     size_t hash_len = mikey_prf_hash_len(block->prf);
     struct tbs_bytes a_input = tbs_bytes(label->data, label->len);
+    EVP_MAC_CTX *ctx = block->hmac ? NULL : open_hmac(block->prf, block->key);
     enum tbs_err err = TBS_OK;
 
     memcpy(input + hash_len, label->data, label->len);
     for (size_t done = 0; done < out_len; done += hash_len) {
-        err = block_hmac(block, a_input, a, diag);
+        err = block_hmac(block, ctx, a_input, a, diag);
         if (err)
             break;
         a_input = tbs_bytes(a, hash_len);
         memcpy(input, a, hash_len);
-        err = block_hmac(block, tbs_bytes(input, hash_len + label->len), mac, diag);
+        err = block_hmac(block, ctx, tbs_bytes(input, hash_len + label->len), mac, diag);
         if (err)
             break;
         size_t n = out_len - done < hash_len ? out_len - done : hash_len;
@@ -156,6 +171,7 @@ static enum tbs_err p_xor(const struct mikey_inkey *block, const struct mikey_la
         for (size_t i = 0; i < n; i++)
             out[done + i] ^= mac[i];
     }
+    EVP_MAC_CTX_free(ctx);
     OPENSSL_cleanse(a, sizeof a);
     OPENSSL_cleanse(mac, sizeof mac);
     OPENSSL_cleanse(input, hash_len);

@@ -83,11 +83,6 @@ enum tbs_err mikey_label_fork(enum mikey_constant constant, struct tbs_bytes id,
                               struct tbs_bytes randrkms, struct mikey_label *ret_label,
                               struct tbs_diag *diag);
 
-/* HMAC with the hash of prf over octets in memory; a mikey_hmac_fn for keys in memory has
- * this inside. */
-enum tbs_err mikey_hmac(enum mikey_prf prf, struct tbs_bytes key, struct tbs_bytes data,
-                        uint8_t ret_mac[MIKEY_HASH_MAX], struct tbs_diag *diag);
-
 /* PRF(inkey, label) of outkey_len octets (1..1024), RFC 3830 4.1.2. */
 enum tbs_err mikey_derive(const struct mikey_inkey *inkey, const struct mikey_label *label,
                           size_t outkey_len, struct tbs_secret *ret_outkey, struct tbs_diag *diag);

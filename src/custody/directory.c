@@ -1,54 +1,12 @@
 /* The keys of all tokens: found by their ids, held against their check values. */
 #include "custody/internal.h"
+#include "custody/primitives.h"
 
 #include <openssl/crypto.h>
 #include <stdlib.h>
 #include <string.h>
 
 static const uint8_t zeros[16];
-
-/* --- Ids and algorithms --- */
-
-static bool id_char_ok(uint8_t c)
-{
-    return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-' || c == '.' || c == '_';
-}
-
-bool custody_id_role(struct tbs_bytes id, enum custody_role *ret_role, bool *ret_valid)
-{
-    struct tbs_bytes prefix = tbs_bytes_slice(id, 0, 4);
-    if (tbs_bytes_equal(prefix, tbs_bytes_str("tpk-")))
-        *ret_role = CUSTODY_ROLE_TPK;
-    else if (tbs_bytes_equal(prefix, tbs_bytes_str("kek-")))
-        *ret_role = CUSTODY_ROLE_KEK;
-    else
-        return false;
-    bool valid = id.len > 4 && id.len <= CUSTODY_KEY_ID_MAX;
-    for (size_t i = 4; i < id.len; i++)
-        valid = valid && id_char_ok(id.data[i]);
-    *ret_valid = valid;
-    return true;
-}
-
-bool custody_role_takes(enum custody_role role, enum custody_alg alg)
-{
-    if (alg == CUSTODY_HMAC_SHA_256)
-        return true;
-    return alg == (role == CUSTODY_ROLE_TPK ? CUSTODY_HMAC_SHA_1 : CUSTODY_AES_256_GCM);
-}
-
-const char *custody_alg_name(enum custody_alg alg)
-{
-    switch (alg) {
-    case CUSTODY_HMAC_SHA_1:
-        return "HMAC-SHA-1";
-    case CUSTODY_HMAC_SHA_256:
-        return "HMAC-SHA-256";
-    case CUSTODY_AES_256_GCM:
-        return "AES-256-GCM";
-    }
-    return "unknown algorithm";
-}
 
 /* --- Check values --- */
 
@@ -105,14 +63,16 @@ static enum tbs_err is_another_key(const struct custody_token *token, const char
 }
 
 static enum tbs_err check_key(const struct custody_token *token, void *session,
-                              const struct custody_key *key, const uint8_t *check,
+                              const struct custody_key *key, const struct custody_entry *entry,
                               struct tbs_diag *diag)
 {
     uint8_t kcv[CUSTODY_KCV_LEN];
     if (key->alg == CUSTODY_AES_256_GCM)
-        return open_check(token, session, key, check, diag);
+        return open_check(token, session, key, entry->check, diag);
+    if (key->alg == CUSTODY_ECDSA_P_256)
+        return custody_sign_check(token, session, key, entry->key.point, diag);
     enum tbs_err err = hmac_check(token, session, key, kcv, diag);
-    if (err == TBS_OK && memcmp(kcv, check, sizeof kcv) != 0)
+    if (err == TBS_OK && memcmp(kcv, entry->check, sizeof kcv) != 0)
         err = is_another_key(token, key->id, diag);
     return err;
 }
@@ -120,7 +80,7 @@ static enum tbs_err check_key(const struct custody_token *token, void *session,
 enum tbs_err custody_check_instance(struct custody_token *token, void *session,
                                     const struct custody_entry *entry, struct tbs_diag *diag)
 {
-    return check_key(token, session, &entry->at[token->index].key, entry->check, diag);
+    return check_key(token, session, &entry->at[token->index].key, entry, diag);
 }
 
 /* --- Adding --- */
@@ -151,6 +111,8 @@ static enum tbs_err first_check(const struct custody_token *token, void *session
                                 struct custody_entry *entry, const struct custody_key *key,
                                 struct tbs_diag *diag)
 {
+    if (key->alg == CUSTODY_ECDSA_P_256)
+        return custody_sign_check(token, session, key, key->point, diag);
     if (key->alg != CUSTODY_AES_256_GCM)
         return hmac_check(token, session, key, entry->check, diag);
     enum tbs_err err = seal_check(token, session, key, entry->check, diag);
@@ -169,7 +131,7 @@ static enum tbs_err try_locked(const struct custody_token *token, void *session,
     if (!entry->has_check)
         err = first_check(token, session, entry, key, &why);
     else
-        err = check_key(token, session, key, entry->check, &why);
+        err = check_key(token, session, key, entry, &why);
     if (entry->has_check && (err == TBS_ERR_AUTH || err == TBS_ERR_TOKEN))
         return is_another_key(token, key->id, diag);
     entry->has_check |= err == TBS_OK;
@@ -204,7 +166,7 @@ static enum tbs_err take_locked(struct custody_token *token, void *session,
     if (err != TBS_OK)
         tbs_fail_raw(diag, err, why.raw, "%s", why.text);
     if (!known) {
-        entry->key.has_kcv = entry->has_check && key->alg != CUSTODY_AES_256_GCM;
+        entry->key.has_kcv = entry->has_check && custody_mac_len(key->alg) > 0;
         memcpy(entry->key.kcv, entry->check, sizeof entry->key.kcv);
     }
     if (err == TBS_OK)

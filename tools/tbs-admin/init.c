@@ -30,6 +30,7 @@ struct place {
     const char *environment_list[1];
     struct custody_token_config custody;
     char user_pin[PATH_MAX], so_pin[PATH_MAX];
+    bool signs; /* the token has an audit key */
 };
 
 static void path_of(const struct place *p, const char *name, char out[PATH_MAX])
@@ -120,6 +121,25 @@ static enum tbs_err write_softhsm(struct place *p, struct tbs_diag *diag)
     return private_file_write(path, tbs_bytes_str(text), diag);
 }
 
+/* A token that cannot sign is good enough for all else. */
+static enum tbs_err make_audit_key(struct custody *custody, bool *ret_made, struct tbs_diag *diag)
+{
+    const struct key_kind *kind;
+    char id[CUSTODY_KEY_ID_MAX + 1];
+    struct tbs_diag why = {0};
+    enum tbs_err err = key_kind_find(CUSTODY_ROLE_AUDIT, NULL, &kind, diag);
+
+    if (err)
+        return err;
+    err = key_new(custody, kind, NULL, id, &why);
+    *ret_made = !err;
+    if (err == TBS_ERR_UNSUPPORTED) {
+        fprintf(stderr, "tbs-admin: the audit trail will not be signed: %s\n", why.text);
+        return TBS_OK;
+    }
+    return err ? tbs_fail_raw(diag, err, why.raw, "%s", why.text) : TBS_OK;
+}
+
 static enum tbs_err make_keys(struct place *p, const struct key_kind *kek, struct tbs_diag *diag)
 {
     const struct key_kind *kinds[3] = {[2] = kek};
@@ -134,6 +154,8 @@ static enum tbs_err make_keys(struct place *p, const struct key_kind *kek, struc
                            diag);
     for (size_t i = 0; !err && i < 3; i++)
         err = key_new(custody, kinds[i], NULL, id, diag);
+    if (!err)
+        err = make_audit_key(custody, &p->signs, diag);
     custody_close(custody);
     return err;
 }

@@ -233,7 +233,9 @@ static const struct argp argp = {
              "of a KEK gcm (default) or hmac",
              3},
             {"id", KEY_ID, "ID", 0,
-             "keys generate: tpk-... or kek-... (default: by the month, such as tpk-2026-11)", 3},
+             "keys generate: tpk-..., kek-... or audit-... (default: by the month, such as "
+             "tpk-2026-11)",
+             3},
             {0},
         },
     .parser = parse_option,

@@ -23,7 +23,8 @@ for responder in sip:bob@example.net sip:team@example.net; do
 done
 
 curl -sSf "$management/readyz"
-curl -sSf "$management/metrics" | grep -q '^tbs_token_calls_total [1-9]'
+curl -sSf "$management/metrics" >"$dir/metrics"
+grep -q '^tbs_token_calls_total [1-9]' "$dir/metrics"
 kill -TERM "$kmsd_pid"
 wait "$kmsd_pid" || { echo "tbs-kmsd ended with status $?" >&2; cat "$dir/kmsd.log" >&2; exit 1; }
 kmsd_pid=

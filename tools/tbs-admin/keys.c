@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "tools/tbs-admin/admin.h"
+#include "tools/tbs-admin/audit.h"
 #include "tools/tbs-admin/new_key.h"
 
 /* As the list shows them and as a command names them. */
@@ -98,6 +99,8 @@ static enum tbs_err keys_generate(struct admin *a, int n, char **words, struct t
     if (!err)
         err = key_new(a->custody, kind, admin_options.id, id, diag);
     if (!err)
+        err = admin_audit_key(a->audit, id, diag);
+    if (!err)
         tell(a->custody, kind, id);
     return err;
 }
@@ -150,7 +153,7 @@ static enum tbs_err status(struct admin *a, int n, char **words, struct tbs_diag
 
 const struct admin_command admin_key_commands[] = {
     {"keys", "generate", "tpk|kek|audit [--alg ALGORITHM] [--id ID]", 1, 1, keys_generate,
-     "make one more key in the token, for tbs-kmsd from its next start"},
+     "make one more key in the token, for tbs-kmsd from its next start", true},
     {"keys", NULL, "", 0, 0, keys, "the keys in the token, with their check values"},
     {"status", NULL, "", 0, 0, status, "token, keys and store at a glance"},
     {0},

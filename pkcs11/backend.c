@@ -110,6 +110,7 @@ static const struct custody_ops ops = {
     .hmac = p11_hmac,
     .seal = p11_seal,
     .unseal = p11_unseal,
+    .sign = p11_sign,
     .init_token = p11_init_token,
 };
 

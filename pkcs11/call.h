@@ -23,6 +23,7 @@
     X(C_FindObjectsFinal)                                                                          \
     X(C_GetAttributeValue)                                                                         \
     X(C_GenerateKey)                                                                               \
+    X(C_GenerateKeyPair)                                                                           \
     X(C_DestroyObject)                                                                             \
     X(C_GenerateRandom)                                                                            \
     X(C_SignInit)                                                                                  \

@@ -5,17 +5,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define SECRET_KEYS_MAX 65536 /* on one token, foreign ones included */
-#define FOREIGN_ID_MAX 256    /* a longer id is not looked at: it cannot be ours */
+#define KEYS_MAX 65536     /* of a class on one token, foreign ones included */
+#define FOREIGN_ID_MAX 256 /* a longer id is not looked at: it cannot be ours */
 
 /* --- Searching --- */
 
-struct objects {
-    CK_OBJECT_HANDLE *handles;
-    size_t n, cap;
-};
-
-static bool add_object(struct objects *o, CK_OBJECT_HANDLE handle)
+static bool add_object(struct p11_objects *o, CK_OBJECT_HANDLE handle)
 {
     if (o->n == o->cap) {
         size_t cap = o->cap > 0 ? 2 * o->cap : 64;
@@ -29,7 +24,7 @@ static bool add_object(struct objects *o, CK_OBJECT_HANDLE handle)
     return true;
 }
 
-static enum tbs_err collect(struct p11_token *token, struct objects *o, struct tbs_diag *diag)
+static enum tbs_err collect(struct p11_token *token, struct p11_objects *o, struct tbs_diag *diag)
 {
     CK_OBJECT_HANDLE chunk[64];
     CK_ULONG n;
@@ -37,9 +32,9 @@ static enum tbs_err collect(struct p11_token *token, struct objects *o, struct t
         CK_RV rv = P11(token, C_FindObjects, token->holder, chunk, 64, &n);
         if (rv != CKR_OK)
             return p11_fail(diag, rv, "finding keys on token '%s'", token->name);
-        if (o->n + n > SECRET_KEYS_MAX)
-            return tbs_fail(diag, TBS_ERR_LIMIT, "token '%s' holds more than %d secret keys",
-                            token->name, SECRET_KEYS_MAX);
+        if (o->n + n > KEYS_MAX)
+            return tbs_fail(diag, TBS_ERR_LIMIT, "token '%s' holds more than %d keys", token->name,
+                            KEYS_MAX);
         for (CK_ULONG i = 0; i < n; i++) {
             if (!add_object(o, chunk[i]))
                 return tbs_fail(diag, TBS_ERR_NOMEM, "out of memory listing keys");
@@ -48,18 +43,16 @@ static enum tbs_err collect(struct p11_token *token, struct objects *o, struct t
     return TBS_OK;
 }
 
-/* id NULL: all secret keys. The caller frees ret->handles. */
-static enum tbs_err find_secret_keys(struct p11_token *token, const char *id, struct objects *ret,
-                                     struct tbs_diag *diag)
+enum tbs_err p11_find_objects(struct p11_token *token, CK_OBJECT_CLASS class, const char *id,
+                              struct p11_objects *ret, struct tbs_diag *diag)
 {
-    CK_OBJECT_CLASS class = CKO_SECRET_KEY;
     CK_BBOOL yes = CK_TRUE;
     CK_ATTRIBUTE template[] = {
         {CKA_CLASS, &class, sizeof class},
         {CKA_TOKEN, &yes, sizeof yes},
         {CKA_ID, (void *)id, id ? strlen(id) : 0},
     };
-    struct objects o = {0};
+    struct p11_objects o = {0};
     CK_RV rv = P11(token, C_FindObjectsInit, token->holder, template, id ? 3 : 2);
     if (rv != CKR_OK)
         return p11_fail(diag, rv, "finding keys on token '%s'", token->name);
@@ -115,9 +108,9 @@ static enum tbs_err add_if_ours(struct p11_token *token, CK_OBJECT_HANDLE object
         return err;
     if (!valid)
         return tbs_fail(diag, TBS_ERR_CONFIG,
-                        "a key on token '%s' has an id that begins with tpk- or kek- and then is "
-                        "not one (a-z 0-9 - . _, at most %d octets); destroy it or name it anew",
-                        token->name, CUSTODY_KEY_ID_MAX);
+                        "a key on token '%s' has an id that begins with %s and then is not one "
+                        "(a-z 0-9 - . _, at most %d octets); destroy it or name it anew",
+                        token->name, custody_role_prefix(role), CUSTODY_KEY_ID_MAX);
     char text[CUSTODY_KEY_ID_MAX + 1];
     memcpy(text, id.data, id.len);
     text[id.len] = '\0';
@@ -126,18 +119,27 @@ static enum tbs_err add_if_ours(struct p11_token *token, CK_OBJECT_HANDLE object
     return err != TBS_OK ? err : add_key(list, &key, diag);
 }
 
+static enum tbs_err list_class(struct p11_token *token, CK_OBJECT_CLASS class,
+                               struct custody_key_list *list, struct tbs_diag *diag)
+{
+    struct p11_objects o;
+    enum tbs_err err = p11_find_objects(token, class, NULL, &o, diag);
+    if (err != TBS_OK)
+        return err;
+    for (size_t i = 0; i < o.n && err == TBS_OK; i++)
+        err = add_if_ours(token, o.handles[i], list, diag);
+    free(o.handles);
+    return err;
+}
+
 enum tbs_err p11_list_keys(void *token_, struct custody_key_list *ret_list, struct tbs_diag *diag)
 {
     struct p11_token *token = token_;
     P11_IN_TURN(token);
-    struct objects o;
     struct custody_key_list list = {0};
-    enum tbs_err err = find_secret_keys(token, NULL, &o, diag);
-    if (err != TBS_OK)
-        return err;
-    for (size_t i = 0; i < o.n && err == TBS_OK; i++)
-        err = add_if_ours(token, o.handles[i], &list, diag);
-    free(o.handles);
+    enum tbs_err err = list_class(token, CKO_SECRET_KEY, &list, diag);
+    if (err == TBS_OK)
+        err = list_class(token, CKO_PRIVATE_KEY, &list, diag);
     if (err != TBS_OK) {
         free(list.keys);
         return err;
@@ -148,17 +150,47 @@ enum tbs_err p11_list_keys(void *token_, struct custody_key_list *ret_list, stru
 
 /* --- Changing --- */
 
+/* All that a key of ours may consist of. */
+static const CK_OBJECT_CLASS classes[] = {CKO_SECRET_KEY, CKO_PRIVATE_KEY, CKO_PUBLIC_KEY};
+
+#define N_CLASSES (sizeof classes / sizeof *classes)
+
 /* Asks the token, not the list of keys: another process may have been quicker. */
 static enum tbs_err check_free(struct p11_token *token, const char *id, struct tbs_diag *diag)
 {
-    struct objects o;
-    enum tbs_err err = find_secret_keys(token, id, &o, diag);
-    if (err != TBS_OK)
-        return err;
-    free(o.handles);
-    return o.n == 0
-               ? TBS_OK
-               : tbs_fail(diag, TBS_ERR_EXISTS, "token '%s' has a key %s already", token->name, id);
+    for (size_t c = 0; c < N_CLASSES; c++) {
+        struct p11_objects o;
+        enum tbs_err err = p11_find_objects(token, classes[c], id, &o, diag);
+        if (err != TBS_OK)
+            return err;
+        free(o.handles);
+        if (o.n > 0)
+            return tbs_fail(diag, TBS_ERR_EXISTS, "token '%s' has a key %s already", token->name,
+                            id);
+    }
+    return TBS_OK;
+}
+
+/* One object of each class at most: whoever made a second may still need it. */
+static enum tbs_err destroy_objects(struct p11_token *token, CK_SESSION_HANDLE session,
+                                    const char *id, size_t *ret_n, struct tbs_diag *diag)
+{
+    for (size_t c = 0; c < N_CLASSES; c++) {
+        struct p11_objects o;
+        enum tbs_err err = p11_find_objects(token, classes[c], id, &o, diag);
+        if (err != TBS_OK)
+            return err;
+        CK_OBJECT_HANDLE object = o.n == 1 ? o.handles[0] : CK_INVALID_HANDLE;
+        free(o.handles);
+        if (o.n > 1)
+            return tbs_fail(diag, TBS_ERR_NOT_FOUND, "token '%s' holds %zu keys %s, not one",
+                            token->name, o.n, id);
+        CK_RV rv = o.n == 1 ? P11(token, C_DestroyObject, session, object) : CKR_OK;
+        if (rv != CKR_OK)
+            return p11_fail(diag, rv, "destroying key %s", id);
+        *ret_n += o.n;
+    }
+    return TBS_OK;
 }
 
 /* NSS softokn answers CKR_GENERAL_ERROR to an attribute that it does not know. */
@@ -190,7 +222,7 @@ static enum tbs_err generate(struct p11_token *token, CK_SESSION_HANDLE session,
                        id, custody_alg_name(key.alg), custody_alg_name(alg));
     if (err == TBS_OK)
         *ret_key = key;
-    else if (P11(token, C_DestroyObject, session, object) != CKR_OK)
+    else if (destroy_objects(token, session, id, &(size_t){0}, NULL) != TBS_OK)
         return tbs_fail(diag, err,
                         "new key %s is not as asked for and could not be destroyed; "
                         "destroy it by hand",
@@ -222,18 +254,13 @@ enum tbs_err p11_destroy_key(void *token_, const struct custody_key *key, struct
     struct p11_token *token = token_;
     P11_IN_TURN(token);
     CK_SESSION_HANDLE session;
-    struct objects o = {0};
-    enum tbs_err err = find_secret_keys(token, key->id, &o, diag);
-    if (err == TBS_OK && o.n != 1)
-        err = tbs_fail(diag, TBS_ERR_NOT_FOUND, "token '%s' holds %zu keys %s, not one",
-                       token->name, o.n, key->id);
-    CK_OBJECT_HANDLE object = err == TBS_OK ? o.handles[0] : CK_INVALID_HANDLE;
-    free(o.handles);
-    if (err == TBS_OK)
-        err = p11_open_handle(token, true, &session, diag);
+    size_t n = 0;
+    enum tbs_err err = p11_open_handle(token, true, &session, diag);
     if (err != TBS_OK)
         return err;
-    CK_RV rv = P11(token, C_DestroyObject, session, object);
+    err = destroy_objects(token, session, key->id, &n, diag);
     P11(token, C_CloseSession, session);
-    return rv == CKR_OK ? TBS_OK : p11_fail(diag, rv, "destroying key %s", key->id);
+    return err == TBS_OK && n == 0 ? tbs_fail(diag, TBS_ERR_NOT_FOUND, "token '%s' holds no key %s",
+                                              token->name, key->id)
+                                   : err;
 }

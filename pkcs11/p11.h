@@ -135,6 +135,9 @@ enum tbs_err p11_unseal(void *session, const struct custody_key *key,
                         const struct custody_aead *aead, struct tbs_bytes sealed, uint8_t *out,
                         struct tbs_diag *diag);
 
+enum tbs_err p11_sign(void *session, const struct custody_key *key, const uint8_t *digest,
+                      uint8_t *ret_signature, struct tbs_diag *diag);
+
 /* --- template.c: what a key must look like --- */
 
 /* Reads the attributes of one object and judges them; TBS_ERR_CONFIG says which one is wrong.
@@ -145,11 +148,28 @@ enum tbs_err p11_judge_key(struct p11_token *token, CK_OBJECT_HANDLE object, con
 /* TBS_ERR_INVALID if the key would not be told from one for another algorithm. */
 enum tbs_err p11_check_id(const struct p11_token *token, enum custody_alg alg, const char *id,
                           struct tbs_diag *diag);
+/* Of a key pair, ret_object is the private key. */
 CK_RV p11_generate(const struct p11_token *token, CK_SESSION_HANDLE session, enum custody_alg alg,
                    const char *id, const char *label, CK_OBJECT_HANDLE *ret_object);
 
+/* --- public.c: the public half of a key pair --- */
+
+/* OBJECT IDENTIFIER of P-256, DER: what CKA_EC_PARAMS holds. */
+#define P11_P256_LEN 10
+extern const CK_BYTE p11_p256[P11_P256_LEN];
+/* Reads the point of the one public key of this id. */
+enum tbs_err p11_read_point(struct p11_token *token, const char *id,
+                            uint8_t ret_point[CUSTODY_POINT_LEN], struct tbs_diag *diag);
+
 /* --- keys.c --- */
 
+struct p11_objects {
+    CK_OBJECT_HANDLE *handles;
+    size_t n, cap;
+};
+/* All token objects of a class, or those with this id. The caller frees ret->handles. */
+enum tbs_err p11_find_objects(struct p11_token *token, CK_OBJECT_CLASS class, const char *id,
+                              struct p11_objects *ret, struct tbs_diag *diag);
 enum tbs_err p11_list_keys(void *token, struct custody_key_list *ret_list, struct tbs_diag *diag);
 enum tbs_err p11_generate_key(void *token, enum custody_role role, enum custody_alg alg,
                               const char *id, const char *label, struct custody_key *ret_key,

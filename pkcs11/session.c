@@ -183,6 +183,26 @@ enum tbs_err p11_hmac(void *session_, const struct custody_key *key, struct tbs_
     return err;
 }
 
+enum tbs_err p11_sign(void *session_, const struct custody_key *key, const uint8_t *digest,
+                      uint8_t *ret_signature, struct tbs_diag *diag)
+{
+    struct p11_session *session = session_;
+    CK_MECHANISM mechanism = {CKM_ECDSA, NULL, 0};
+    CK_ULONG len = CUSTODY_RAW_SIGNATURE_LEN;
+    P11_IN_TURN(session->token);
+    enum tbs_err err = ready(session, diag);
+    if (err != TBS_OK)
+        return err;
+    CK_RV rv = P11(session->token, C_SignInit, session->handle, &mechanism, key->handle);
+    if (rv == CKR_OK)
+        rv = P11(session->token, C_Sign, session->handle, (CK_BYTE *)digest, CUSTODY_DIGEST_LEN,
+                 ret_signature, &len);
+    if (rv != CKR_OK)
+        return failed(session, rv, custody_alg_name(key->alg), key->id, diag);
+    return len == CUSTODY_RAW_SIGNATURE_LEN ? TBS_OK
+                                            : wrong_length(session, "a signature", len, diag);
+}
+
 /* iv is a copy: a token that makes its own writes it there. */
 static CK_GCM_PARAMS gcm_params(const struct custody_aead *aead, CK_BYTE iv[CUSTODY_GCM_IV_LEN])
 {

@@ -11,42 +11,51 @@
 #include <string.h>
 
 enum when { GIVEN, COMPUTED };
+enum want { NO, YES, NONE }; /* NONE: keys of this kind have no such attribute */
+enum kind { HMAC, AES, EC_PRIVATE, N_KINDS };
 
 struct flag {
     CK_ATTRIBUTE_TYPE type;
     const char *name;
     enum when when;
-    bool hmac, aes;        /* its value in HMAC keys and in AES keys */
     enum p11_quirk excuse; /* the quirk of a token without it; P11_N_QUIRKS: none */
+    enum want want[N_KINDS];
 };
 
 static const struct flag flags[] = {
-#define FLAG(type, when, hmac, aes)                                                                \
+#define FLAG(type, when, ...)                                                                      \
     {                                                                                              \
-        type, #type, when, hmac, aes, P11_N_QUIRKS                                                 \
+        type, #type, when, P11_N_QUIRKS,                                                           \
+        {                                                                                          \
+            __VA_ARGS__                                                                            \
+        }                                                                                          \
     }
-#define FLAG_OR(type, when, hmac, aes, excuse)                                                     \
+#define FLAG_OR(excuse, type, when, ...)                                                           \
     {                                                                                              \
-        type, #type, when, hmac, aes, excuse                                                       \
+        type, #type, when, excuse,                                                                 \
+        {                                                                                          \
+            __VA_ARGS__                                                                            \
+        }                                                                                          \
     }
-    FLAG(CKA_TOKEN, GIVEN, true, true),
-    FLAG(CKA_PRIVATE, GIVEN, true, true),
-    FLAG(CKA_SENSITIVE, GIVEN, true, true),
-    FLAG(CKA_EXTRACTABLE, GIVEN, false, false),
-    FLAG_OR(CKA_COPYABLE, GIVEN, false, false, P11_NO_COPYABLE),
-    FLAG_OR(CKA_DESTROYABLE, GIVEN, true, true, P11_NO_DESTROYABLE),
-    FLAG(CKA_SIGN, GIVEN, true, false),
-    FLAG(CKA_VERIFY, GIVEN, true, false),
-    FLAG(CKA_ENCRYPT, GIVEN, false, true),
-    FLAG(CKA_DECRYPT, GIVEN, false, true),
-    FLAG(CKA_WRAP, GIVEN, false, false),
-    FLAG(CKA_UNWRAP, GIVEN, false, false),
-    FLAG(CKA_DERIVE, GIVEN, false, false),
+    FLAG(CKA_TOKEN, GIVEN, YES, YES, YES),
+    FLAG(CKA_PRIVATE, GIVEN, YES, YES, YES),
+    FLAG(CKA_SENSITIVE, GIVEN, YES, YES, YES),
+    FLAG(CKA_EXTRACTABLE, GIVEN, NO, NO, NO),
+    FLAG_OR(P11_NO_COPYABLE, CKA_COPYABLE, GIVEN, NO, NO, NO),
+    FLAG_OR(P11_NO_DESTROYABLE, CKA_DESTROYABLE, GIVEN, YES, YES, YES),
+    FLAG(CKA_SIGN, GIVEN, YES, NO, YES),
+    FLAG(CKA_SIGN_RECOVER, GIVEN, NONE, NONE, NO),
+    FLAG(CKA_VERIFY, GIVEN, YES, NO, NONE),
+    FLAG(CKA_ENCRYPT, GIVEN, NO, YES, NONE),
+    FLAG(CKA_DECRYPT, GIVEN, NO, YES, NO),
+    FLAG(CKA_WRAP, GIVEN, NO, NO, NONE),
+    FLAG(CKA_UNWRAP, GIVEN, NO, NO, NO),
+    FLAG(CKA_DERIVE, GIVEN, NO, NO, NO),
     /* Last: some tokens refuse what follows it. */
-    FLAG(CKA_MODIFIABLE, GIVEN, false, false),
-    FLAG_OR(CKA_LOCAL, COMPUTED, true, true, P11_NO_LOCAL),
-    FLAG(CKA_ALWAYS_SENSITIVE, COMPUTED, true, true),
-    FLAG(CKA_NEVER_EXTRACTABLE, COMPUTED, true, true),
+    FLAG(CKA_MODIFIABLE, GIVEN, NO, NO, NO),
+    FLAG_OR(P11_NO_LOCAL, CKA_LOCAL, COMPUTED, YES, YES, YES),
+    FLAG(CKA_ALWAYS_SENSITIVE, COMPUTED, YES, YES, YES),
+    FLAG(CKA_NEVER_EXTRACTABLE, COMPUTED, YES, YES, YES),
 #undef FLAG
 #undef FLAG_OR
 };
@@ -56,15 +65,17 @@ static const struct flag flags[] = {
 
 static const struct algorithm {
     enum custody_alg alg;
+    enum kind kind;
     CK_KEY_TYPE type, hash_type; /* hash_type: see quirk key-type-hmac */
     CK_ULONG hash_octets;
     CK_MECHANISM_TYPE mechanism, generation;
 } algorithms[] = {
-    {CUSTODY_HMAC_SHA_1, CKK_GENERIC_SECRET, CKK_SHA_1_HMAC, 20, CKM_SHA_1_HMAC,
+    {CUSTODY_HMAC_SHA_1, HMAC, CKK_GENERIC_SECRET, CKK_SHA_1_HMAC, 20, CKM_SHA_1_HMAC,
      CKM_GENERIC_SECRET_KEY_GEN},
-    {CUSTODY_HMAC_SHA_256, CKK_GENERIC_SECRET, CKK_SHA256_HMAC, 32, CKM_SHA256_HMAC,
+    {CUSTODY_HMAC_SHA_256, HMAC, CKK_GENERIC_SECRET, CKK_SHA256_HMAC, 32, CKM_SHA256_HMAC,
      CKM_GENERIC_SECRET_KEY_GEN},
-    {CUSTODY_AES_256_GCM, CKK_AES, CKK_AES, KEY_OCTETS, CKM_AES_GCM, CKM_AES_KEY_GEN},
+    {CUSTODY_AES_256_GCM, AES, CKK_AES, CKK_AES, KEY_OCTETS, CKM_AES_GCM, CKM_AES_KEY_GEN},
+    {CUSTODY_ECDSA_P_256, EC_PRIVATE, CKK_EC, CKK_EC, 0, CKM_ECDSA, CKM_EC_KEY_PAIR_GEN},
 };
 
 #define N_ALGORITHMS (sizeof algorithms / sizeof *algorithms)
@@ -74,6 +85,8 @@ static enum custody_alg algorithm_of_id(CK_KEY_TYPE type, const char *id)
 {
     if (type == CKK_AES)
         return CUSTODY_AES_256_GCM;
+    if (type == CKK_EC)
+        return CUSTODY_ECDSA_P_256;
     return strncmp(id, "tpk-sha1-", 9) == 0 ? CUSTODY_HMAC_SHA_1 : CUSTODY_HMAC_SHA_256;
 }
 
@@ -96,30 +109,74 @@ static bool is_given(const struct p11_token *token, const struct flag *flag)
     return flag->when == GIVEN && (flag->excuse == P11_N_QUIRKS || !token->quirks.on[flag->excuse]);
 }
 
+static CK_BBOOL values[] = {[NO] = CK_FALSE, [YES] = CK_TRUE};
+
+struct template
+{
+    CK_ATTRIBUTE attributes[8 + N_FLAGS];
+    CK_ULONG n;
+};
+
+static void put(struct template *t, CK_ATTRIBUTE_TYPE type, const void *value, size_t len)
+{
+    t->attributes[t->n++] = (CK_ATTRIBUTE){type, (void *)value, len};
+}
+
+static void put_flags(const struct p11_token *token, struct template *t, enum kind kind)
+{
+    for (size_t i = 0; i < N_FLAGS; i++) {
+        enum want want = flags[i].want[kind];
+        if (is_given(token, &flags[i]) && want != NONE)
+            put(t, flags[i].type, &values[want], sizeof values[want]);
+    }
+}
+
+static CK_RV generate_secret(const struct p11_token *token, CK_SESSION_HANDLE session,
+                             const struct algorithm *a, struct template *t,
+                             CK_OBJECT_HANDLE *ret_object)
+{
+    static const CK_OBJECT_CLASS class = CKO_SECRET_KEY;
+    static const CK_ULONG value_len = KEY_OCTETS;
+    CK_MECHANISM mechanism = {a->generation, NULL, 0};
+    put(t, CKA_CLASS, &class, sizeof class);
+    put(t, CKA_VALUE_LEN, &value_len, sizeof value_len);
+    put_flags(token, t, a->kind);
+    return P11(token, C_GenerateKey, session, &mechanism, t->attributes, t->n, ret_object);
+}
+
+/* The public key has the id and the label, too, and is there for all to read. */
+static CK_RV generate_pair(const struct p11_token *token, CK_SESSION_HANDLE session,
+                           const struct algorithm *a, const char *id, const char *label,
+                           struct template *private, CK_OBJECT_HANDLE *ret_object)
+{
+    CK_MECHANISM mechanism = {a->generation, NULL, 0};
+    CK_OBJECT_HANDLE public_object;
+    struct template public = {0};
+    put(&public, CKA_KEY_TYPE, &a->type, sizeof a->type);
+    put(&public, CKA_EC_PARAMS, p11_p256, P11_P256_LEN);
+    put(&public, CKA_ID, id, strlen(id));
+    put(&public, CKA_LABEL, label, strlen(label));
+    put(&public, CKA_TOKEN, &values[YES], sizeof values[YES]);
+    put(&public, CKA_PRIVATE, &values[NO], sizeof values[NO]);
+    put(&public, CKA_VERIFY, &values[YES], sizeof values[YES]);
+    put(&public, CKA_MODIFIABLE, &values[NO], sizeof values[NO]);
+    put_flags(token, private, a->kind);
+    return P11(token, C_GenerateKeyPair, session, &mechanism, public.attributes, public.n,
+               private->attributes, private->n, &public_object, ret_object);
+}
+
 CK_RV p11_generate(const struct p11_token *token, CK_SESSION_HANDLE session, enum custody_alg alg,
                    const char *id, const char *label, CK_OBJECT_HANDLE *ret_object)
 {
-    static CK_BBOOL values[] = {CK_FALSE, CK_TRUE};
-    struct algorithm a = algorithms[alg];
-    CK_OBJECT_CLASS class = CKO_SECRET_KEY;
-    CK_ULONG value_len = KEY_OCTETS;
-    CK_ATTRIBUTE template[6 + N_FLAGS] = {
-        {CKA_CLASS, &class, sizeof class},
-        {CKA_KEY_TYPE, &a.type, sizeof a.type},
-        {CKA_VALUE_LEN, &value_len, sizeof value_len},
-        {CKA_ID, (void *)id, strlen(id)},
-        {CKA_LABEL, (void *)label, strlen(label)},
-    };
-    CK_ULONG n = 5;
+    const struct algorithm *a = &algorithms[alg];
+    struct template t = {0};
+    put(&t, CKA_KEY_TYPE, &a->type, sizeof a->type);
     if (!token->quirks.on[P11_NO_ALLOWED_MECHANISMS])
-        template[n++] = (CK_ATTRIBUTE){CKA_ALLOWED_MECHANISMS, &a.mechanism, sizeof a.mechanism};
-    for (size_t i = 0; i < N_FLAGS; i++) {
-        bool value = alg == CUSTODY_AES_256_GCM ? flags[i].aes : flags[i].hmac;
-        if (is_given(token, &flags[i]))
-            template[n++] = (CK_ATTRIBUTE){flags[i].type, &values[value], sizeof(CK_BBOOL)};
-    }
-    CK_MECHANISM mechanism = {a.generation, NULL, 0};
-    return P11(token, C_GenerateKey, session, &mechanism, template, n, ret_object);
+        put(&t, CKA_ALLOWED_MECHANISMS, &a->mechanism, sizeof a->mechanism);
+    put(&t, CKA_ID, id, strlen(id));
+    put(&t, CKA_LABEL, label, strlen(label));
+    return a->kind == EC_PRIVATE ? generate_pair(token, session, a, id, label, &t, ret_object)
+                                 : generate_secret(token, session, a, &t, ret_object);
 }
 
 /* --- Judgement --- */
@@ -132,7 +189,8 @@ struct attributes {
     CK_ULONG n_mechanisms;
     CK_BYTE label[CUSTODY_KEY_LABEL_MAX];
     CK_ULONG label_len;
-    bool told[N_FLAGS], type_told, value_len_told, mechanisms_told;
+    CK_BYTE curve[P11_P256_LEN];
+    bool told[N_FLAGS], type_told, value_len_told, curve_told, mechanisms_told;
 };
 
 /* Also true of what is longer than our buffer. */
@@ -147,15 +205,16 @@ static enum tbs_err read_attributes(struct p11_token *token, CK_OBJECT_HANDLE ob
                                     const char *id, struct attributes *ret, struct tbs_diag *diag)
 {
     struct attributes a = {0};
-    CK_ATTRIBUTE template[4 + N_FLAGS] = {
+    CK_ATTRIBUTE template[5 + N_FLAGS] = {
         {CKA_KEY_TYPE, &a.type, sizeof a.type},
         {CKA_VALUE_LEN, &a.value_len, sizeof a.value_len},
         {CKA_ALLOWED_MECHANISMS, a.mechanisms, sizeof a.mechanisms},
         {CKA_LABEL, a.label, sizeof a.label},
+        {CKA_EC_PARAMS, a.curve, sizeof a.curve},
     };
     for (size_t i = 0; i < N_FLAGS; i++)
-        template[4 + i] = (CK_ATTRIBUTE){flags[i].type, &a.flags[i], sizeof a.flags[i]};
-    CK_RV rv = P11(token, C_GetAttributeValue, token->holder, object, template, 4 + N_FLAGS);
+        template[5 + i] = (CK_ATTRIBUTE){flags[i].type, &a.flags[i], sizeof a.flags[i]};
+    CK_RV rv = P11(token, C_GetAttributeValue, token->holder, object, template, 5 + N_FLAGS);
     /* These three concern single attributes, whose lengths then say "unavailable". */
     if (rv != CKR_OK && rv != CKR_ATTRIBUTE_TYPE_INVALID && rv != CKR_ATTRIBUTE_SENSITIVE &&
         rv != CKR_BUFFER_TOO_SMALL)
@@ -169,8 +228,9 @@ static enum tbs_err read_attributes(struct p11_token *token, CK_OBJECT_HANDLE ob
         a.n_mechanisms = template[2].ulValueLen / sizeof *a.mechanisms;
     if (template[3].ulValueLen <= sizeof a.label)
         a.label_len = template[3].ulValueLen;
+    a.curve_told = template[4].ulValueLen == sizeof a.curve;
     for (size_t i = 0; i < N_FLAGS; i++)
-        a.told[i] = template[4 + i].ulValueLen == sizeof a.flags[i];
+        a.told[i] = template[5 + i].ulValueLen == sizeof a.flags[i];
     *ret = a;
     return TBS_OK;
 }
@@ -208,12 +268,10 @@ static enum tbs_err not_told(const struct judgement *j, const char *attribute, e
 
 static enum tbs_err wrong_algorithm(const struct judgement *j, struct tbs_diag *diag)
 {
-    bool tpk = j->key.role == CUSTODY_ROLE_TPK;
     return tbs_fail(diag, TBS_ERR_CONFIG,
                     "key %s is not used: its CKA_KEY_TYPE and CKA_ALLOWED_MECHANISMS are not "
                     "those of a %s (%s, one mechanism)",
-                    j->key.id, tpk ? "TPK" : "KEK",
-                    tpk ? "HMAC-SHA-1 or HMAC-SHA-256" : "AES-GCM or HMAC-SHA-256");
+                    j->key.id, custody_role_name(j->key.role), custody_role_algs(j->key.role));
 }
 
 static enum tbs_err judge_algorithm(struct judgement *j, struct tbs_diag *diag)
@@ -239,9 +297,20 @@ static enum tbs_err judge_algorithm(struct judgement *j, struct tbs_diag *diag)
     return TBS_OK;
 }
 
+static enum tbs_err judge_curve(const struct judgement *j, struct tbs_diag *diag)
+{
+    if (j->a.curve_told && memcmp(j->a.curve, p11_p256, sizeof j->a.curve) == 0)
+        return TBS_OK;
+    return tbs_fail(diag, TBS_ERR_CONFIG,
+                    "key %s is not used: it is not on P-256, or the token does not tell",
+                    j->key.id);
+}
+
 static enum tbs_err judge_length(struct judgement *j, struct tbs_diag *diag)
 {
     CK_ULONG octets = KEY_OCTETS;
+    if (j->algorithm->kind == EC_PRIVATE)
+        return judge_curve(j, diag);
     if (j->a.type != j->algorithm->type) {
         if (!p11_excused(j->token, P11_KEY_TYPE_HMAC))
             return tbs_fail(diag, TBS_ERR_CONFIG,
@@ -262,7 +331,9 @@ static enum tbs_err judge_length(struct judgement *j, struct tbs_diag *diag)
 static enum tbs_err judge_flag(struct judgement *j, size_t i, struct tbs_diag *diag)
 {
     const struct flag *flag = &flags[i];
-    bool want = j->algorithm->alg == CUSTODY_AES_256_GCM ? flag->aes : flag->hmac;
+    bool want = flag->want[j->algorithm->kind] == YES;
+    if (flag->want[j->algorithm->kind] == NONE)
+        return TBS_OK;
     if (j->a.told[i] && (j->a.flags[i] != CK_FALSE) == want)
         return TBS_OK;
     if ((!j->a.told[i] || flag->excuse == P11_NO_LOCAL) && excused(j, flag->excuse, flag->name))
@@ -299,6 +370,8 @@ enum tbs_err p11_judge_key(struct p11_token *token, CK_OBJECT_HANDLE object, con
         err = judge_length(&j, diag);
     for (size_t i = 0; i < N_FLAGS && err == TBS_OK; i++)
         err = judge_flag(&j, i, diag);
+    if (err == TBS_OK && j.algorithm->kind == EC_PRIVATE)
+        err = p11_read_point(token, id, j.key.point, diag);
     if (err != TBS_OK)
         return err;
 

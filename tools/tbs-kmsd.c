@@ -1,6 +1,7 @@
 /* tbs-kmsd: the KMS behind HTTP. Puts the rooms together: configuration, custody, store,
  * policy, KMS, server. */
 #include <argp.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,6 +15,7 @@
 #include "server/metrics.h"
 #include "server/server.h"
 #include "store/store.h"
+#include "tools/audit_trail.h"
 #include "tools/common/tokens.h"
 #include "tools/token_metrics.h"
 
@@ -31,6 +33,7 @@ struct kmsd {
     struct policy_builtin policy;
     struct custody *custody;
     struct kms *kms;
+    struct audit *audit; /* NULL: none */
     _Atomic uint64_t token_calls;
 };
 
@@ -58,7 +61,8 @@ static enum tbs_err worker_open(void *ctx, unsigned index, void **ret_worker, st
     if (!w)
         return tbs_fail(diag, TBS_ERR_NOMEM, "no memory for worker %u", index);
     w->kmsd = d;
-    w->kms = (struct kms_worker){.kms = d->kms, .custody = d->custody};
+    w->kms = (struct kms_worker){
+        .kms = d->kms, .custody = d->custody, .audit = audit_trail_of_kms(d->audit)};
     err = custody_session_open(d->custody, &w->kms.session, diag);
     if (!err)
         err = store_open(d->config->store.path, STORE_READ_ONLY, &w->kms.store, diag);
@@ -132,7 +136,9 @@ static enum tbs_err ready(void *ctx, struct tbs_diag *diag)
     if (health.state == CUSTODY_DOWN || health.state == CUSTODY_LOCKED)
         return tbs_fail(diag, TBS_ERR_UNAVAILABLE, "token %s: %s", custody_state_name(health.state),
                         health.why.text);
-    return kms_check_keys(d->kms, d->custody, diag);
+    enum tbs_err err = d->audit ? audit_health(d->audit, diag) : TBS_OK;
+
+    return err ? err : kms_check_keys(d->kms, d->custody, diag);
 }
 
 static void metrics(void *ctx, struct tbs_buf *text)
@@ -145,6 +151,7 @@ static void metrics(void *ctx, struct tbs_buf *text)
                    "tbs_token_calls_total %llu\n",
                    (unsigned long long)d->token_calls);
     token_metrics(d->custody, text);
+    audit_trail_metrics(d->audit, text);
 }
 
 /* Applies what can change while requests run; the rest needs a restart, and the log says so. */
@@ -250,6 +257,18 @@ static enum tbs_err read_config(struct kmsd *d, struct tbs_diag *diag)
     return err;
 }
 
+static enum tbs_err open_audit(struct kmsd *d, struct tbs_diag *diag)
+{
+    enum tbs_err err = audit_trail_open(&d->config->audit, d->custody, &d->audit, diag);
+
+    if (err || !d->audit)
+        return err;
+    return audit_write(d->audit, "started",
+                       json_pack("{s:s,s:s,s:o}", "version", TBS_VERSION, "kms",
+                                 d->config->kms.identity, "keys", audit_trail_keys(d->custody)),
+                       diag);
+}
+
 /* Brings an older schema up to date before the workers open the store for reading. */
 static enum tbs_err prepare_store(const struct kmsd *d, struct tbs_diag *diag)
 {
@@ -279,13 +298,18 @@ static enum tbs_err serve(struct kmsd *d, struct tbs_diag *diag)
     if (!err)
         err = open_kms(d, diag);
     if (!err)
+        err = open_audit(d, diag);
+    if (!err)
         err = server_run(&d->config->server, &handler, diag);
+    if (!err && d->audit)
+        err = audit_write(d->audit, "stopped", NULL, diag);
     return err;
 }
 
 /* False: the token hangs, and what uses it is left as it is. */
 static bool kmsd_free(struct kmsd *d)
 {
+    audit_close(d->audit);
     kms_free(d->kms);
     config_free(d->config);
     return custody_close(d->custody);
@@ -337,6 +361,7 @@ int main(int argc, char **argv)
     struct tbs_diag diag = {0};
 
     server_prepare_signals();
+    signal(SIGXFSZ, SIG_IGN); /* a file that may not grow is an error of write */
     argp_err_exit_status = EXIT_USAGE;
     argp_parse(&argp, argc, argv, 0, NULL, &options);
     enum tbs_err err = tbs_secret_process_init(SECURE_HEAP, &diag);

@@ -5,11 +5,6 @@
 
 #define NEW_KEY_NS 10000000000u
 
-static const char *role_prefix(enum custody_role role)
-{
-    return role == CUSTODY_ROLE_TPK ? "tpk-" : "kek-";
-}
-
 static enum tbs_err check_request(enum custody_role role, enum custody_alg alg, const char *id,
                                   const char *label, struct tbs_diag *diag)
 {
@@ -17,14 +12,12 @@ static enum tbs_err check_request(enum custody_role role, enum custody_alg alg, 
     bool valid = false;
     if (!id || !custody_id_role(tbs_bytes_str(id), &id_role, &valid) || !valid || id_role != role)
         return tbs_fail(diag, TBS_ERR_INVALID,
-                        "a %s's id is '%s' and then a-z 0-9 - . _, at most %d octets together",
-                        role == CUSTODY_ROLE_TPK ? "TPK" : "KEK", role_prefix(role),
-                        CUSTODY_KEY_ID_MAX);
+                        "the id of a %s is '%s' and then a-z 0-9 - . _, at most %d octets together",
+                        custody_role_name(role), custody_role_prefix(role), CUSTODY_KEY_ID_MAX);
     if (!custody_role_takes(role, alg))
-        return tbs_fail(diag, TBS_ERR_INVALID, "%s is not an algorithm for key %s: a %s",
-                        custody_alg_name(alg), id,
-                        role == CUSTODY_ROLE_TPK ? "TPK does HMAC-SHA-1 or HMAC-SHA-256"
-                                                 : "KEK does AES-256-GCM or HMAC-SHA-256");
+        return tbs_fail(diag, TBS_ERR_INVALID, "%s is not an algorithm for key %s: a %s does %s",
+                        custody_alg_name(alg), id, custody_role_name(role),
+                        custody_role_algs(role));
     if (label && strlen(label) > CUSTODY_KEY_LABEL_MAX)
         return tbs_fail(diag, TBS_ERR_LIMIT, "the label of key %s is over %d octets", id,
                         CUSTODY_KEY_LABEL_MAX);

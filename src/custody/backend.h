@@ -10,11 +10,13 @@
 #include "custody/custody.h"
 #include "custody/pin.h"
 
-#define CUSTODY_OPS_VERSION 2
+#define CUSTODY_OPS_VERSION 3
 
 #define CUSTODY_KEYS_MAX 1024 /* more keys of ours on one token are refused */
 #define CUSTODY_GCM_IV_LEN 12
 #define CUSTODY_GCM_TAG_LEN 16
+#define CUSTODY_DIGEST_LEN 32
+#define CUSTODY_RAW_SIGNATURE_LEN 64
 
 /* A growing array of keys; the core sorts it. */
 struct custody_key_list {
@@ -101,6 +103,11 @@ struct custody_ops {
                            const struct custody_aead *aead, struct tbs_bytes sealed, uint8_t *out,
                            struct tbs_diag *diag);
 
+    /* ret_signature: r and s of ECDSA, 32 octets each, CUSTODY_RAW_SIGNATURE_LEN together. */
+    enum tbs_err (*sign)(void *session, const struct custody_key *key,
+                         const uint8_t digest[CUSTODY_DIGEST_LEN], uint8_t *ret_signature,
+                         struct tbs_diag *diag);
+
     enum tbs_err (*init_token)(const struct custody_token_config *config, const char *token_label,
                                const char *so_pin_source, const char *user_pin_source,
                                struct tbs_diag *diag);
@@ -109,8 +116,9 @@ struct custody_ops {
 /* The role an id states. False: not an id of ours. An id that begins like ours but is too long
  * or holds other characters gives true and *ret_valid = false. */
 bool custody_id_role(struct tbs_bytes id, enum custody_role *ret_role, bool *ret_valid);
-/* TPK: HMAC-SHA-1 or HMAC-SHA-256. KEK: AES-256-GCM or HMAC-SHA-256. */
 bool custody_role_takes(enum custody_role role, enum custody_alg alg);
+const char *custody_role_prefix(enum custody_role role); /* of its ids: "tpk-", ... */
+const char *custody_role_algs(enum custody_role role);   /* for people: "A or B" */
 
 /* The constructors. */
 enum tbs_err custody_backend_pkcs11(const struct custody_ops **ret_ops, struct tbs_diag *diag);

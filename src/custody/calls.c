@@ -13,6 +13,7 @@ size_t custody_mac_len(enum custody_alg alg)
     case CUSTODY_HMAC_SHA_256:
         return 32;
     case CUSTODY_AES_256_GCM:
+    case CUSTODY_ECDSA_P_256:
         return 0;
     }
     return 0;
@@ -128,7 +129,7 @@ enum tbs_err custody_call_unseal(struct custody_session *session, const struct c
     return custody_perform(session, &op, diag);
 }
 
-static bool is_of(const struct custody *custody, const struct custody_key *key)
+bool custody_has_key(const struct custody *custody, const struct custody_key *key)
 {
     for (size_t i = 0; i < custody->directory.n; i++) {
         if (key == &custody->directory.entries[i]->key)
@@ -141,7 +142,7 @@ enum tbs_err custody_hmac(struct custody_session *session, const struct custody_
                           struct tbs_bytes data, uint8_t ret_mac[CUSTODY_MAC_MAX],
                           struct tbs_diag *diag)
 {
-    if (!tpk || !is_of(session->custody, tpk) || tpk->role != CUSTODY_ROLE_TPK)
+    if (!tpk || !custody_has_key(session->custody, tpk) || tpk->role != CUSTODY_ROLE_TPK)
         return tbs_fail(diag, TBS_ERR_INVALID, "HMAC is for ticket-protection keys only");
     return custody_call_hmac(session, tpk, data, ret_mac, diag);
 }

@@ -1,54 +1,12 @@
 /* The keys of all tokens: found by their ids, held against their check values. */
 #include "custody/internal.h"
+#include "custody/primitives.h"
 
 #include <openssl/crypto.h>
 #include <stdlib.h>
 #include <string.h>
 
 static const uint8_t zeros[16];
-
-/* --- Ids and algorithms --- */
-
-static bool id_char_ok(uint8_t c)
-{
-    return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-' || c == '.' || c == '_';
-}
-
-bool custody_id_role(struct tbs_bytes id, enum custody_role *ret_role, bool *ret_valid)
-{
-    struct tbs_bytes prefix = tbs_bytes_slice(id, 0, 4);
-    if (tbs_bytes_equal(prefix, tbs_bytes_str("tpk-")))
-        *ret_role = CUSTODY_ROLE_TPK;
-    else if (tbs_bytes_equal(prefix, tbs_bytes_str("kek-")))
-        *ret_role = CUSTODY_ROLE_KEK;
-    else
-        return false;
-    bool valid = id.len > 4 && id.len <= CUSTODY_KEY_ID_MAX;
-    for (size_t i = 4; i < id.len; i++)
-        valid = valid && id_char_ok(id.data[i]);
-    *ret_valid = valid;
-    return true;
-}
-
-bool custody_role_takes(enum custody_role role, enum custody_alg alg)
-{
-    if (alg == CUSTODY_HMAC_SHA_256)
-        return true;
-    return alg == (role == CUSTODY_ROLE_TPK ? CUSTODY_HMAC_SHA_1 : CUSTODY_AES_256_GCM);
-}
-
-const char *custody_alg_name(enum custody_alg alg)
-{
-    switch (alg) {
-    case CUSTODY_HMAC_SHA_1:
-        return "HMAC-SHA-1";
-    case CUSTODY_HMAC_SHA_256:
-        return "HMAC-SHA-256";
-    case CUSTODY_AES_256_GCM:
-        return "AES-256-GCM";
-    }
-    return "unknown algorithm";
-}
 
 /* --- Check values --- */
 
@@ -128,13 +86,23 @@ static enum tbs_err check_aes_key(const struct custody_token *token, void *sessi
     return err == TBS_ERR_AUTH ? is_another_key(token, key->id, diag) : err;
 }
 
+static enum tbs_err check_signing_key(const struct custody_token *token, void *session,
+                                      const struct custody_key *key, const uint8_t *point,
+                                      struct tbs_diag *diag)
+{
+    enum tbs_err err = custody_sign_check(token, session, key, point, diag);
+    return err == TBS_ERR_AUTH ? is_another_key(token, key->id, diag) : err;
+}
+
 static enum tbs_err check_key(const struct custody_token *token, void *session,
                               const struct custody_key *key, const uint8_t *check,
-                              struct tbs_diag *diag)
+                              const uint8_t *point, struct tbs_diag *diag)
 {
     uint8_t kcv[CUSTODY_KCV_LEN];
     if (key->alg == CUSTODY_AES_256_GCM)
         return check_aes_key(token, session, key, check, diag);
+    if (key->alg == CUSTODY_ECDSA_P_256)
+        return check_signing_key(token, session, key, point, diag);
     enum tbs_err err = hmac_check(token, session, key, kcv, diag);
     if (err == TBS_OK && memcmp(kcv, check, sizeof kcv) != 0)
         err = is_another_key(token, key->id, diag);
@@ -144,7 +112,8 @@ static enum tbs_err check_key(const struct custody_token *token, void *session,
 enum tbs_err custody_check_instance(struct custody_token *token, void *session,
                                     const struct custody_entry *entry, struct tbs_diag *diag)
 {
-    return check_key(token, session, &entry->at[token->index].key, entry->check, diag);
+    return check_key(token, session, &entry->at[token->index].key, entry->check, entry->key.point,
+                     diag);
 }
 
 /* --- Adding --- */
@@ -174,7 +143,7 @@ static enum tbs_err show(struct custody_directory *d, struct custody_entry *entr
 /* What one use of a key gave: real, against what it answered before or for the first time. */
 struct trial {
     bool has_check; /* `check` was there before */
-    uint8_t check[CUSTODY_CHECK_LEN];
+    uint8_t check[CUSTODY_CHECK_LEN], point[CUSTODY_POINT_LEN];
     enum tbs_err err;
     struct tbs_diag why;
 };
@@ -183,6 +152,8 @@ static enum tbs_err first_check(const struct custody_token *token, void *session
                                 const struct custody_key *key, uint8_t *ret_check,
                                 struct tbs_diag *diag)
 {
+    if (key->alg == CUSTODY_ECDSA_P_256)
+        return custody_sign_check(token, session, key, key->point, diag);
     if (key->alg != CUSTODY_AES_256_GCM)
         return hmac_check(token, session, key, ret_check, diag);
     enum tbs_err err = seal_check(token, session, key, ret_check, diag);
@@ -200,12 +171,14 @@ static void try_key(struct custody_token *token, void *session, const struct cus
     if (known) {
         ret_trial->has_check = known->has_check;
         memcpy(ret_trial->check, known->check, sizeof known->check);
+        memcpy(ret_trial->point, known->key.point, sizeof known->key.point);
     }
     pthread_mutex_unlock(&d->lock);
     if (known && (known->key.alg != key->alg || known->key.role != key->role))
         ret_trial->err = is_another_key(token, key->id, &ret_trial->why);
     else if (ret_trial->has_check)
-        ret_trial->err = check_key(token, session, key, ret_trial->check, &ret_trial->why);
+        ret_trial->err =
+            check_key(token, session, key, ret_trial->check, ret_trial->point, &ret_trial->why);
     else
         ret_trial->err = first_check(token, session, key, ret_trial->check, &ret_trial->why);
 }
@@ -236,7 +209,7 @@ static enum tbs_err add_locked(struct custody_token *token, const struct custody
         return tbs_fail(diag, TBS_ERR_NOMEM, "out of memory listing keys");
     entry->key = *key;
     put_check(entry, trial);
-    entry->key.has_kcv = entry->has_check && key->alg != CUSTODY_AES_256_GCM;
+    entry->key.has_kcv = entry->has_check && custody_mac_len(key->alg) > 0;
     memcpy(entry->key.kcv, entry->check, sizeof entry->key.kcv);
     put_instance(token, entry, key, trial);
     enum tbs_err err = show(&token->custody->directory, entry, diag);

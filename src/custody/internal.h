@@ -29,7 +29,8 @@ struct custody_instance {
 struct custody_entry {
     struct custody_key key; /* what callers see; usable and handle say nothing here */
     _Atomic bool has_check; /* what every instance must answer: kcv, or for AES-GCM a block of */
-    uint8_t check[CUSTODY_CHECK_LEN]; /* zeros that the first instance sealed, with its IV */
+    uint8_t check[CUSTODY_CHECK_LEN]; /* zeros that the first instance sealed, with its IV; an
+                                         AUDIT key must sign for the point in `key` */
     struct custody_instance at[CUSTODY_TOKENS_MAX];
 };
 
@@ -164,7 +165,16 @@ enum tbs_err custody_find_backend(const char *name, const struct custody_ops **r
  * random generator must not be used on both sides of a fork. */
 enum tbs_err custody_in_its_process(const struct custody *custody, struct tbs_diag *diag);
 
+/* --- sign.c --- */
+
+/* Has the key sign something, and verifies that with the public key `point`. */
+enum tbs_err custody_sign_check(const struct custody_token *token, void *session,
+                                const struct custody_key *key, const uint8_t *point,
+                                struct tbs_diag *diag);
+
 /* --- calls.c --- */
+
+bool custody_has_key(const struct custody *custody, const struct custody_key *key);
 
 /* One counted operation each, for keys of any role. */
 enum tbs_err custody_call_hmac(struct custody_session *session, const struct custody_key *key,

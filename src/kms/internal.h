@@ -30,7 +30,9 @@ struct kms_exchange {
     struct store_credential credential;
     struct ticket_id identity; /* as the message or else the store says it */
     struct tbs_secret psk;
-    struct mikey_keys init_keys; /* auth: set as soon as the peer is authenticated */
+    struct mikey_keys init_keys;  /* auth: set as soon as the peer is authenticated */
+    struct tbs_buf core;          /* of the TICKET that is made */
+    struct kms_decision decision; /* what is known of it so far */
 };
 
 /* What went wrong, as the wire and the log say it. */

@@ -196,6 +196,27 @@ static bool work(struct kms_exchange *x, struct tbs_buf *body, struct kms_failur
     return x->is_request ? kms_ticket_request(x, body, f) : kms_ticket_resolve(x, body, f);
 }
 
+static bool record(struct kms_exchange *x, enum kms_outcome outcome, struct kms_failure *f)
+{
+    const struct kms_audit *audit = &x->worker->audit;
+    struct kms_decision *d = &x->decision;
+    char reason[sizeof f->diag.text];
+    bool granted = outcome == KMS_REQUEST_OK || outcome == KMS_RESOLVE_OK;
+
+    if (!audit->record)
+        return true;
+    snprintf(reason, sizeof reason, "%s", granted ? "" : f->diag.text);
+    d->is_request = x->is_request;
+    d->outcome = outcome;
+    d->reason = reason;
+    d->subscriber = x->credential.primary;
+    d->psk_id = x->credential.psk_id;
+    d->identity = x->identity.data;
+    if (audit->record(audit->ctx, d, &f->diag) == TBS_OK)
+        return true;
+    return kms_fails(f, KMS_UNAVAILABLE, MIKEY_E_UNSPECIFIED);
+}
+
 /* An authenticated message: from the cache, or worked on once. */
 static enum kms_outcome handle_authentic(struct kms_exchange *x, struct tbs_buf *body,
                                          struct kms_failure *f)
@@ -213,12 +234,16 @@ static enum kms_outcome handle_authentic(struct kms_exchange *x, struct tbs_buf 
     if (!work(x, body, f)) {
         tbs_buf_reset(body);
         outcome = f->outcome;
-        if (outcome == KMS_UNAVAILABLE) {
-            replay_forget(replay, sender_t);
-            return outcome;
-        }
-        kms_error_message(x, f->error_no, body);
     }
+    if (outcome != KMS_UNAVAILABLE && !record(x, outcome, f))
+        outcome = KMS_UNAVAILABLE;
+    if (outcome == KMS_UNAVAILABLE) {
+        tbs_buf_reset(body);
+        replay_forget(replay, sender_t);
+        return outcome;
+    }
+    if (outcome != KMS_REQUEST_OK && outcome != KMS_RESOLVE_OK)
+        kms_error_message(x, f->error_no, body);
     replay_answer(replay, sender_t, tbs_buf_view(body));
     return outcome;
 }
@@ -237,7 +262,7 @@ static void describe(const struct kms_exchange *x, const struct kms_failure *f,
 void kms_handle(struct kms_worker *worker, struct tbs_bytes message,
                 struct kms_response *ret_response)
 {
-    struct kms_exchange x = {.worker = worker};
+    struct kms_exchange x = {.worker = worker, .core = tbs_buf()};
     struct kms_failure f = {0};
     struct kms_response *r = ret_response;
 
@@ -255,6 +280,7 @@ void kms_handle(struct kms_worker *worker, struct tbs_bytes message,
         r->outcome = handle_authentic(&x, &r->body, &f);
     }
     describe(&x, &f, r);
+    tbs_buf_free(&x.core);
     tbs_secret_free(&x.psk);
     mikey_keys_free(&x.init_keys);
 }

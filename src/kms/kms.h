@@ -10,6 +10,7 @@
 #include "custody/custody.h"
 #include "policies/policy.h"
 #include "store/store.h"
+#include "ticket/policy.h"
 
 struct kms_config {
     const char *identity;      /* URI; copied */
@@ -30,14 +31,6 @@ enum tbs_err kms_check_keys(const struct kms *kms, const struct custody *custody
                             struct tbs_diag *diag);
 void kms_free(struct kms *kms); /* NULL ok */
 
-/* What one thread works with. */
-struct kms_worker {
-    struct kms *kms;
-    struct custody *custody;
-    struct custody_session *session;
-    struct store *store;
-};
-
 enum kms_outcome {
     KMS_REQUEST_OK,
     KMS_RESOLVE_OK,
@@ -56,6 +49,36 @@ enum kms_outcome {
 
 /* A short word for logs and metrics; never NULL. */
 const char *kms_outcome_name(enum kms_outcome outcome);
+
+/* What was decided about a message of an authenticated sender, that is no retransmission and no
+ * replay. All in it lives during the call. */
+struct kms_decision {
+    bool is_request; /* Ticket Request, not Ticket Resolve */
+    enum kms_outcome outcome;
+    const char *reason;              /* of a refusal, one sentence without a secret; else empty */
+    const char *subscriber, *psk_id; /* whose device asks */
+    struct tbs_bytes identity;       /* as whom */
+    bool has_policy;
+    struct ticket_policy policy; /* granted or else desired; or that of the ticket */
+    struct tbs_bytes tpk_id;     /* empty: there was no need for one yet */
+    struct tbs_bytes ticket;     /* the core of the TICKET payload; empty: there is none */
+};
+
+/* Told of each decision before its answer leaves. Where `record` fails there is no answer, but
+ * KMS_UNAVAILABLE. Any thread calls it. */
+struct kms_audit {
+    enum tbs_err (*record)(void *ctx, const struct kms_decision *decision, struct tbs_diag *diag);
+    void *ctx;
+};
+
+/* What one thread works with. */
+struct kms_worker {
+    struct kms *kms;
+    struct custody *custody;
+    struct custody_session *session;
+    struct store *store;
+    struct kms_audit audit; /* record NULL: nobody is told */
+};
 
 struct kms_response {
     enum kms_outcome outcome;

@@ -173,6 +173,7 @@ static enum tbs_err make_ticket(struct kms_exchange *x, struct ticket_policy *gr
     if (!tpk)
         return tbs_fail(diag, TBS_ERR_CONFIG, "the token holds no TPK for PRF Func %u",
                         granted->prf);
+    x->decision.tpk_id = tbs_bytes_str(tpk->id);
     granted->n_keys = 0; /* KEMAC SHALL NOT be in the granted policy, RFC 6043 6.10 */
     contents->t = kms_fresh_t(x->worker->kms);
     return custody_wrap_ticket(x->worker->session, tpk, granted, contents, core, diag);
@@ -217,22 +218,32 @@ static bool respond(struct kms_exchange *x, const struct mikey_key_set *set, str
     return kms_end_response(x, &w, &keys, f);
 }
 
+static void note(struct kms_exchange *x, const struct ticket_policy *policy)
+{
+    x->decision.has_policy = true;
+    x->decision.policy = *policy;
+}
+
 bool kms_ticket_request(struct kms_exchange *x, struct tbs_buf *body, struct kms_failure *failure)
 {
     struct ticket_policy desired, granted;
     struct ticket_contents contents TICKET_CONTENTS_AUTO = {0};
     struct mikey_key_set set MIKEY_KEY_SET_AUTO = {0};
-    struct tbs_buf core TBS_BUF_AUTO = tbs_buf();
     uint8_t rand[MIKEY_RAND_LEN];
     struct tbs_diag *diag = &failure->diag;
 
-    if (!read_policy(x, &desired, failure) || !decide(x, &desired, &granted, failure))
+    if (!read_policy(x, &desired, failure))
+        return false;
+    note(x, &desired);
+    if (!decide(x, &desired, &granted, failure))
         return false;
     contents.rand = tbs_bytes(rand, sizeof rand);
     if (custody_random(x->worker->session, rand, sizeof rand, diag) ||
         make_keys(x, &granted, &contents.keys, diag) ||
-        make_ticket(x, &granted, &contents, &core, diag) ||
+        make_ticket(x, &granted, &contents, &x->core, diag) ||
         initiator_keys(&granted, &contents, &set, diag))
         return kms_fails(failure, KMS_UNAVAILABLE, MIKEY_E_UNSPECIFIED);
-    return respond(x, &set, tbs_buf_view(&core), body, failure);
+    note(x, &granted);
+    x->decision.ticket = tbs_buf_view(&x->core);
+    return respond(x, &set, x->decision.ticket, body, failure);
 }

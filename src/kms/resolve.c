@@ -34,13 +34,18 @@ static bool open_ticket(struct kms_exchange *x, const struct mikey_payload *tick
                         struct ticket_policy *policy, struct ticket_contents *contents,
                         struct kms_failure *f)
 {
-    enum tbs_err err = custody_unwrap_ticket(x->worker->session, ticket, contents, &f->diag);
+    enum tbs_err err = ticket_tpk_id(ticket, &x->decision.tpk_id, &f->diag);
+
+    if (!err)
+        err = custody_unwrap_ticket(x->worker->session, ticket, contents, &f->diag);
 
     /* What else may go wrong is the token's failure. */
     if (err && err != TBS_ERR_AUTH && err != TBS_ERR_NOT_FOUND && err != TBS_ERR_MALFORMED)
         return kms_fails(f, KMS_UNAVAILABLE, MIKEY_E_UNSPECIFIED);
     if (err || ticket_policy_decode(ticket, policy, &f->diag))
         return bad_ticket(f, KMS_TICKET);
+    x->decision.has_policy = true;
+    x->decision.policy = *policy;
     if (!ticket_policy_valid_at(policy, x->now)) {
         tbs_fail(&f->diag, TBS_ERR_TIME, "the ticket is outside its validity period");
         return bad_ticket(f, KMS_TICKET);
@@ -152,6 +157,7 @@ bool kms_ticket_resolve(struct kms_exchange *x, struct tbs_buf *body, struct kms
         tbs_fail(&failure->diag, TBS_ERR_MALFORMED, "the RESOLVE_INIT has no TICKET payload");
         return kms_fails(failure, KMS_MALFORMED, MIKEY_E_UNSPECIFIED);
     }
+    x->decision.ticket = ticket->ticket.core;
     g.forked = ticket->ticket.flags & TICKET_I;
     ok = check_type(x, ticket, failure) && open_ticket(x, ticket, &policy, &contents, failure) &&
          decide(x, &policy, &g.identity, failure) &&

@@ -84,11 +84,28 @@ static const cyaml_schema_field_t log_fields[] = {
                      levels, 4),
     CYAML_FIELD_END};
 
+static const cyaml_strval_t syncs[] = {{"checkpoint", CONFIG_SYNC_CHECKPOINT},
+                                       {"line", CONFIG_SYNC_LINE}};
+static const cyaml_strval_t on_errors[] = {{"refuse", CONFIG_REFUSE},
+                                           {"continue", CONFIG_CONTINUE}};
+
+static const cyaml_schema_field_t audit_fields[] = {
+    TEXT("file", 0, struct config_audit, file, PATH_MAX),
+    NUMBER("every_records", struct config_audit, every_records),
+    NUMBER("every_seconds", struct config_audit, every_seconds),
+    NUMBER("max_size", struct config_audit, max_size),
+    CYAML_FIELD_ENUM("sync", CYAML_FLAG_STRICT | CYAML_FLAG_OPTIONAL, struct config_audit, sync,
+                     syncs, 2),
+    CYAML_FIELD_ENUM("on_error", CYAML_FLAG_STRICT | CYAML_FLAG_OPTIONAL, struct config_audit,
+                     on_error, on_errors, 2),
+    CYAML_FIELD_END};
+
 static const cyaml_schema_field_t root_fields[] = {
     CYAML_FIELD_MAPPING("kms", CYAML_FLAG_DEFAULT, struct config, kms, kms_fields),
     CYAML_FIELD_MAPPING("custody", CYAML_FLAG_DEFAULT, struct config, custody, custody_fields),
     CYAML_FIELD_MAPPING("store", CYAML_FLAG_DEFAULT, struct config, store, store_fields),
     CYAML_FIELD_MAPPING("server", CYAML_FLAG_OPTIONAL, struct config, server, server_fields),
+    CYAML_FIELD_MAPPING("audit", CYAML_FLAG_OPTIONAL, struct config, audit, audit_fields),
     CYAML_FIELD_MAPPING("log", CYAML_FLAG_OPTIONAL, struct config, log, log_fields),
     CYAML_FIELD_END};
 
@@ -113,6 +130,9 @@ static const struct number {
     {"server.idle_timeout_s", offsetof(struct config, server.idle_timeout_s), 1, 3600, 30},
     {"server.transfer_timeout_s", offsetof(struct config, server.transfer_timeout_s), 1, 300, 10},
     {"server.grace_s", offsetof(struct config, server.grace_s), 1, 300, 10},
+    {"audit.every_records", offsetof(struct config, audit.every_records), 0, 1000000, 0},
+    {"audit.every_seconds", offsetof(struct config, audit.every_seconds), 0, 86400, 0},
+    {"audit.max_size", offsetof(struct config, audit.max_size), 65536, 1073741824, 67108864},
 };
 
 /* What texts and lists must be; also said when they are too long or empty. */
@@ -137,6 +157,9 @@ static const struct {
     {"server.management", "a loopback address and port, such as 127.0.0.1:8088"},
     {"server.path", "a path of at most 255 octets, such as /mikey"},
     {"server.address_file", "the path of a file to write"},
+    {"audit.file", "the path of a file to write"},
+    {"audit.sync", "checkpoint or line"},
+    {"audit.on_error", "refuse or continue"},
     {"log.level", "debug, info, warn or error"},
 };
 
@@ -302,6 +325,8 @@ static enum tbs_err make_paths_absolute(struct loading *l)
     enum tbs_err err = make_absolute(l, &c->store.path, 0);
     if (err == TBS_OK)
         err = make_absolute(l, &c->server.address_file, 0);
+    if (err == TBS_OK)
+        err = make_absolute(l, &c->audit.file, 0);
     if (err == TBS_OK)
         err = make_token_absolute(l, &c->custody.token);
     for (unsigned i = 0; err == TBS_OK && i < c->custody.more_tokens_count; i++)

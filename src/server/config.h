@@ -67,11 +67,24 @@ struct config_log {
     enum log_level level; /* debug, info, warn, error; default info */
 };
 
+enum config_audit_sync { CONFIG_SYNC_CHECKPOINT, CONFIG_SYNC_LINE };
+enum config_audit_on_error { CONFIG_REFUSE, CONFIG_CONTINUE };
+
+struct config_audit {
+    char *file;                  /* required where there is the section; NULL: no audit trail */
+    unsigned every_records;      /* lines to a checkpoint, 0-1000000; default 0: does not count */
+    unsigned every_seconds;      /* seconds to a checkpoint, 0-86400; default 0: does not count */
+    unsigned max_size;           /* octets of a file, 65536-1073741824; default 67108864 */
+    enum config_audit_sync sync; /* default checkpoint */
+    enum config_audit_on_error on_error; /* default refuse */
+};
+
 struct config {
     struct config_kms kms;
     struct config_custody custody;
     struct config_store store;
     struct server_config server;
+    struct config_audit audit;
     struct config_log log;
 };
 

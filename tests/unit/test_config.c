@@ -133,6 +133,10 @@ static void wrong_kinds_are_named(void **state)
     refused_with("server: 5\n", 9, "'server' must be a section");
     refused_with("server:\n", 9, "'server' must be a section");
     refused_with("server:\n  listen: [a]\n", 10, "'listen' must be a single value");
+    refused_with("audit: {every_records: 5}\n", 9, "audit lacks the required key 'file'");
+    refused_with("audit: {file: a, sync: often}\n", 9, "audit.sync must be checkpoint or line");
+    refused_with("audit: {file: a, on_error: no}\n", 9, "audit.on_error must be refuse or");
+    refused_with("audit: {file: a, max_size: 1}\n", 9, "audit.max_size must be a whole number");
     refused_with("log: {level: loud}\n", 9, "log.level must be debug, info, warn or error");
     refused_with("log: {level: 2}\n", 9, "log.level must be");
     refused_instead("  pin: prompt\n", "  pin: prompt\n  environment: A=b\n", 7, "a list");
@@ -292,6 +296,7 @@ static void the_least_file_gets_the_documented_presets(void **state)
     assert_int_equal(c->server.grace_s, 10);
     assert_null(c->server.address_file);
     assert_int_equal(c->log.level, LOG_LEVEL_INFO);
+    assert_null(c->audit.file);
     config_free(c);
     config_free(NULL);
 }

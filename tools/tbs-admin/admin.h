@@ -5,6 +5,7 @@
 #include <argp.h>
 #include <jansson.h>
 
+#include "audit/audit.h"
 #include "custody/custody.h"
 #include "server/config.h"
 #include "store/store.h"
@@ -21,6 +22,9 @@ struct admin {
     struct store *store;
     struct custody *custody;
     struct custody_session *session;
+    struct audit *audit; /* of a command that changes something */
+    uint64_t audit_line;
+    int status; /* the program ends with, where nothing failed */
 };
 
 enum tbs_err admin_config(struct admin *a, struct tbs_diag *diag);
@@ -34,6 +38,7 @@ struct admin_command {
     int min, max;
     enum tbs_err (*run)(struct admin *a, int n, char **words, struct tbs_diag *diag);
     const char *summary;
+    bool changes; /* something that the audit trail tells */
 };
 
 extern const struct admin_command admin_init_commands[];
@@ -41,13 +46,14 @@ extern const struct admin_command admin_backup_commands[];
 extern const struct admin_command admin_subscriber_commands[];
 extern const struct admin_command admin_group_commands[];
 extern const struct admin_command admin_key_commands[];
+extern const struct admin_command admin_audit_commands[];
 
 #define ADMIN_PIN_FILES_MAX 4
 
 /* Options that some commands take. */
 struct admin_options {
     const char *psk_id, *psk_out, *psk_in, *account_out, *url;
-    const char *name, *identity, *module, *listen, *management, *kek, *alg, *id;
+    const char *name, *identity, *module, *listen, *management, *kek, *alg, *id, *public_key;
     const char *pin_files[ADMIN_PIN_FILES_MAX];
     size_t n_pin_files;
 };

@@ -92,12 +92,12 @@ static enum tbs_err group_members(struct admin *a, int n, char **words, struct t
 }
 
 const struct admin_command admin_group_commands[] = {
-    {"group", "add", "GROUP [--name TEXT]", 1, 1, group_add, "a new group, without members"},
-    {"group", "remove", "GROUP", 1, 1, group_remove, "forget a group"},
+    {"group", "add", "GROUP [--name TEXT]", 1, 1, group_add, "a new group, without members", true},
+    {"group", "remove", "GROUP", 1, 1, group_remove, "forget a group", true},
     {"group", "list", "", 0, 0, group_list, "all groups"},
-    {"group", "join", "GROUP URI...", 2, 16, group_join, "add members"},
+    {"group", "join", "GROUP URI...", 2, 16, group_join, "add members", true},
     {"group", "leave", "GROUP URI...", 2, 16, group_leave,
-     "remove members; they can resolve no ticket for the group any more"},
+     "remove members; they can resolve no ticket for the group any more", true},
     {"group", "members", "GROUP", 1, 1, group_members, "who is in a group"},
     {0},
 };

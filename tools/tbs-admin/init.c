@@ -8,8 +8,10 @@
 
 #include <openssl/rand.h>
 
+#include "tools/audit_trail.h"
 #include "tools/common/private_file.h"
 #include "tools/tbs-admin/admin.h"
+#include "tools/tbs-admin/audit.h"
 #include "tools/tbs-admin/folder.h"
 #include "tools/tbs-admin/init_config.h"
 #include "tools/tbs-admin/new_key.h"
@@ -30,6 +32,9 @@ struct place {
     const char *environment_list[1];
     struct custody_token_config custody;
     char user_pin[PATH_MAX], so_pin[PATH_MAX];
+    bool signs; /* the token has an audit key */
+    char keys[4][CUSTODY_KEY_ID_MAX + 1];
+    size_t n_keys;
 };
 
 static void path_of(const struct place *p, const char *name, char out[PATH_MAX])
@@ -120,11 +125,37 @@ static enum tbs_err write_softhsm(struct place *p, struct tbs_diag *diag)
     return private_file_write(path, tbs_bytes_str(text), diag);
 }
 
+static enum tbs_err make_key(struct place *p, struct custody *custody, const struct key_kind *kind,
+                             struct tbs_diag *diag)
+{
+    enum tbs_err err = key_new(custody, kind, NULL, p->keys[p->n_keys], diag);
+
+    p->n_keys += !err;
+    return err;
+}
+
+/* A token that cannot sign is good enough for all else. */
+static enum tbs_err make_audit_key(struct place *p, struct custody *custody, struct tbs_diag *diag)
+{
+    const struct key_kind *kind;
+    struct tbs_diag why = {0};
+    enum tbs_err err = key_kind_find(CUSTODY_ROLE_AUDIT, NULL, &kind, diag);
+
+    if (err)
+        return err;
+    err = make_key(p, custody, kind, &why);
+    p->signs = !err;
+    if (err == TBS_ERR_UNSUPPORTED) {
+        fprintf(stderr, "tbs-admin: the audit trail will not be signed: %s\n", why.text);
+        return TBS_OK;
+    }
+    return err ? tbs_fail_raw(diag, err, why.raw, "%s", why.text) : TBS_OK;
+}
+
 static enum tbs_err make_keys(struct place *p, const struct key_kind *kek, struct tbs_diag *diag)
 {
     const struct key_kind *kinds[3] = {[2] = kek};
     struct custody *custody = NULL;
-    char id[CUSTODY_KEY_ID_MAX + 1];
     enum tbs_err err = key_kind_find(CUSTODY_ROLE_TPK, "hmac-sha256", &kinds[0], diag);
 
     if (!err)
@@ -133,7 +164,9 @@ static enum tbs_err make_keys(struct place *p, const struct key_kind *kek, struc
         err = custody_open(&(struct custody_config){.tokens = &p->custody, .n_tokens = 1}, &custody,
                            diag);
     for (size_t i = 0; !err && i < 3; i++)
-        err = key_new(custody, kinds[i], NULL, id, diag);
+        err = make_key(p, custody, kinds[i], diag);
+    if (!err)
+        err = make_audit_key(p, custody, diag);
     custody_close(custody);
     return err;
 }
@@ -142,7 +175,7 @@ static enum tbs_err write_config(struct place *p, struct tbs_diag *diag)
 {
     struct tbs_buf text TBS_BUF_AUTO = tbs_buf();
     char path[PATH_MAX];
-    enum tbs_err err = init_config(&p->custody, &text, diag);
+    enum tbs_err err = init_config(&p->custody, p->signs, &text, diag);
 
     if (err)
         return err;
@@ -152,8 +185,20 @@ static enum tbs_err write_config(struct place *p, struct tbs_diag *diag)
     return err ? err : store_create(path, diag);
 }
 
+static enum tbs_err begin_trail(const struct place *p, const struct config *config,
+                                struct tbs_diag *diag)
+{
+    struct audit *audit = NULL;
+    enum tbs_err err = audit_trail_open(&config->audit, NULL, &audit, diag);
+
+    for (size_t i = 0; !err && i < p->n_keys; i++)
+        err = admin_audit_key(audit, p->keys[i], diag);
+    audit_close(audit);
+    return err;
+}
+
 /* The configuration that was written is the one that a daemon will accept. */
-static enum tbs_err check_config(const struct place *p, struct tbs_diag *diag)
+static enum tbs_err use_config(const struct place *p, struct tbs_diag *diag)
 {
     char path[PATH_MAX];
     struct config *config;
@@ -161,8 +206,10 @@ static enum tbs_err check_config(const struct place *p, struct tbs_diag *diag)
     path_of(p, "tbs-kmsd.yaml", path);
     enum tbs_err err = config_load(path, &config, diag);
 
-    if (!err)
-        config_free(config);
+    if (err)
+        return err;
+    err = begin_trail(p, config, diag);
+    config_free(config);
     return err;
 }
 
@@ -191,7 +238,7 @@ static enum tbs_err init(struct admin *a, int n, char **words, struct tbs_diag *
     if (!err)
         err = write_config(&p, diag);
     if (!err)
-        err = check_config(&p, diag);
+        err = use_config(&p, diag);
     if (err) /* it is the folder that was made above */
         folder_remove(p.dir);
     else

@@ -65,7 +65,7 @@ static void put_list(struct writer *w, const char *key, const char *const *value
     emit(w, yaml_sequence_end_event_initialize(&e), &e);
 }
 
-static void put_sections(struct writer *w, const struct custody_token_config *custody)
+static void put_sections(struct writer *w, const struct custody_token_config *custody, bool signs)
 {
     static const char *const suites[] = {"256", "128"};
     const struct admin_options *o = &admin_options;
@@ -88,6 +88,13 @@ static void put_sections(struct writer *w, const struct custody_token_config *cu
     put_pair(w, "management", o->management ? o->management : "127.0.0.1:8088");
     put_pair(w, "address_file", "addresses");
     end_mapping(w);
+    begin_section(w, "audit");
+    put_pair(w, "file", "audit.log");
+    if (signs) {
+        put_pair(w, "every_records", "1000");
+        put_pair(w, "every_seconds", "60");
+    }
+    end_mapping(w);
 }
 
 static int append(void *text, unsigned char *octets, size_t n)
@@ -96,21 +103,21 @@ static int append(void *text, unsigned char *octets, size_t n)
     return !((struct tbs_buf *)text)->failed;
 }
 
-static void put_document(struct writer *w, const struct custody_token_config *custody)
+static void put_document(struct writer *w, const struct custody_token_config *custody, bool signs)
 {
     yaml_event_t e;
 
     emit(w, yaml_stream_start_event_initialize(&e, YAML_UTF8_ENCODING), &e);
     emit(w, yaml_document_start_event_initialize(&e, NULL, NULL, NULL, 1), &e);
     begin_mapping(w);
-    put_sections(w, custody);
+    put_sections(w, custody, signs);
     end_mapping(w);
     emit(w, yaml_document_end_event_initialize(&e, 1), &e);
     emit(w, yaml_stream_end_event_initialize(&e), &e);
 }
 
-enum tbs_err init_config(const struct custody_token_config *custody, struct tbs_buf *text,
-                         struct tbs_diag *diag)
+enum tbs_err init_config(const struct custody_token_config *custody, bool signs,
+                         struct tbs_buf *text, struct tbs_diag *diag)
 {
     struct writer w = {.ok = true};
 
@@ -121,7 +128,7 @@ enum tbs_err init_config(const struct custody_token_config *custody, struct tbs_
     yaml_emitter_set_output(&w.emitter, append, text);
     yaml_emitter_set_unicode(&w.emitter, 1);
     yaml_emitter_set_width(&w.emitter, -1);
-    put_document(&w, custody);
+    put_document(&w, custody, signs);
     yaml_emitter_delete(&w.emitter);
     return w.ok ? TBS_OK
                 : tbs_fail(diag, TBS_ERR_INVALID,

@@ -5,8 +5,9 @@
 #include "base/bytes.h"
 #include "custody/custody.h"
 
-/* Appends it as YAML: with this custody, and else as the options of init say. */
-enum tbs_err init_config(const struct custody_token_config *custody, struct tbs_buf *text,
-                         struct tbs_diag *diag);
+/* Appends it as YAML: with this custody, whose token `signs` or not, and else as the options of
+ * init say. */
+enum tbs_err init_config(const struct custody_token_config *custody, bool signs,
+                         struct tbs_buf *text, struct tbs_diag *diag);
 
 #endif

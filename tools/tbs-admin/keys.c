@@ -3,19 +3,12 @@
 #include <string.h>
 
 #include "tools/tbs-admin/admin.h"
+#include "tools/tbs-admin/audit.h"
 #include "tools/tbs-admin/new_key.h"
 
-static const char *alg_name(enum custody_alg alg)
-{
-    switch (alg) {
-    case CUSTODY_HMAC_SHA_1:
-        return "HMAC-SHA-1";
-    case CUSTODY_HMAC_SHA_256:
-        return "HMAC-SHA-256";
-    default:
-        return "AES-256-GCM";
-    }
-}
+/* As the list shows them and as a command names them. */
+static const char *const role_names[] = {"TPK", "KEK", "AUDIT"};
+static const char *const role_words[] = {"tpk", "kek", "audit"};
 
 static json_t *key_row(const struct custody_key *k)
 {
@@ -26,8 +19,8 @@ static json_t *key_row(const struct custody_key *k)
         snprintf(kcv + 2 * i, 3, "%02x", k->kcv[i]);
     snprintf(custody, sizeof custody, "%s%s%s", provable ? "made here, never left" : "not provable",
              k->unverified[0] ? "; not verified: " : "", k->unverified);
-    return json_pack("[s,s,s,s,s,s]", k->id, k->role == CUSTODY_ROLE_TPK ? "TPK" : "KEK",
-                     alg_name(k->alg), kcv, custody, k->usable ? "usable" : "not usable here");
+    return json_pack("[s,s,s,s,s,s]", k->id, role_names[k->role], custody_alg_name(k->alg), kcv,
+                     custody, k->usable ? "usable" : "not usable here");
 }
 
 static enum tbs_err keys(struct admin *a, int n, char **words, struct tbs_diag *diag)
@@ -52,10 +45,13 @@ static enum tbs_err keys(struct admin *a, int n, char **words, struct tbs_diag *
 
 static enum tbs_err parse_role(const char *word, enum custody_role *ret_role, struct tbs_diag *diag)
 {
-    if (strcmp(word, "tpk") != 0 && strcmp(word, "kek") != 0)
-        return tbs_fail(diag, TBS_ERR_INVALID, "a new key is a tpk or a kek, not a '%.100s'", word);
-    *ret_role = strcmp(word, "tpk") == 0 ? CUSTODY_ROLE_TPK : CUSTODY_ROLE_KEK;
-    return TBS_OK;
+    for (size_t i = 0; i < sizeof role_words / sizeof *role_words; i++)
+        if (strcmp(word, role_words[i]) == 0) {
+            *ret_role = (enum custody_role)i;
+            return TBS_OK;
+        }
+    return tbs_fail(diag, TBS_ERR_INVALID, "a new key is a tpk, a kek or audit, not a '%.100s'",
+                    word);
 }
 
 static const struct custody_key *key_in_use(const struct custody *custody,
@@ -78,6 +74,10 @@ static void tell(const struct custody *custody, const struct key_kind *kind, con
     else if (kind->role == CUSTODY_ROLE_TPK)
         printf("Restart every tbs-kmsd that uses this token: then new tickets are made with it.\n"
                "The older key must stay as long as there are tickets made with it.\n");
+    else if (kind->role == CUSTODY_ROLE_AUDIT)
+        printf("Restart every tbs-kmsd that uses this token: then it signs the audit trail.\n"
+               "Write its public key down with tbs-admin audit public-key; keep the older ones, "
+               "too.\n");
     else
         printf("Restart every tbs-kmsd that uses this token before you add a device, whose key "
                "will be wrapped with it.\n"
@@ -98,6 +98,8 @@ static enum tbs_err keys_generate(struct admin *a, int n, char **words, struct t
         err = admin_custody(a, diag);
     if (!err)
         err = key_new(a->custody, kind, admin_options.id, id, diag);
+    if (!err)
+        err = admin_audit_key(a->audit, id, diag);
     if (!err)
         tell(a->custody, kind, id);
     return err;
@@ -177,8 +179,8 @@ static enum tbs_err status(struct admin *a, int n, char **words, struct tbs_diag
 }
 
 const struct admin_command admin_key_commands[] = {
-    {"keys", "generate", "tpk|kek [--alg ALGORITHM] [--id ID]", 1, 1, keys_generate,
-     "make one more key in the token, for tbs-kmsd from its next start or reload"},
+    {"keys", "generate", "tpk|kek|audit [--alg ALGORITHM] [--id ID]", 1, 1, keys_generate,
+     "make one more key in the token, for tbs-kmsd from its next start or reload", true},
     {"keys", NULL, "", 0, 0, keys, "the keys in the token, with their check values"},
     {"status", NULL, "", 0, 0, status, "token, keys and store at a glance"},
     {0},

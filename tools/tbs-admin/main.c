@@ -1,6 +1,7 @@
 /* tbs-admin: prepares a KMS and looks after its subscribers, groups and keys. */
 #include "tools/common/tokens.h"
 #include "tools/tbs-admin/admin.h"
+#include "tools/tbs-admin/audit.h"
 
 #include <signal.h>
 #include <stdio.h>
@@ -12,9 +13,9 @@
 const char *argp_program_version = "tbs-admin " TBS_VERSION;
 struct admin_options admin_options;
 
-static const struct admin_command *const groups[] = {admin_init_commands, admin_backup_commands,
-                                                     admin_subscriber_commands,
-                                                     admin_group_commands, admin_key_commands};
+static const struct admin_command *const groups[] = {
+    admin_init_commands,  admin_backup_commands, admin_subscriber_commands,
+    admin_group_commands, admin_key_commands,    admin_audit_commands};
 
 enum tbs_err admin_config(struct admin *a, struct tbs_diag *diag)
 {
@@ -126,6 +127,7 @@ enum option_key {
     KEY_KEK,
     KEY_ALG,
     KEY_ID,
+    KEY_PUBLIC_KEY, /* the last of those with one argument */
     KEY_PIN_FILE,
 };
 
@@ -144,6 +146,7 @@ static const char **const arguments[] = {
     [KEY_KEK] = &admin_options.kek,
     [KEY_ALG] = &admin_options.alg,
     [KEY_ID] = &admin_options.id,
+    [KEY_PUBLIC_KEY] = &admin_options.public_key,
 };
 
 struct words {
@@ -156,7 +159,7 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 {
     struct words *w = state->input;
 
-    if (key >= KEY_PSK_ID && key <= KEY_ID) {
+    if (key >= KEY_PSK_ID && key <= KEY_PUBLIC_KEY) {
         *arguments[key] = arg;
         return 0;
     }
@@ -234,9 +237,13 @@ static const struct argp argp = {
              "of a KEK gcm (default) or hmac",
              3},
             {"id", KEY_ID, "ID", 0,
-             "keys generate: tpk-... or kek-... (default: by the month, such as tpk-2026-11)", 3},
+             "keys generate: tpk-..., kek-... or audit-... (default: by the month, such as "
+             "tpk-2026-11)",
+             3},
             {"pin-file", KEY_PIN_FILE, "FILE", 0,
              "backup: put this PIN file into it, too; may be repeated", 4},
+            {"public-key", KEY_PUBLIC_KEY, "FILE", 0,
+             "audit verify: the public keys that signed, in PEM", 3},
             {0},
         },
     .parser = parse_option,
@@ -246,7 +253,8 @@ static const struct argp argp = {
            "  tbs-admin init /var/lib/tbs-kms\n"
            "  tbs-admin -c /var/lib/tbs-kms/tbs-kmsd.yaml subscriber add "
            "sip:alice@example.net --psk-id alice-phone --psk-out alice-phone.psk\n\n"
-           "Exit status: 0 done, 1 failed, 2 usage, 3 configuration.",
+           "Exit status: 0 done, 1 failed, 2 usage, 3 configuration; of audit verify 4 broken, 5 "
+           "forged, 6 unfinished, 7 unsigned.",
     .help_filter = help_filter,
 };
 
@@ -283,12 +291,16 @@ static int run(struct admin *a, struct words *w)
     }
     enum tbs_err err = tbs_secret_process_init(SECURE_HEAP, &diag);
 
-    if (!err)
+    if (!err && c->changes)
+        err = admin_audit_begin(a, c, w->n - used, w->word + used, &diag);
+    if (!err) {
         err = c->run(a, w->n - used, w->word + used, &diag);
+        err = admin_audit_end(a, err, &diag);
+    }
     if (!err && (fflush(stdout) != 0 || ferror(stdout)))
         err = tbs_fail(&diag, TBS_ERR_IO, "standard output did not take all that was written");
     if (!err)
-        return EXIT_OK;
+        return a->status;
     fprintf(stderr, "tbs-admin: %s\n", diag.text);
     return err == TBS_ERR_CONFIG ? EXIT_CONFIG : EXIT_FAILED;
 }
@@ -300,9 +312,11 @@ int main(int argc, char **argv)
     int status;
 
     signal(SIGPIPE, SIG_IGN); /* a token behind a socket may go away */
+    signal(SIGXFSZ, SIG_IGN); /* a file that may not grow is an error of write */
     argp_err_exit_status = EXIT_USAGE;
     argp_parse(&argp, argc, argv, 0, NULL, &words);
     status = run(&admin, &words);
+    audit_close(admin.audit);
     store_close(admin.store);
     custody_session_close(admin.session);
     custody_close(admin.custody);

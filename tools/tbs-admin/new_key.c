@@ -10,6 +10,13 @@ static const struct key_kind kinds[] = {
     {CUSTODY_ROLE_TPK, "hmac-sha1", CUSTODY_HMAC_SHA_1, "tpk-sha1", "TPK suite 128"},
     {CUSTODY_ROLE_KEK, "gcm", CUSTODY_AES_256_GCM, "kek", "KEK stored secrets"},
     {CUSTODY_ROLE_KEK, "hmac", CUSTODY_HMAC_SHA_256, "kek", "KEK stored secrets"},
+    {CUSTODY_ROLE_AUDIT, "ecdsa", CUSTODY_ECDSA_P_256, "audit", "AUDIT trail"},
+};
+
+static const char *const choices[] = {
+    [CUSTODY_ROLE_TPK] = "TPK is for hmac-sha256 or hmac-sha1",
+    [CUSTODY_ROLE_KEK] = "KEK is for gcm or hmac",
+    [CUSTODY_ROLE_AUDIT] = "AUDIT key is for ecdsa",
 };
 
 enum tbs_err key_kind_find(enum custody_role role, const char *name,
@@ -20,10 +27,7 @@ enum tbs_err key_kind_find(enum custody_role role, const char *name,
             *ret_kind = &kinds[i];
             return TBS_OK;
         }
-    return tbs_fail(diag, TBS_ERR_INVALID, "a %s, not '%.100s'",
-                    role == CUSTODY_ROLE_TPK ? "TPK is for hmac-sha256 or hmac-sha1"
-                                             : "KEK is for gcm or hmac",
-                    name);
+    return tbs_fail(diag, TBS_ERR_INVALID, "a %s, not '%.100s'", choices[role], name);
 }
 
 static enum tbs_err choose_id(const struct custody *custody, const struct key_kind *kind,

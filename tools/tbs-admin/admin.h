@@ -9,7 +9,7 @@
 #include "server/config.h"
 #include "store/store.h"
 
-enum exit_code { EXIT_OK, EXIT_FAILED, EXIT_USAGE, EXIT_CONFIG };
+enum exit_code { EXIT_OK, EXIT_FAILED, EXIT_USAGE, EXIT_CONFIG, EXIT_REMARKS, EXIT_UNFIT };
 
 #define ADMIN_DEFAULT_CONFIG "/etc/tbs-kms/tbs-kmsd.yaml"
 
@@ -21,11 +21,15 @@ struct admin {
     struct store *store;
     struct custody *custody;
     struct custody_session *session;
+    enum exit_code verdict; /* of a command that judges */
 };
 
 enum tbs_err admin_config(struct admin *a, struct tbs_diag *diag);
 enum tbs_err admin_store(struct admin *a, enum store_mode mode, struct tbs_diag *diag);
 enum tbs_err admin_custody(struct admin *a, struct tbs_diag *diag);
+/* The tokens of the configuration, which is loaded. */
+size_t admin_tokens(const struct admin *a,
+                    struct custody_token_config ret_tokens[CUSTODY_TOKENS_MAX]);
 
 /* One command: `words` are what follows its name(s); n is in [min, max]. */
 struct admin_command {
@@ -40,11 +44,13 @@ extern const struct admin_command admin_init_commands[];
 extern const struct admin_command admin_subscriber_commands[];
 extern const struct admin_command admin_group_commands[];
 extern const struct admin_command admin_key_commands[];
+extern const struct admin_command admin_token_commands[];
 
 /* Options that some commands take. */
 struct admin_options {
     const char *psk_id, *psk_out, *psk_in, *account_out, *url;
     const char *name, *identity, *module, *listen, *management, *kek, *alg, *id;
+    const char *seconds, *sessions;
 };
 extern struct admin_options admin_options;
 

@@ -12,7 +12,8 @@ const char *argp_program_version = "tbs-admin " TBS_VERSION;
 struct admin_options admin_options;
 
 static const struct admin_command *const groups[] = {admin_init_commands, admin_subscriber_commands,
-                                                     admin_group_commands, admin_key_commands};
+                                                     admin_group_commands, admin_key_commands,
+                                                     admin_token_commands};
 
 enum tbs_err admin_config(struct admin *a, struct tbs_diag *diag)
 {
@@ -26,13 +27,10 @@ enum tbs_err admin_store(struct admin *a, enum store_mode mode, struct tbs_diag 
     return err ? err : store_open(a->config->store.path, mode, &a->store, diag);
 }
 
-enum tbs_err admin_custody(struct admin *a, struct tbs_diag *diag)
+size_t admin_tokens(const struct admin *a,
+                    struct custody_token_config ret_tokens[CUSTODY_TOKENS_MAX])
 {
-    enum tbs_err err = admin_config(a, diag);
-
-    if (err)
-        return err;
-    struct custody_token_config token = {
+    ret_tokens[0] = (struct custody_token_config){
         .backend = "pkcs11",
         .module = a->config->custody.module,
         .uri = a->config->custody.uri,
@@ -40,8 +38,18 @@ enum tbs_err admin_custody(struct admin *a, struct tbs_diag *diag)
         .environment = (const char *const *)a->config->custody.environment,
         .n_environment = a->config->custody.environment_count,
     };
-    struct custody_config config = {.tokens = &token, .n_tokens = 1};
+    return 1;
+}
 
+enum tbs_err admin_custody(struct admin *a, struct tbs_diag *diag)
+{
+    struct custody_token_config tokens[CUSTODY_TOKENS_MAX];
+    struct custody_config config = {.tokens = tokens};
+    enum tbs_err err = admin_config(a, diag);
+
+    if (err)
+        return err;
+    config.n_tokens = admin_tokens(a, tokens);
     err = custody_open(&config, &a->custody, diag);
     return err ? err : custody_session_open(a->custody, &a->session, diag);
 }
@@ -130,6 +138,8 @@ enum option_key {
     KEY_MANAGEMENT,
     KEY_KEK,
     KEY_ALG,
+    KEY_SECONDS,
+    KEY_SESSIONS,
     KEY_ID,
 };
 
@@ -147,6 +157,8 @@ static const char **const arguments[] = {
     [KEY_MANAGEMENT] = &admin_options.management,
     [KEY_KEK] = &admin_options.kek,
     [KEY_ALG] = &admin_options.alg,
+    [KEY_SECONDS] = &admin_options.seconds,
+    [KEY_SESSIONS] = &admin_options.sessions,
     [KEY_ID] = &admin_options.id,
 };
 
@@ -234,6 +246,10 @@ static const struct argp argp = {
              3},
             {"id", KEY_ID, "ID", 0,
              "keys generate: tpk-... or kek-... (default: by the month, such as tpk-2026-11)", 3},
+            {"seconds", KEY_SECONDS, "N", 0, "token-bench: for each kind of operation (default 1)",
+             4},
+            {"sessions", KEY_SESSIONS, "N", 0,
+             "token-bench: up to so many (default: server.workers, and on while it gains)", 4},
             {0},
         },
     .parser = parse_option,
@@ -243,7 +259,8 @@ static const struct argp argp = {
            "  tbs-admin init /var/lib/tbs-kms\n"
            "  tbs-admin -c /var/lib/tbs-kms/tbs-kmsd.yaml subscriber add "
            "sip:alice@example.net --psk-id alice-phone --psk-out alice-phone.psk\n\n"
-           "Exit status: 0 done, 1 failed, 2 usage, 3 configuration.",
+           "Exit status: 0 done, 1 failed, 2 usage, 3 configuration; of token-test also 4 fit "
+           "with remarks, 5 unfit or dangerous.",
     .help_filter = help_filter,
 };
 
@@ -285,7 +302,7 @@ static int run(struct admin *a, struct words *w)
     if (!err && (fflush(stdout) != 0 || ferror(stdout)))
         err = tbs_fail(&diag, TBS_ERR_IO, "standard output did not take all that was written");
     if (!err)
-        return EXIT_OK;
+        return a->verdict;
     fprintf(stderr, "tbs-admin: %s\n", diag.text);
     return err == TBS_ERR_CONFIG ? EXIT_CONFIG : EXIT_FAILED;
 }

@@ -4,6 +4,8 @@
 
 #include <dlfcn.h>
 #include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
 
 struct faults faults;
 static CK_FUNCTION_LIST real, list;
@@ -32,6 +34,11 @@ static CK_RV once(CK_RV *fault)
     return rv;
 }
 
+static CK_RV answer(const char *function, CK_RV rv)
+{
+    return faults.lenient && strcmp(faults.lenient, function) == 0 ? CKR_OK : rv;
+}
+
 static CK_RV sign(CK_SESSION_HANDLE session, CK_BYTE *data, CK_ULONG len, CK_BYTE *mac,
                   CK_ULONG *mac_len)
 {
@@ -43,13 +50,78 @@ static CK_RV decrypt(CK_SESSION_HANDLE session, CK_BYTE *sealed, CK_ULONG len, C
                      CK_ULONG *out_len)
 {
     CK_RV rv = once(&faults.decrypt);
-    return rv != CKR_OK ? rv : real.C_Decrypt(session, sealed, len, out, out_len);
+    if (rv == CKR_OK)
+        rv = real.C_Decrypt(session, sealed, len, out, out_len);
+    if (rv != CKR_OK && answer("C_Decrypt", rv) == CKR_OK) {
+        *out_len = len - 16;
+        return CKR_OK;
+    }
+    return rv;
 }
 
 static CK_RV encrypt_init(CK_SESSION_HANDLE session, CK_MECHANISM *mechanism, CK_OBJECT_HANDLE key)
 {
-    return faults.encrypt_init != CKR_OK ? faults.encrypt_init
-                                         : real.C_EncryptInit(session, mechanism, key);
+    return faults.encrypt_init != CKR_OK
+               ? faults.encrypt_init
+               : answer("C_EncryptInit", real.C_EncryptInit(session, mechanism, key));
+}
+
+static CK_RV sign_init(CK_SESSION_HANDLE session, CK_MECHANISM *mechanism, CK_OBJECT_HANDLE key)
+{
+    return answer("C_SignInit", real.C_SignInit(session, mechanism, key));
+}
+
+static CK_RV wrap_key(CK_SESSION_HANDLE session, CK_MECHANISM *mechanism, CK_OBJECT_HANDLE with,
+                      CK_OBJECT_HANDLE key, CK_BYTE *out, CK_ULONG *len)
+{
+    return answer("C_WrapKey", real.C_WrapKey(session, mechanism, with, key, out, len));
+}
+
+static CK_RV copy_object(CK_SESSION_HANDLE session, CK_OBJECT_HANDLE key, CK_ATTRIBUTE *template,
+                         CK_ULONG n, CK_OBJECT_HANDLE *ret_object)
+{
+    return answer("C_CopyObject", real.C_CopyObject(session, key, template, n, ret_object));
+}
+
+static CK_RV derive_key(CK_SESSION_HANDLE session, CK_MECHANISM *mechanism, CK_OBJECT_HANDLE base,
+                        CK_ATTRIBUTE *template, CK_ULONG n, CK_OBJECT_HANDLE *ret_object)
+{
+    return answer("C_DeriveKey",
+                  real.C_DeriveKey(session, mechanism, base, template, n, ret_object));
+}
+
+static CK_RV set_attributes(CK_SESSION_HANDLE session, CK_OBJECT_HANDLE object,
+                            CK_ATTRIBUTE *template, CK_ULONG n)
+{
+    CK_RV rv = real.C_SetAttributeValue(session, object, template, n);
+    if (rv != CKR_OK && faults.heeds)
+        faults.flipped = template->type;
+    return answer("C_SetAttributeValue", rv);
+}
+
+static CK_RV generate_random(CK_SESSION_HANDLE session, CK_BYTE *out, CK_ULONG len)
+{
+    if (!faults.zeros)
+        return real.C_GenerateRandom(session, out, len);
+    memset(out, 0, len);
+    return CKR_OK;
+}
+
+static CK_RV open_session(CK_SLOT_ID slot, CK_FLAGS flags, void *ctx, CK_NOTIFY notify,
+                          CK_SESSION_HANDLE *ret_session)
+{
+    if (faults.sessions_max > 0 && faults.opened >= faults.sessions_max)
+        return CKR_SESSION_COUNT;
+    CK_RV rv = real.C_OpenSession(slot, flags, ctx, notify, ret_session);
+    faults.opened += rv == CKR_OK;
+    return rv;
+}
+
+static CK_RV close_session(CK_SESSION_HANDLE session)
+{
+    CK_RV rv = real.C_CloseSession(session);
+    faults.opened -= rv == CKR_OK;
+    return rv;
 }
 
 static CK_RV destroy(CK_SESSION_HANDLE session, CK_OBJECT_HANDLE object)
@@ -67,6 +139,15 @@ static CK_RV get_attributes(CK_SESSION_HANDLE session, CK_OBJECT_HANDLE object,
         if (faults.hidden != 0 && template[i].type == faults.hidden) {
             template[i].ulValueLen = CK_UNAVAILABLE_INFORMATION;
             rv = CKR_ATTRIBUTE_TYPE_INVALID;
+        }
+        if (faults.vouches &&
+            (template[i].type == CKA_LOCAL || template[i].type == CKA_ALWAYS_SENSITIVE ||
+             template[i].type == CKA_NEVER_EXTRACTABLE))
+            *(CK_BBOOL *)template[i].pValue = CK_TRUE;
+        if (template[i].type == CKA_VALUE && answer("C_GetAttributeValue", rv) == CKR_OK) {
+            memset(template[i].pValue, 0, 32);
+            template[i].ulValueLen = 32;
+            rv = CKR_OK;
         }
     }
     return rv;
@@ -88,6 +169,16 @@ CK_RV C_GetFunctionList(CK_FUNCTION_LIST **ret_list)
     list.C_EncryptInit = encrypt_init;
     list.C_DestroyObject = destroy;
     list.C_GetAttributeValue = get_attributes;
+    list.C_SignInit = sign_init;
+    list.C_WrapKey = wrap_key;
+    list.C_CopyObject = copy_object;
+    list.C_DeriveKey = derive_key;
+    list.C_SetAttributeValue = set_attributes;
+    list.C_GenerateRandom = generate_random;
+    list.C_OpenSession = open_session;
+    list.C_CloseSession = close_session;
+    if (!faults.lenient)
+        faults.lenient = getenv("FAULTY_LENIENT");
     *ret_list = &list;
     return CKR_OK;
 }

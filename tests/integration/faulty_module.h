@@ -1,4 +1,5 @@
-/* The knobs of a PKCS#11 module that passes everything on to SoftHSM and fails as told. */
+/* The knobs of a PKCS#11 module that passes everything on to SoftHSM, and fails, lies or gives way
+ * as told. */
 #ifndef TBS_TESTS_FAULTY_MODULE_H
 #define TBS_TESTS_FAULTY_MODULE_H
 
@@ -14,6 +15,14 @@ struct faults {
     CK_RV encrypt_init;     /* answered always */
     CK_RV destroy;          /* answered always */
     CK_ATTRIBUTE_TYPE flipped, hidden; /* boolean told wrongly; attribute not told; 0: none */
+    /* A function, such as "C_WrapKey", that answers CKR_OK where SoftHSM refuses. NULL: the one
+     * that FAULTY_LENIENT names in the environment, if any. */
+    const char *lenient;
+    bool heeds;              /* a lenient C_SetAttributeValue seems to have an effect */
+    bool vouches;            /* every key was made here and never left */
+    bool zeros;              /* for random octets */
+    unsigned sessions_max;   /* 0: no limit */
+    _Atomic unsigned opened; /* sessions that are open */
 };
 
 extern struct faults faults;

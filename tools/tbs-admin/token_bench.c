@@ -152,10 +152,11 @@ static void print_verdict(const struct bench *bench, const struct step *chosen)
 {
     printf("\nOperations per second; a ticket is 11 calls, a resolve 8, and stored keys are "
            "unwrapped with %s.\n"
-           "This token carries %.0f Ticket Requests or %.0f Ticket Resolves per second, with "
-           "server.workers: %u.\n",
+           "This token carries %.0f Ticket Requests or %.0f Ticket Resolves per second; more than "
+           "%u session%s gain%s it nothing.\n",
            bench_unwraps_with_gcm(bench) ? "AES-256-GCM" : "HMAC-SHA-256, for want of AES-GCM",
-           chosen->rate[BENCH_TICKET], chosen->rate[BENCH_RESOLVE], chosen->sessions);
+           chosen->rate[BENCH_TICKET], chosen->rate[BENCH_RESOLVE], chosen->sessions,
+           chosen->sessions == 1 ? "" : "s", chosen->sessions == 1 ? "s" : "");
 }
 
 static void print(const struct admin *a, const char *uri, const struct bench *bench,

@@ -5,6 +5,8 @@
 #include <dlfcn.h>
 #include <stdatomic.h>
 #include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 struct faults faults;
@@ -32,10 +34,15 @@ static CK_RV once(_Atomic CK_RV *fault)
     return atomic_exchange(fault, CKR_OK);
 }
 
+static CK_RV answer(const char *function, CK_RV rv)
+{
+    return faults.lenient && strcmp(faults.lenient, function) == 0 ? CKR_OK : rv;
+}
+
 static CK_RV sign(CK_SESSION_HANDLE session, CK_BYTE *data, CK_ULONG len, CK_BYTE *mac,
                   CK_ULONG *mac_len)
 {
-    CK_RV rv = gettid() == getpid() ? once(&faults.sign) : CKR_OK; /* not custody's watcher */
+    CK_RV rv = once(&faults.sign);
     if (rv != CKR_OK)
         return rv;
     unsigned signing = ++faults.signing;
@@ -51,6 +58,8 @@ static CK_RV sign(CK_SESSION_HANDLE session, CK_BYTE *data, CK_ULONG len, CK_BYT
 static CK_RV open_session(CK_SLOT_ID slot, CK_FLAGS flags, void *application, CK_NOTIFY notify,
                           CK_SESSION_HANDLE *session)
 {
+    if (faults.sessions_max > 0 && faults.sessions >= faults.sessions_max)
+        return CKR_SESSION_COUNT;
     if (faults.refuses_read_only && (flags & CKF_RW_SESSION) == 0)
         return CKR_FUNCTION_FAILED;
     CK_RV rv = real.C_OpenSession(slot, flags, application, notify, session);
@@ -78,7 +87,13 @@ static CK_RV decrypt(CK_SESSION_HANDLE session, CK_BYTE *sealed, CK_ULONG len, C
                      CK_ULONG *out_len)
 {
     CK_RV rv = once(&faults.decrypt);
-    return rv != CKR_OK ? rv : real.C_Decrypt(session, sealed, len, out, out_len);
+    if (rv == CKR_OK)
+        rv = real.C_Decrypt(session, sealed, len, out, out_len);
+    if (rv != CKR_OK && answer("C_Decrypt", rv) == CKR_OK) {
+        *out_len = len - 16;
+        return CKR_OK;
+    }
+    return rv;
 }
 
 static CK_RV encrypt_init(CK_SESSION_HANDLE session, CK_MECHANISM *mechanism, CK_OBJECT_HANDLE key)
@@ -91,7 +106,48 @@ static CK_RV encrypt_init(CK_SESSION_HANDLE session, CK_MECHANISM *mechanism, CK
         if (rv != CKR_OK)
             return rv;
     }
-    return real.C_EncryptInit(session, mechanism, key);
+    return answer("C_EncryptInit", real.C_EncryptInit(session, mechanism, key));
+}
+
+static CK_RV sign_init(CK_SESSION_HANDLE session, CK_MECHANISM *mechanism, CK_OBJECT_HANDLE key)
+{
+    return answer("C_SignInit", real.C_SignInit(session, mechanism, key));
+}
+
+static CK_RV wrap_key(CK_SESSION_HANDLE session, CK_MECHANISM *mechanism, CK_OBJECT_HANDLE with,
+                      CK_OBJECT_HANDLE key, CK_BYTE *out, CK_ULONG *len)
+{
+    return answer("C_WrapKey", real.C_WrapKey(session, mechanism, with, key, out, len));
+}
+
+static CK_RV copy_object(CK_SESSION_HANDLE session, CK_OBJECT_HANDLE key, CK_ATTRIBUTE *template,
+                         CK_ULONG n, CK_OBJECT_HANDLE *ret_object)
+{
+    return answer("C_CopyObject", real.C_CopyObject(session, key, template, n, ret_object));
+}
+
+static CK_RV derive_key(CK_SESSION_HANDLE session, CK_MECHANISM *mechanism, CK_OBJECT_HANDLE base,
+                        CK_ATTRIBUTE *template, CK_ULONG n, CK_OBJECT_HANDLE *ret_object)
+{
+    return answer("C_DeriveKey",
+                  real.C_DeriveKey(session, mechanism, base, template, n, ret_object));
+}
+
+static CK_RV set_attributes(CK_SESSION_HANDLE session, CK_OBJECT_HANDLE object,
+                            CK_ATTRIBUTE *template, CK_ULONG n)
+{
+    CK_RV rv = real.C_SetAttributeValue(session, object, template, n);
+    if (rv != CKR_OK && faults.heeds)
+        faults.flipped = template->type;
+    return answer("C_SetAttributeValue", rv);
+}
+
+static CK_RV generate_random(CK_SESSION_HANDLE session, CK_BYTE *out, CK_ULONG len)
+{
+    if (!faults.zeros)
+        return real.C_GenerateRandom(session, out, len);
+    memset(out, 0, len);
+    return CKR_OK;
 }
 
 static CK_RV destroy(CK_SESSION_HANDLE session, CK_OBJECT_HANDLE object)
@@ -112,6 +168,15 @@ static CK_RV get_attributes(CK_SESSION_HANDLE session, CK_OBJECT_HANDLE object,
             (faults.unknown != 0 && template[i].type == faults.unknown)) {
             template[i].ulValueLen = CK_UNAVAILABLE_INFORMATION;
             rv = CKR_ATTRIBUTE_TYPE_INVALID;
+        }
+        if (faults.vouches &&
+            (template[i].type == CKA_LOCAL || template[i].type == CKA_ALWAYS_SENSITIVE ||
+             template[i].type == CKA_NEVER_EXTRACTABLE))
+            *(CK_BBOOL *)template[i].pValue = CK_TRUE;
+        if (template[i].type == CKA_VALUE && answer("C_GetAttributeValue", rv) == CKR_OK) {
+            memset(template[i].pValue, 0, 32);
+            template[i].ulValueLen = 32;
+            rv = CKR_OK;
         }
     }
     return rv;
@@ -136,6 +201,14 @@ CK_RV C_GetFunctionList(CK_FUNCTION_LIST **ret_list)
     list.C_EncryptInit = encrypt_init;
     list.C_DestroyObject = destroy;
     list.C_GetAttributeValue = get_attributes;
+    list.C_SignInit = sign_init;
+    list.C_WrapKey = wrap_key;
+    list.C_CopyObject = copy_object;
+    list.C_DeriveKey = derive_key;
+    list.C_SetAttributeValue = set_attributes;
+    list.C_GenerateRandom = generate_random;
+    if (!faults.lenient)
+        faults.lenient = getenv("FAULTY_LENIENT");
     *ret_list = &list;
     return CKR_OK;
 }

@@ -1,4 +1,5 @@
-/* The knobs of a PKCS#11 module that passes everything on to SoftHSM and fails as told. */
+/* The knobs of a PKCS#11 module that passes everything on to SoftHSM, and fails, lies or gives way
+ * as told. */
 #ifndef TBS_TESTS_FAULTY_MODULE_H
 #define TBS_TESTS_FAULTY_MODULE_H
 
@@ -10,8 +11,7 @@ struct faults {
     CK_FLAGS token_flags;   /* shown besides the token's own */
     unsigned logins;        /* seen */
     bool login_without_pin; /* seen: as at a PIN pad */
-    _Atomic CK_RV sign;     /* CKR_OK: pass on; else answered once, to the main thread; the
-                               operation stays active */
+    _Atomic CK_RV sign;     /* CKR_OK: pass on; else answered once, operation left active */
     _Atomic CK_RV decrypt;  /* likewise */
     CK_RV encrypt_init;     /* answered always */
     CK_RV destroy;          /* answered always */
@@ -23,6 +23,13 @@ struct faults {
     atomic_uint sessions;              /* seen: open now */
     bool slow;                         /* signs take a while */
     atomic_uint signing, signing_most; /* seen: now, and at most at once */
+    /* A function, such as "C_WrapKey", that answers CKR_OK where SoftHSM refuses. NULL: the one
+     * that FAULTY_LENIENT names in the environment, if any. */
+    const char *lenient;
+    bool heeds;            /* a lenient C_SetAttributeValue seems to have an effect */
+    bool vouches;          /* every key was made here and never left */
+    bool zeros;            /* for random octets */
+    unsigned sessions_max; /* 0: no limit */
 };
 
 extern struct faults faults;

@@ -15,7 +15,7 @@ ROOMS = {
     "src/store": (["base"], ["sqlite3.h"]),
     "src/custody": (["base", "mikey", "ticket"], []),
     "src/audit": (["base", "custody"], ["jansson.h"]),
-    "pkcs11": (["base", "custody"], ["p11-kit"]),
+    "pkcs11": (["base", "custody", "mikey"], ["p11-kit"]),
     "policies": (["base", "mikey", "ticket"], []),
     "src/kms": (["base", "mikey", "ticket", "store", "custody", "policies", "audit"], []),
     "src/server": (["base"], ["event2", "cyaml", "yaml.h", "systemd"]),

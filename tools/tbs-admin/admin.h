@@ -10,7 +10,7 @@
 #include "server/config.h"
 #include "store/store.h"
 
-enum exit_code { EXIT_OK, EXIT_FAILED, EXIT_USAGE, EXIT_CONFIG };
+enum exit_code { EXIT_OK, EXIT_FAILED, EXIT_USAGE, EXIT_CONFIG, EXIT_REMARKS, EXIT_UNFIT };
 
 #define ADMIN_DEFAULT_CONFIG "/etc/tbs-kms/tbs-kmsd.yaml"
 
@@ -46,6 +46,7 @@ extern const struct admin_command admin_backup_commands[];
 extern const struct admin_command admin_subscriber_commands[];
 extern const struct admin_command admin_group_commands[];
 extern const struct admin_command admin_key_commands[];
+extern const struct admin_command admin_token_commands[];
 extern const struct admin_command admin_audit_commands[];
 
 #define ADMIN_PIN_FILES_MAX 4
@@ -54,6 +55,7 @@ extern const struct admin_command admin_audit_commands[];
 struct admin_options {
     const char *psk_id, *psk_out, *psk_in, *account_out, *url;
     const char *name, *identity, *module, *listen, *management, *kek, *alg, *id, *public_key;
+    const char *seconds, *sessions;
     const char *pin_files[ADMIN_PIN_FILES_MAX];
     size_t n_pin_files;
 };

@@ -14,8 +14,8 @@ const char *argp_program_version = "tbs-admin " TBS_VERSION;
 struct admin_options admin_options;
 
 static const struct admin_command *const groups[] = {
-    admin_init_commands,  admin_backup_commands, admin_subscriber_commands,
-    admin_group_commands, admin_key_commands,    admin_audit_commands};
+    admin_init_commands, admin_backup_commands, admin_subscriber_commands, admin_group_commands,
+    admin_key_commands,  admin_audit_commands,  admin_token_commands};
 
 enum tbs_err admin_config(struct admin *a, struct tbs_diag *diag)
 {
@@ -126,6 +126,8 @@ enum option_key {
     KEY_MANAGEMENT,
     KEY_KEK,
     KEY_ALG,
+    KEY_SECONDS,
+    KEY_SESSIONS,
     KEY_ID,
     KEY_PUBLIC_KEY, /* the last of those with one argument */
     KEY_PIN_FILE,
@@ -145,6 +147,8 @@ static const char **const arguments[] = {
     [KEY_MANAGEMENT] = &admin_options.management,
     [KEY_KEK] = &admin_options.kek,
     [KEY_ALG] = &admin_options.alg,
+    [KEY_SECONDS] = &admin_options.seconds,
+    [KEY_SESSIONS] = &admin_options.sessions,
     [KEY_ID] = &admin_options.id,
     [KEY_PUBLIC_KEY] = &admin_options.public_key,
 };
@@ -244,6 +248,10 @@ static const struct argp argp = {
              "backup: put this PIN file into it, too; may be repeated", 4},
             {"public-key", KEY_PUBLIC_KEY, "FILE", 0,
              "audit verify: the public keys that signed, in PEM", 3},
+            {"seconds", KEY_SECONDS, "N", 0, "token-bench: for each kind of operation (default 1)",
+             4},
+            {"sessions", KEY_SESSIONS, "N", 0,
+             "token-bench: up to so many (default: server.workers, and on while it gains)", 4},
             {0},
         },
     .parser = parse_option,
@@ -254,7 +262,8 @@ static const struct argp argp = {
            "  tbs-admin -c /var/lib/tbs-kms/tbs-kmsd.yaml subscriber add "
            "sip:alice@example.net --psk-id alice-phone --psk-out alice-phone.psk\n\n"
            "Exit status: 0 done, 1 failed, 2 usage, 3 configuration; of audit verify 4 broken, 5 "
-           "forged, 6 unfinished, 7 unsigned.",
+           "forged, 6 unfinished, 7 unsigned; of token-test 4 fit with remarks, 5 unfit or "
+           "dangerous.",
     .help_filter = help_filter,
 };
 

@@ -38,10 +38,15 @@ first=$(offer before)
 
 second=$(generate tpk)
 [[ $second > $first ]] || wrong "after $first came $second"
-[ "$(offer meanwhile)" = "$first" ] || wrong "the daemon took a key without a restart"
-restart
-[ "$(offer after)" = "$second" ] || wrong "the newer key is not in use"
-for ticket in before meanwhile after; do
+[ "$(offer meanwhile)" = "$first" ] || wrong "the daemon took a key without being asked"
+kill -HUP "$kmsd_pid"
+for i in $(seq 50); do
+    after=after-$i
+    [ "$(offer "$after")" != "$second" ] || break
+    sleep 0.1
+done
+[ "$(offer after)" = "$second" ] || wrong "the newer key is not in use after SIGHUP"
+for ticket in before meanwhile "$after" after; do
     resolve $ticket >/dev/null || wrong "the ticket of $ticket cannot be resolved"
 done
 grep -q "not in use: $second" <<<"$(adm keys generate tpk --id tpk-2000-01)" || wrong "no word of $second"

@@ -72,14 +72,14 @@ static void tell(const struct custody *custody, const struct key_kind *kind, con
     if (in_use && strcmp(in_use->id, id) != 0)
         printf("It is not in use: %s comes before it, see tbs-admin(8).\n", in_use->id);
     else if (kind->role == CUSTODY_ROLE_TPK)
-        printf("Restart every tbs-kmsd that uses this token: then new tickets are made with it.\n"
+        printf("Reload every tbs-kmsd that uses this token: then new tickets are made with it.\n"
                "The older key must stay as long as there are tickets made with it.\n");
     else if (kind->role == CUSTODY_ROLE_AUDIT)
         printf("Restart every tbs-kmsd that uses this token: then it signs the audit trail.\n"
                "Write its public key down with tbs-admin audit public-key; keep the older ones, "
                "too.\n");
     else
-        printf("Restart every tbs-kmsd that uses this token before you add a device, whose key "
+        printf("Reload every tbs-kmsd that uses this token before you add a device, whose key "
                "will be wrapped with it.\n"
                "The older key must stay: it still wraps the devices' keys of before.\n");
 }
@@ -87,7 +87,7 @@ static void tell(const struct custody *custody, const struct key_kind *kind, con
 static enum tbs_err keys_generate(struct admin *a, int n, char **words, struct tbs_diag *diag)
 {
     const struct key_kind *kind;
-    enum custody_role role;
+    enum custody_role role = CUSTODY_ROLE_TPK;
     char id[CUSTODY_KEY_ID_MAX + 1];
     enum tbs_err err = parse_role(words[0], &role, diag);
 

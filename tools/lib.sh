@@ -4,7 +4,7 @@
 build_packages=(gcc meson ninja-build pkg-config libssl-dev libp11-kit-dev softhsm2
                 libsqlite3-dev libjansson-dev libevent-dev libcyaml-dev libyaml-dev
                 libsystemd-dev libcurl4-openssl-dev libsrtp2-dev libsndfile1-dev libpcap-dev
-                libcmocka-dev)
+                libtss2-dev libcmocka-dev)
 test_packages=(clang libclang-rt-14-dev clang-format p11-kit p11-kit-modules opensc python3
                python3-cryptography curl groff man-db systemd
                libnss3 libnss3-tools opencryptoki libtpm2-pkcs11-1 libtpm2-pkcs11-tools

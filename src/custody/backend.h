@@ -122,5 +122,6 @@ const char *custody_role_algs(enum custody_role role);   /* for people: "A or B"
 
 /* The constructors. */
 enum tbs_err custody_backend_pkcs11(const struct custody_ops **ret_ops, struct tbs_diag *diag);
+enum tbs_err custody_backend_tpm(const struct custody_ops **ret_ops, struct tbs_diag *diag);
 
 #endif

@@ -13,13 +13,14 @@ static const struct {
     backend_constructor construct;
 } backends[] = {
     {"pkcs11", custody_backend_pkcs11},
+    {"tpm", custody_backend_tpm},
 };
 
 enum tbs_err custody_find_backend(const char *name, const struct custody_ops **ret_ops,
                                   struct tbs_diag *diag)
 {
     if (!name)
-        return tbs_fail(diag, TBS_ERR_CONFIG, "no custody backend is named; write pkcs11");
+        return tbs_fail(diag, TBS_ERR_CONFIG, "no custody backend is named; write pkcs11 or tpm");
     for (size_t i = 0; i < sizeof backends / sizeof *backends; i++) {
         if (strcmp(name, backends[i].name) != 0)
             continue;
@@ -34,8 +35,8 @@ enum tbs_err custody_find_backend(const char *name, const struct custody_ops **r
         *ret_ops = ops;
         return TBS_OK;
     }
-    return tbs_fail(diag, TBS_ERR_CONFIG, "there is no custody backend '%.32s'; write pkcs11",
-                    name);
+    return tbs_fail(diag, TBS_ERR_CONFIG,
+                    "there is no custody backend '%.32s'; write pkcs11 or tpm", name);
 }
 
 /* --- Forks --- */

@@ -19,7 +19,7 @@
  * Errors common to all token calls: TBS_ERR_UNAVAILABLE (no token that could do it serves now:
  * try again later), TBS_ERR_TOKEN (the token failed), TBS_ERR_UNSUPPORTED (the token cannot),
  * TBS_ERR_CONFIG (a person has to act), TBS_ERR_NOMEM, TBS_ERR_INVALID. diag->raw is the
- * CK_RV, 0 where no token call failed. */
+ * CK_RV or TSS2_RC, 0 where no token call failed. */
 #ifndef TBS_CUSTODY_H
 #define TBS_CUSTODY_H
 
@@ -81,8 +81,9 @@ struct custody_key {
 
 /* One token. */
 struct custody_token_config {
-    const char *backend; /* "pkcs11" */
-    /* The PKCS#11 module: an absolute path, or a file name without a slash that is in p11-kit's
+    const char *backend; /* "pkcs11" or "tpm"; what the other one uses is NULL, 0 or false */
+
+    /* pkcs11. The module: an absolute path, or a file name without a slash that is in p11-kit's
      * module directory, such as p11-kit-client.so. */
     const char *module;
     /* RFC 7512: names the token by token=, serial=, manufacturer=, model=; at least token= or
@@ -99,6 +100,16 @@ struct custody_token_config {
     /* How this token differs from what is expected of one; see custody_quirks. */
     const char *const *quirks;
     size_t n_quirks;
+
+    /* tpm. The way to it, as tpm2-tss takes it: "device:/dev/tpmrm0", "swtpm:path=/run/s" or
+     * "tabrmd:". */
+    const char *tcti;
+    /* The folder with its key files, an absolute path. */
+    const char *keys;
+    /* Requests and answers cross the bus in the clear; otherwise what is secret is encrypted. */
+    bool plain_bus;
+
+    /* Both. */
     /* A PIN of fd: or prompt is kept in secret memory for the logins after an outage. Without
      * it such a token stays LOCKED when its login is gone. */
     bool keep_pin;
@@ -292,7 +303,8 @@ enum tbs_err custody_generate_key(struct custody *custody, enum custody_role rol
 /* Initialises the one token that is not initialised yet, names it (1 to 32 octets) and sets
  * the PINs of the security officer and the user. config->uri may narrow the choice by
  * manufacturer, model and serial; its token=, if any, is the new name. config->pin_source is
- * not used. TBS_ERR_EXISTS a token of that name is there: an initialised token is never
+ * not used. A TPM has no such officer: so_pin_source is not read, and config->keys is a folder
+ * without a token yet. TBS_ERR_EXISTS a token of that name is there: an initialised token is never
  * touched. TBS_ERR_NOT_FOUND no token to initialise; TBS_ERR_CONFIG several, or a PIN that the
  * token would not take. */
 enum tbs_err custody_init_token(const struct custody_token_config *config, const char *token_label,

@@ -56,6 +56,8 @@ static bool copy_config(const struct custody_token_config *from, struct custody_
     to->uri = copy(from->uri, &failed);
     to->pin_source = copy(from->pin_source, &failed);
     to->init_args = copy(from->init_args, &failed);
+    to->tcti = copy(from->tcti, &failed);
+    to->keys = copy(from->keys, &failed);
     to->environment = copy_list(from->environment, from->n_environment, &failed);
     to->quirks = copy_list(from->quirks, from->n_quirks, &failed);
     return !failed;
@@ -66,6 +68,8 @@ static void free_config(struct custody_token_config *c)
     free_list(c->environment, c->n_environment);
     free_list(c->quirks, c->n_quirks);
     free((char *)c->init_args);
+    free((char *)c->tcti);
+    free((char *)c->keys);
     free((char *)c->backend);
     free((char *)c->module);
     free((char *)c->uri);
@@ -90,7 +94,8 @@ enum tbs_err custody_token_init(struct custody_token *token, struct custody *cus
     if (!copy_config(config, &token->config))
         return tbs_fail(diag, TBS_ERR_NOMEM, "out of memory opening the custody");
     token->pin = (struct pin_keeper){.source = token->config.pin_source, .keep = config->keep_pin};
-    snprintf(token->name, sizeof token->name, "%s", config->uri ? config->uri : "");
+    const char *name = config->uri ? config->uri : config->tcti;
+    snprintf(token->name, sizeof token->name, "%s", name ? name : "");
     enum tbs_err err = custody_find_backend(config->backend, &token->ops, diag);
     if (err == TBS_OK)
         err = token->ops->check(&token->config, diag);

@@ -34,7 +34,12 @@ static const cyaml_schema_field_t kms_fields[] = {
 
 /* A token's keys, in a structure of that type at `at`. */
 #define TOKEN_FIELDS(type, at)                                                                     \
-    TEXT("module", 0, type, at module, PATH_MAX), TEXT("uri", 0, type, at uri, 1024),              \
+    TEXT("backend", CYAML_FLAG_OPTIONAL, type, at backend, 16),                                    \
+        TEXT("module", CYAML_FLAG_OPTIONAL, type, at module, PATH_MAX),                            \
+        TEXT("uri", CYAML_FLAG_OPTIONAL, type, at uri, 1024),                                      \
+        TEXT("tcti", CYAML_FLAG_OPTIONAL, type, at tcti, 1024),                                    \
+        TEXT("keys", CYAML_FLAG_OPTIONAL, type, at keys, PATH_MAX),                                \
+        CYAML_FIELD_BOOL("plain_bus", CYAML_FLAG_OPTIONAL, type, at plain_bus),                    \
         TEXT("pin", 0, type, at pin, PATH_MAX),                                                    \
         CYAML_FIELD_SEQUENCE("environment", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL, type,        \
                              at environment, &text_entry, 0, 32),                                  \
@@ -141,16 +146,20 @@ static const struct {
 } needs[] = {
     {"kms.identity", "a URI of at most 255 octets, such as sip:kms@example.net"},
     {"kms.suites", "256, 128 or both, such as [256, 128]"},
-    {"custody.module", "the path of a PKCS#11 module"},
-    {"custody.uri", "a PKCS#11 URI without a PIN, such as \"pkcs11:token=tbs\""},
+    {"custody.backend", "pkcs11 or tpm"},
+    {"custody.module", "the path of a PKCS#11 module; a TPM has none"},
+    {"custody.uri", "a PKCS#11 URI without a PIN, such as \"pkcs11:token=tbs\"; a TPM has none"},
+    {"custody.tcti", "the way to a TPM, such as device:/dev/tpmrm0; only backend tpm has one"},
+    {"custody.keys", "the folder of a TPM's key files; only backend tpm has one"},
+    {"custody.plain_bus", "true or false; only backend tpm has it"},
     {"custody.pin",
      "a source of the PIN (fd:N, file:PATH with a slash, credential:NAME or prompt), "
      "never the PIN itself"},
     {"custody.environment", "a list of at most 32 settings NAME=value"},
-    {"custody.init_args", "a text of at most 1024 octets for the module"},
+    {"custody.init_args", "a text of at most 1024 octets for a PKCS#11 module"},
     {"custody.quirks", "a list of at most 16 names, such as [no-copyable, max-sessions=16]"},
-    {"custody.more_tokens", "a list of at most 7 tokens, each with module, uri and pin, and with "
-                            "environment, init_args and quirks as needed"},
+    {"custody.more_tokens", "a list of at most 7 tokens, each with module, uri and pin, or with "
+                            "backend tpm, tcti, keys and pin, and with what else is needed"},
     {"custody.keep_pin", "true or false"},
     {"store.path", "the path of the database"},
     {"server.listen", "a numeric address and port, such as 127.0.0.1:8087"},
@@ -180,6 +189,8 @@ static enum tbs_err no_memory(struct loading *l)
 static enum tbs_err wrong(struct loading *l, const char *key)
 {
     size_t line = config_keys_line(l->keys, key);
+    if (line == 0) /* what is missing is missing in its section */
+        line = config_keys_line(l->keys, "custody");
     for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++)
         if (strcmp(numbers[i].key, key) == 0)
             return tbs_fail(l->diag, TBS_ERR_CONFIG,
@@ -276,8 +287,16 @@ static enum tbs_err check_numbers(struct loading *l)
     return TBS_OK;
 }
 
+static bool preset_backend(struct config_token *token)
+{
+    if (!token->backend)
+        token->backend = strdup("pkcs11");
+    return token->backend;
+}
+
 static enum tbs_err preset_texts(struct loading *l)
 {
+    struct config_custody *custody = &l->config->custody;
     struct server_config *server = &l->config->server;
     struct config_kms *kms = &l->config->kms;
     if (!server->listen)
@@ -290,7 +309,10 @@ static enum tbs_err preset_texts(struct loading *l)
         kms->suites[0] = 256;
         kms->suites_count = 1;
     }
-    bool full = server->listen && server->management && server->path && kms->suites;
+    bool full = server->listen && server->management && server->path && kms->suites &&
+                preset_backend(&custody->token);
+    for (unsigned i = 0; full && i < custody->more_tokens_count; i++)
+        full = preset_backend(&custody->more_tokens[i]);
     return full ? TBS_OK : no_memory(l);
 }
 
@@ -311,8 +333,8 @@ static enum tbs_err make_absolute(struct loading *l, char **text, size_t skip)
 static enum tbs_err make_token_absolute(struct loading *l, struct config_token *token)
 {
     const size_t file = strlen("file:");
-    enum tbs_err err = TBS_OK;
-    if (strchr(token->module, '/'))
+    enum tbs_err err = make_absolute(l, &token->keys, 0);
+    if (err == TBS_OK && token->module && strchr(token->module, '/'))
         err = make_absolute(l, &token->module, 0);
     if (err == TBS_OK && strncmp(token->pin, "file:", file) == 0)
         err = make_absolute(l, &token->pin, file);
@@ -393,10 +415,32 @@ static bool is_resource(const char *path)
     return path[0] == '/' && is_printable(path) && !strpbrk(path, "?#");
 }
 
+/* The key of a token that its backend needs and the file lacks, or has and must not. */
+static const char *find_misplaced(const struct config_token *token)
+{
+    bool is_tpm = strcmp(token->backend, "tpm") == 0;
+    if (!is_tpm && strcmp(token->backend, "pkcs11") != 0)
+        return "custody.backend";
+    if (!token->module != is_tpm)
+        return "custody.module";
+    if (!token->uri != is_tpm)
+        return "custody.uri";
+    if (!token->tcti == is_tpm)
+        return "custody.tcti";
+    if (!token->keys == is_tpm)
+        return "custody.keys";
+    if (is_tpm && token->init_args)
+        return "custody.init_args";
+    return token->plain_bus && !is_tpm ? "custody.plain_bus" : NULL;
+}
+
 /* The key of a token that is not what it must be; NULL when all are. */
 static const char *find_wrong(const struct config_token *token)
 {
-    if (!is_token_uri(token->uri))
+    const char *misplaced = find_misplaced(token);
+    if (misplaced)
+        return misplaced;
+    if (token->uri && !is_token_uri(token->uri))
         return "custody.uri";
     if (!is_pin_source(token->pin))
         return "custody.pin";

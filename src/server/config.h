@@ -23,14 +23,22 @@ struct config_kms {
 #define CONFIG_TOKENS_MAX 8
 
 struct config_token {
-    char *module; /* required; a path, or a bare name that p11-kit's module directory has */
-    char *uri;    /* required; RFC 7512, begins with "pkcs11:", without a PIN */
-    char *pin;    /* required; where the PIN comes from: fd:N, file:PATH, credential:NAME, prompt */
-    char **environment;         /* NAME=value, set before the module is loaded; default none */
+    char *backend; /* pkcs11 or tpm; default pkcs11 */
+    char *pin; /* required; where the PIN comes from: fd:N, file:PATH, credential:NAME, prompt */
+
+    /* pkcs11 only. */
+    char *module;       /* required; a path, or a bare name that p11-kit's module directory has */
+    char *uri;          /* required; RFC 7512, begins with "pkcs11:", without a PIN */
+    char **environment; /* NAME=value, set before the module is loaded; default none */
     unsigned environment_count; /* at most 32 */
     char *init_args;            /* for the module's C_Initialize; default NULL */
     char **quirks;              /* names that custody knows; default none */
     unsigned quirks_count;      /* at most 16 */
+
+    /* tpm only. */
+    char *tcti;     /* required; the way to the TPM, such as device:/dev/tpmrm0 */
+    char *keys;     /* required; the folder of its key files */
+    bool plain_bus; /* nothing is encrypted on the way; default false */
 };
 
 struct config_custody {

@@ -16,6 +16,7 @@ ROOMS = {
     "src/custody": (["base", "mikey", "ticket"], []),
     "src/audit": (["base", "custody"], ["jansson.h"]),
     "pkcs11": (["base", "custody", "mikey"], ["p11-kit"]),
+    "tpm": (["base", "custody"], ["tss2", "jansson.h"]),
     "policies": (["base", "mikey", "ticket"], []),
     "src/kms": (["base", "mikey", "ticket", "store", "custody", "policies", "audit"], []),
     "src/server": (["base"], ["event2", "cyaml", "yaml.h", "systemd"]),

@@ -7,7 +7,7 @@ static_assert(CONFIG_TOKENS_MAX == CUSTODY_TOKENS_MAX, "every configured token h
 static struct custody_token_config token_of(const struct config_token *c, bool keep_pin)
 {
     return (struct custody_token_config){
-        .backend = "pkcs11",
+        .backend = c->backend,
         .module = c->module,
         .uri = c->uri,
         .pin_source = c->pin,
@@ -16,6 +16,9 @@ static struct custody_token_config token_of(const struct config_token *c, bool k
         .init_args = c->init_args,
         .quirks = (const char *const *)c->quirks,
         .n_quirks = c->quirks_count,
+        .tcti = c->tcti,
+        .keys = c->keys,
+        .plain_bus = c->plain_bus,
         .keep_pin = keep_pin,
     };
 }

@@ -55,7 +55,7 @@ extern const struct admin_command admin_audit_commands[];
 struct admin_options {
     const char *psk_id, *psk_out, *psk_in, *account_out, *url;
     const char *name, *identity, *module, *listen, *management, *kek, *alg, *id, *public_key;
-    const char *seconds, *sessions;
+    const char *seconds, *sessions, *token, *tcti;
     const char *pin_files[ADMIN_PIN_FILES_MAX];
     size_t n_pin_files;
 };

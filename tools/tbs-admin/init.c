@@ -1,4 +1,4 @@
-/* tbs-admin init: the embedded default. A private folder with a SoftHSM token, its keys, the
+/* tbs-admin init: the embedded default. A private folder with a token, its keys, the
  * store and the configuration; all of it, or nothing. */
 #include <errno.h>
 #include <stdio.h>
@@ -27,11 +27,12 @@ static const char *const softhsm_paths[] = {
 
 struct place {
     char dir[FOLDER_MAX];
+    bool in_tpm;
     const char *module;
     char environment[PATH_MAX];
     const char *environment_list[1];
     struct custody_token_config custody;
-    char user_pin[PATH_MAX], so_pin[PATH_MAX];
+    char user_pin[PATH_MAX], so_pin[PATH_MAX], keys_dir[PATH_MAX];
     bool signs; /* the token has an audit key */
     char keys[4][CUSTODY_KEY_ID_MAX + 1];
     size_t n_keys;
@@ -66,7 +67,7 @@ static enum tbs_err make_dir(struct place *p, const char *dir, struct tbs_diag *
     if (err)
         return err;
     path_of(p, "tokens", tokens);
-    if (strpbrk(p->dir, "#=\n\r"))
+    if (!p->in_tpm && strpbrk(p->dir, "#=\n\r"))
         err = tbs_fail(diag, TBS_ERR_INVALID,
                        "SoftHSM takes no path with a #, a = or a line end in it: choose another "
                        "folder");
@@ -100,6 +101,17 @@ static enum tbs_err write_pin(const struct place *p, const char *name, struct tb
     return private_file_write(path, tbs_secret_view(&pin), diag);
 }
 
+static void name_tpm(struct place *p)
+{
+    path_of(p, "tokens", p->keys_dir);
+    p->custody = (struct custody_token_config){
+        .backend = "tpm",
+        .tcti = admin_options.tcti ? admin_options.tcti : "device:/dev/tpmrm0",
+        .keys = p->keys_dir,
+        .pin_source = p->user_pin,
+    };
+}
+
 static enum tbs_err write_softhsm(struct place *p, struct tbs_diag *diag)
 {
     char path[PATH_MAX], text[2 * PATH_MAX];
@@ -111,8 +123,6 @@ static enum tbs_err write_softhsm(struct place *p, struct tbs_diag *diag)
              p->dir);
     snprintf(p->environment, sizeof p->environment, "SOFTHSM2_CONF=%s/softhsm2.conf", p->dir);
     p->environment_list[0] = p->environment;
-    snprintf(p->user_pin, sizeof p->user_pin, "file:%s/user.pin", p->dir);
-    snprintf(p->so_pin, sizeof p->so_pin, "file:%s/so.pin", p->dir);
     p->custody = (struct custody_token_config){
         .backend = "pkcs11",
         .module = p->module,
@@ -213,26 +223,53 @@ static enum tbs_err use_config(const struct place *p, struct tbs_diag *diag)
     return err;
 }
 
+/* A TPM has no security officer. */
+static enum tbs_err make_token(struct place *p, struct tbs_diag *diag)
+{
+    enum tbs_err err = TBS_OK;
+
+    snprintf(p->user_pin, sizeof p->user_pin, "file:%s/user.pin", p->dir);
+    snprintf(p->so_pin, sizeof p->so_pin, "file:%s/so.pin", p->dir);
+    if (p->in_tpm)
+        name_tpm(p);
+    else
+        err = write_softhsm(p, diag);
+    if (!err && !p->in_tpm)
+        err = write_pin(p, "so.pin", diag);
+    if (!err)
+        err = write_pin(p, "user.pin", diag);
+    return err ? err : custody_init_token(&p->custody, TOKEN_LABEL, p->so_pin, p->user_pin, diag);
+}
+
+/* SoftHSM where nothing else is said. */
+static enum tbs_err choose_token(struct place *p, const struct key_kind **ret_kek,
+                                 struct tbs_diag *diag)
+{
+    const char *token = admin_options.token, *kek = admin_options.kek;
+
+    p->in_tpm = token && strcmp(token, "tpm") == 0;
+    if (token && !p->in_tpm && strcmp(token, "softhsm") != 0)
+        return tbs_fail(diag, TBS_ERR_INVALID, "a --token is softhsm or tpm, not '%.100s'", token);
+    if (!p->in_tpm && admin_options.tcti)
+        return tbs_fail(diag, TBS_ERR_INVALID, "--tcti is for --token tpm");
+    enum tbs_err err =
+        key_kind_find(CUSTODY_ROLE_KEK, kek || !p->in_tpm ? kek : "hmac", ret_kek, diag);
+
+    return err || p->in_tpm ? err : find_module(p, diag);
+}
+
 static enum tbs_err init(struct admin *a, int n, char **words, struct tbs_diag *diag)
 {
     struct place p = {0};
     const struct key_kind *kek;
-    enum tbs_err err = key_kind_find(CUSTODY_ROLE_KEK, admin_options.kek, &kek, diag);
+    enum tbs_err err = choose_token(&p, &kek, diag);
 
     (void)a, (void)n;
-    if (!err)
-        err = find_module(&p, diag);
     if (!err)
         err = make_dir(&p, words[0], diag);
     if (err)
         return err;
-    err = write_softhsm(&p, diag);
-    if (!err)
-        err = write_pin(&p, "so.pin", diag);
-    if (!err)
-        err = write_pin(&p, "user.pin", diag);
-    if (!err)
-        err = custody_init_token(&p.custody, TOKEN_LABEL, p.so_pin, p.user_pin, diag);
+    err = make_token(&p, diag);
     if (!err)
         err = make_keys(&p, kek, diag);
     if (!err)
@@ -243,14 +280,14 @@ static enum tbs_err init(struct admin *a, int n, char **words, struct tbs_diag *
         folder_remove(p.dir);
     else
         printf("The KMS is ready: tbs-kmsd --config %s/tbs-kmsd.yaml\n"
-               "Its keys never leave the token in %s/tokens. tbs-admin backup makes a copy of all "
+               "Its keys never leave the %s %s/tokens. tbs-admin backup makes a copy of all "
                "but the PIN files: keep those in another place.\n",
-               p.dir, p.dir);
+               p.dir, p.in_tpm ? "TPM, which alone can use the files in" : "token in", p.dir);
     return err;
 }
 
 const struct admin_command admin_init_commands[] = {
     {"init", NULL, "DIR", 1, 1, init,
-     "make a new folder with a SoftHSM token, keys, store and configuration"},
+     "make a new folder with a token in SoftHSM or a TPM, keys, store and configuration"},
     {0},
 };

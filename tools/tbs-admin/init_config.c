@@ -65,6 +65,21 @@ static void put_list(struct writer *w, const char *key, const char *const *value
     emit(w, yaml_sequence_end_event_initialize(&e), &e);
 }
 
+static void put_custody(struct writer *w, const struct custody_token_config *custody)
+{
+    if (custody->tcti) {
+        put_pair(w, "backend", custody->backend);
+        put_pair(w, "tcti", custody->tcti);
+        put_pair(w, "keys", custody->keys);
+        put_pair(w, "pin", custody->pin_source);
+        return;
+    }
+    put_pair(w, "module", custody->module);
+    put_pair(w, "uri", custody->uri);
+    put_pair(w, "pin", custody->pin_source);
+    put_list(w, "environment", custody->environment, custody->n_environment);
+}
+
 static void put_sections(struct writer *w, const struct custody_token_config *custody, bool signs)
 {
     static const char *const suites[] = {"256", "128"};
@@ -75,10 +90,7 @@ static void put_sections(struct writer *w, const struct custody_token_config *cu
     put_list(w, "suites", suites, 2);
     end_mapping(w);
     begin_section(w, "custody");
-    put_pair(w, "module", custody->module);
-    put_pair(w, "uri", custody->uri);
-    put_pair(w, "pin", custody->pin_source);
-    put_list(w, "environment", custody->environment, custody->n_environment);
+    put_custody(w, custody);
     end_mapping(w);
     begin_section(w, "store");
     put_pair(w, "path", "store.sqlite");

@@ -104,13 +104,14 @@ static void sum_up(const struct report *r)
 static enum tbs_err test_one(struct admin *a, const struct custody_token_config *token,
                              json_t *rows, struct tbs_diag *diag)
 {
-    struct report report = {.admin = a, .uri = token->uri, .rows = rows};
+    const char *name = token->uri ? token->uri : token->tcti;
+    struct report report = {.admin = a, .uri = name, .rows = rows};
     struct selftest test = {
         .sessions = a->config->server.workers, .stop = &interrupted, .tell = tell, .ctx = &report};
     enum tbs_err err;
 
     if (!a->json)
-        printf("Token %s\n", token->uri);
+        printf("Token %s\n", name);
     err = selftest_run(token, &test, diag);
     if (err || interrupted)
         return err;

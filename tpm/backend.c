@@ -121,15 +121,6 @@ static enum tbs_err tpm_check(const struct custody_token_config *config, struct 
     return TBS_OK;
 }
 
-/* The library would write its own sentences to the standard error output; ours say the same. */
-static enum tbs_err tpm_prepare(const struct custody_token_config *config, struct tbs_diag *diag)
-{
-    (void)config;
-    return setenv("TSS2_LOG", "all+NONE", 0) == 0
-               ? TBS_OK
-               : tbs_fail(diag, TBS_ERR_NOMEM, "out of memory for the environment");
-}
-
 static void tpm_describe(void *token_, char *ret_name, size_t size)
 {
     const struct tpm_token *token = token_;

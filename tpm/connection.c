@@ -74,6 +74,15 @@ enum tbs_err tpm_check_tcti(const char *tcti, struct tbs_diag *diag)
                     "tabrmd:OPTIONS");
 }
 
+/* The library would write its own sentences to the standard error output; ours say the same. */
+enum tbs_err tpm_prepare(const struct custody_token_config *config, struct tbs_diag *diag)
+{
+    (void)config;
+    return setenv("TSS2_LOG", "all+NONE", 0) == 0
+               ? TBS_OK
+               : tbs_fail(diag, TBS_ERR_NOMEM, "out of memory for the environment");
+}
+
 /* Who talks to a TPM without a resource manager has it for himself, and finds in it what a process
  * that died there has left. Behind a resource manager everybody has slots of his own. */
 static bool is_alone(const char *tcti)
@@ -83,7 +92,7 @@ static bool is_alone(const char *tcti)
            (strncmp(tcti, raw, strlen(raw)) == 0 && tcti[strlen(raw)] != 'r');
 }
 
-static enum tbs_err flush_all(struct tpm_token *token, TPM2_HANDLE first, struct tbs_diag *diag)
+static enum tbs_err flush_all(struct tpm_token *token, TPM2_HANDLE type, struct tbs_diag *diag)
 {
     TSS2_SYS_CONTEXT *sys;
     TPMS_CAPABILITY_DATA *data = NULL;
@@ -91,7 +100,7 @@ static enum tbs_err flush_all(struct tpm_token *token, TPM2_HANDLE first, struct
     TSS2_RC rc = Esys_GetSysContext(token->esys, &sys);
     if (rc == TSS2_RC_SUCCESS)
         rc = TPM_CALL(token, GetCapability, ESYS_TR_NONE, ESYS_TR_NONE, ESYS_TR_NONE,
-                      TPM2_CAP_HANDLES, first, TPM2_MAX_CAP_HANDLES, &more, &data);
+                      TPM2_CAP_HANDLES, type << TPM2_HR_SHIFT, TPM2_MAX_CAP_HANDLES, &more, &data);
     for (UINT32 i = 0; rc == TSS2_RC_SUCCESS && i < data->data.handles.count; i++)
         rc = Tss2_Sys_FlushContext(sys, data->data.handles.handle[i]);
     Esys_Free(data);
@@ -105,8 +114,8 @@ static enum tbs_err start_up(struct tpm_token *token, const char *tcti, struct t
         return tpm_fail(diag, rc, "starting the TPM up");
     if (!is_alone(tcti))
         return TBS_OK;
-    enum tbs_err err = flush_all(token, TPM2_TRANSIENT_FIRST, diag);
-    return err != TBS_OK ? err : flush_all(token, TPM2_LOADED_SESSION_FIRST, diag);
+    enum tbs_err err = flush_all(token, TPM2_HT_TRANSIENT, diag);
+    return err != TBS_OK ? err : flush_all(token, TPM2_HT_LOADED_SESSION, diag);
 }
 
 enum tbs_err tpm_connect(struct tpm_token *token, const struct custody_token_config *config,

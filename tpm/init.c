@@ -60,6 +60,8 @@ enum tbs_err tpm_init_token(const struct custody_token_config *config, const cha
     if (err == TBS_OK)
         err = tpm_set_pin(&token, &pin, diag);
     if (err == TBS_OK)
+        err = tpm_prepare(config, diag);
+    if (err == TBS_OK)
         err = tpm_connect(&token, config, diag);
     if (err == TBS_OK)
         err = make_storage(&token, token_label, diag);

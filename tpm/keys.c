@@ -196,6 +196,14 @@ enum tbs_err tpm_create(struct tpm_token *token, ESYS_TR parent, const TPM2B_PUB
     return TBS_OK;
 }
 
+/* It needs a place of its own while the TPM makes it. */
+static enum tbs_err create_key(struct tpm_token *token, const TPM2B_PUBLIC *template,
+                               struct tpm_blob *blob, struct tbs_diag *diag)
+{
+    make_room(token);
+    return tpm_create(token, token->storage, template, blob, diag);
+}
+
 static enum tbs_err try_new(struct tpm_token *token, const struct tpm_blob *blob,
                             struct custody_key *ret_key, struct tbs_diag *diag)
 {
@@ -223,7 +231,7 @@ enum tbs_err tpm_generate_key(void *token_, enum custody_role role, enum custody
     snprintf(blob.label, sizeof blob.label, "%s", label ? label : "");
     enum tbs_err err = tpm_key_template(id, alg, &template, diag);
     if (err == TBS_OK)
-        err = tpm_create(token, token->storage, &template, &blob, diag);
+        err = create_key(token, &template, &blob, diag);
     if (err == TBS_OK)
         err = try_new(token, &blob, &key, diag);
     if (err == TBS_OK)

@@ -136,6 +136,7 @@ void tpm_end_turn(pthread_mutex_t **lock);
 
 /* TBS_ERR_CONFIG unless it names a device, swtpm or tabrmd. */
 enum tbs_err tpm_check_tcti(const char *tcti, struct tbs_diag *diag);
+enum tbs_err tpm_prepare(const struct custody_token_config *config, struct tbs_diag *diag);
 /* Connects and starts the TPM up where nobody did. */
 enum tbs_err tpm_connect(struct tpm_token *token, const struct custody_token_config *config,
                          struct tbs_diag *diag);

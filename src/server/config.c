@@ -155,7 +155,7 @@ static const struct {
     {"custody.pin",
      "a source of the PIN (fd:N, file:PATH with a slash, credential:NAME or prompt), "
      "never the PIN itself"},
-    {"custody.environment", "a list of at most 32 settings NAME=value"},
+    {"custody.environment", "a list of at most 32 settings NAME=value for a PKCS#11 module"},
     {"custody.init_args", "a text of at most 1024 octets for a PKCS#11 module"},
     {"custody.quirks", "a list of at most 16 names, such as [no-copyable, max-sessions=16]"},
     {"custody.more_tokens", "a list of at most 7 tokens, each with module, uri and pin, or with "
@@ -431,6 +431,8 @@ static const char *find_misplaced(const struct config_token *token)
         return "custody.keys";
     if (is_tpm && token->init_args)
         return "custody.init_args";
+    if (is_tpm && token->environment_count > 0)
+        return "custody.environment";
     return token->plain_bus && !is_tpm ? "custody.plain_bus" : NULL;
 }
 

@@ -2,11 +2,13 @@
 # The same tests on one kind of token: custody's essentials, then the daemon with an independent
 # peer. TOKEN.sh beside this file makes a private token; it sets
 #   module, uri, pin              what the configuration needs
+#   tcti, keys                    of a TPM, in place of module and uri
 #   environment, init_args, quirks  where it needs them
 #   kek                           hmac where the token has no AES-GCM
 #   suites                        what the daemon offers: one where the token is slow
 #   has_keys                      where tbs-admin cannot make keys in it
 #   token_pids                    what is to be stopped
+# and may have a token_check, which asks others about the keys.
 # Ends with 77 where a package or a right is missing.
 set -euo pipefail
 token=$1 admin=$2 kmsd=$3 essentials=$4 peer=$5
@@ -31,7 +33,7 @@ wait_for() { # file
 
 . "$(dirname "$0")/$token.sh"
 . "$(dirname "$0")/../integration/daemon.sh"
-environment=() quirks=() token_pids=() init_args='' kek=gcm suites=256,128 has_keys=
+environment=() quirks=() token_pids=() init_args='' tcti='' kek=gcm suites=256,128 has_keys=
 token_stop() {
     [ ${#token_pids[@]} -eq 0 ] || kill "${token_pids[@]}" 2>/dev/null || true
 }
@@ -50,10 +52,14 @@ list() { # YAML
 # Not every token makes the key that signs the audit trail.
 { sed -e '/^  every_/d' -e '/^custody:/,/^store:/{/^store:/!d}' -e "s/suites: .*/suites: [$suites]/" \
       "$dir/kms/tbs-kmsd.yaml"
-  printf 'custody:\n  module: %s\n  uri: "%s"\n  pin: "file:%s"\n' \
-      "$module" "$uri" "$dir/token.pin"
+  printf 'custody:\n  pin: "file:%s"\n  quirks: %s\n' "$dir/token.pin" "$(list "${quirks[@]}")"
+  if [ -n "$tcti" ]; then
+      printf '  backend: tpm\n  tcti: "%s"\n  keys: "%s"\n' "$tcti" "$keys"
+  else
+      printf '  module: %s\n  uri: "%s"\n  environment: %s\n' \
+          "$module" "$uri" "$(list "${environment[@]}")"
+  fi
   [ -z "$init_args" ] || printf '  init_args: "%s"\n' "$init_args"
-  printf '  environment: %s\n  quirks: %s\n' "$(list "${environment[@]}")" "$(list "${quirks[@]}")"
 } >"$dir/token.yaml"
 mv "$dir/token.yaml" "$dir/kms/tbs-kmsd.yaml"
 
@@ -66,6 +72,7 @@ elif adm keys generate tpk --id tpk-2026-02 2>"$dir/refused"; then
     exit 1
 fi
 adm keys
+! declare -F token_check >/dev/null || token_check
 TBS_CONFIG=$dir/kms/tbs-kmsd.yaml TBS_WRONG_PIN=file:$dir/wrong.pin "$essentials"
 
 for name in alice bob mallory; do

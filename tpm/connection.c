@@ -188,3 +188,8 @@ ESYS_TR tpm_session(struct tpm_token *token, bool in, bool out)
     Esys_TRSess_SetAttributes(token->esys, token->session, attributes, 0xFF);
     return token->session;
 }
+
+ESYS_TR tpm_session_beside(struct tpm_token *token)
+{
+    return token->encrypts ? tpm_session(token, false, true) : ESYS_TR_NONE;
+}

@@ -99,7 +99,7 @@ static enum tbs_err judge(struct tpm_token *token, const struct tpm_blob *blob, 
 {
     TPM2B_PUBLIC *public = NULL;
     TPM2B_NAME *name = NULL, *qualified = NULL;
-    TSS2_RC rc = TPM_CALL(token, ReadPublic, handle, tpm_session(token, false, true), ESYS_TR_NONE,
+    TSS2_RC rc = TPM_CALL(token, ReadPublic, handle, tpm_session_beside(token), ESYS_TR_NONE,
                           ESYS_TR_NONE, &public, &name, &qualified);
     enum tbs_err err = rc == TSS2_RC_SUCCESS
                            ? TBS_OK

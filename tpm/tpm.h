@@ -148,6 +148,8 @@ enum tbs_err tpm_start_session(struct tpm_token *token, ESYS_TR salt_key, struct
 /* The session for one command: with its first parameter encrypted where `in`, with that of its
  * answer where `out`, if this token's secrets travel encrypted. */
 ESYS_TR tpm_session(struct tpm_token *token, bool in, bool out);
+/* The same for a command that needs no authorisation. */
+ESYS_TR tpm_session_beside(struct tpm_token *token);
 void tpm_flush(struct tpm_token *token, ESYS_TR *handle);
 
 /* --- keys.c --- */

@@ -11,7 +11,7 @@ enum tbs_err tpm_random(void *session, uint8_t *out, size_t len, struct tbs_diag
     while (len > 0) {
         TPM2B_DIGEST *random = NULL;
         UINT16 want = len < CUSTODY_DIGEST_LEN ? (UINT16)len : CUSTODY_DIGEST_LEN;
-        TSS2_RC rc = TPM_CALL(token, GetRandom, tpm_session(token, false, true), ESYS_TR_NONE,
+        TSS2_RC rc = TPM_CALL(token, GetRandom, tpm_session_beside(token), ESYS_TR_NONE,
                               ESYS_TR_NONE, want, &random);
         if (rc != TSS2_RC_SUCCESS)
             return tpm_fail(diag, rc, "random numbers");

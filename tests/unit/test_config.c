@@ -123,6 +123,12 @@ static void unknown_repeated_and_missing_keys_are_named(void **state)
     refused_with("log: {level: info, level: debug}\n", 9, "'level' stands here a second time");
     refused_with("store: {path: b.db}\n", 9, "'store' stands here a second time");
     refused_instead("  pin: prompt\n", "", 4, "custody lacks the required key 'pin'");
+    refused_instead("  module: libsofthsm2.so\n", "", 3, "custody.module must be the path");
+    refused_instead("  pin: prompt\n", "  pin: prompt\n  backend: hsm\n", 7,
+                    "custody.backend must be pkcs11 or tpm");
+    refused_instead("  pin: prompt\n", "  pin: prompt\n  backend: tpm\n", 4, "a TPM has none");
+    refused_instead("  pin: prompt\n", "  pin: prompt\n  tcti: 'device:/dev/tpmrm0'\n", 7,
+                    "only backend tpm has one");
     refused_instead("store:\n  path: kms.db\n", "", 1, "the file lacks the required key 'store'");
     refused_with("{a: b}: c\n", 9, "unknown key");
 }

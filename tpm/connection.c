@@ -180,9 +180,11 @@ enum tbs_err tpm_start_session(struct tpm_token *token, ESYS_TR salt_key, struct
 ESYS_TR tpm_session(struct tpm_token *token, bool in, bool out)
 {
     TPMA_SESSION attributes = TPMA_SESSION_CONTINUESESSION;
-    if (token->encrypts && in)
+    if (!token->encrypts)
+        return ESYS_TR_PASSWORD;
+    if (in)
         attributes |= TPMA_SESSION_DECRYPT; /* named from where the TPM stands */
-    if (token->encrypts && out)
+    if (out)
         attributes |= TPMA_SESSION_ENCRYPT;
     /* Fails for a session that is none, which the command then finds, too. */
     Esys_TRSess_SetAttributes(token->esys, token->session, attributes, 0xFF);

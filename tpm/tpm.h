@@ -130,7 +130,7 @@ void tpm_count(const struct tpm_token *token, enum tpm_command command, uint64_t
 void tpm_name_stats(struct custody_call_stats *stats);
 
 #define TPM_IN_TURN(token)                                                                         \
-    pthread_mutex_t *turn_ __attribute__((cleanup(tpm_end_turn))) = tpm_begin_turn(token)
+    pthread_mutex_t *turn_ __attribute__((cleanup(tpm_end_turn), unused)) = tpm_begin_turn(token)
 pthread_mutex_t *tpm_begin_turn(struct tpm_token *token);
 void tpm_end_turn(pthread_mutex_t **lock);
 
@@ -143,10 +143,10 @@ enum tbs_err tpm_connect(struct tpm_token *token, const struct custody_token_con
 /* Removes what is ours from the TPM, as far as it answers, and disconnects. */
 void tpm_disconnect(struct tpm_token *token);
 enum tbs_err tpm_make_primary(struct tpm_token *token, ESYS_TR *ret_primary, struct tbs_diag *diag);
-/* The HMAC session, salted with `salt_key`. */
+/* The HMAC session, salted with `salt_key`; none on a plain bus. */
 enum tbs_err tpm_start_session(struct tpm_token *token, ESYS_TR salt_key, struct tbs_diag *diag);
-/* The session for one command: with its first parameter encrypted where `in`, with that of its
- * answer where `out`, if this token's secrets travel encrypted. */
+/* What authorises one command: the session, with the command's first parameter encrypted where
+ * `in`, and that of its answer where `out`; on a plain bus the PIN itself. */
 ESYS_TR tpm_session(struct tpm_token *token, bool in, bool out);
 /* The same for a command that needs no authorisation. */
 ESYS_TR tpm_session_beside(struct tpm_token *token);

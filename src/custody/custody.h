@@ -106,7 +106,8 @@ struct custody_token_config {
     const char *tcti;
     /* The folder with its key files, an absolute path. */
     const char *keys;
-    /* Requests and answers cross the bus in the clear; otherwise what is secret is encrypted. */
+    /* PIN, requests and answers cross the bus in the clear; otherwise what is secret is encrypted,
+     * and the PIN is proved, not sent. */
     bool plain_bus;
 
     /* Both. */

@@ -52,6 +52,8 @@ enum tbs_err tpm_init_token(const struct custody_token_config *config, const cha
     struct tpm_blob there;
     (void)so_pin_source; /* a TPM's owner is no officer of ours */
     enum tbs_err err = check_label(token_label, diag);
+    if (err == TBS_OK)
+        err = tpm_check_tcti(config->tcti, diag);
     if (err == TBS_OK && tpm_blob_read(token.dir, TPM_TOKEN_FILE, &there, NULL) == TBS_OK)
         err = tbs_fail(diag, TBS_ERR_EXISTS,
                        "there is a token in %.150s already; it is left as it is", token.dir);

@@ -119,4 +119,8 @@ grep -q '^token  *up' <<<"$(adm status)" || wrong "no token"
 daemon_stop
 refused 1 "SoftHSM" "$admin" init "$dir/a#b"
 refused 3 "server.listen" "$admin" init "$dir/other" --listen localhost:8087
+refused 1 "softhsm or tpm" "$admin" init "$dir/other" --token hsm
+refused 1 "for --token tpm" "$admin" init "$dir/other" --tcti swtpm:
+refused 1 "connecting to the TPM" "$admin" init "$dir/other" --token tpm --tcti "swtpm:path=$dir/no"
+refused 3 "tcti must name" "$admin" init "$dir/other" --token tpm --tcti mssim:
 [ ! -e "$dir/a#b" ] && [ ! -e "$dir/other" ] || wrong "an init that failed left a folder"

@@ -43,7 +43,7 @@ static enum tbs_err sign_head(struct audit *audit, const struct audit_head *head
 /* The token is asked without the lock: it may be slow, and lines are written meanwhile. */
 static enum tbs_err make_checkpoint(struct audit *audit, struct tbs_diag *diag)
 {
-    json_t *fields;
+    json_t *fields = NULL;
     pthread_mutex_lock(&audit->lock);
     struct audit_head head = audit->file.head;
     pthread_mutex_unlock(&audit->lock);

@@ -102,6 +102,9 @@ struct custody_token_config {
     /* A PIN of fd: or prompt is kept in secret memory for the logins after an outage. Without
      * it such a token stays LOCKED when its login is gone. */
     bool keep_pin;
+    /* A folder where it is kept that the token refused a PIN, so that no other process sends it
+     * again; made where it is not there. NULL: this process alone remembers. */
+    const char *pin_records;
 };
 
 /* Strings are copied. */

@@ -55,6 +55,7 @@ static bool copy_config(const struct custody_token_config *from, struct custody_
     to->module = copy(from->module, &failed);
     to->uri = copy(from->uri, &failed);
     to->pin_source = copy(from->pin_source, &failed);
+    to->pin_records = copy(from->pin_records, &failed);
     to->init_args = copy(from->init_args, &failed);
     to->environment = copy_list(from->environment, from->n_environment, &failed);
     to->quirks = copy_list(from->quirks, from->n_quirks, &failed);
@@ -70,6 +71,7 @@ static void free_config(struct custody_token_config *c)
     free((char *)c->module);
     free((char *)c->uri);
     free((char *)c->pin_source);
+    free((char *)c->pin_records);
 }
 
 enum tbs_err custody_token_init(struct custody_token *token, struct custody *custody,
@@ -89,7 +91,9 @@ enum tbs_err custody_token_init(struct custody_token *token, struct custody *cus
     pthread_condattr_destroy(&steady);
     if (!copy_config(config, &token->config))
         return tbs_fail(diag, TBS_ERR_NOMEM, "out of memory opening the custody");
-    token->pin = (struct pin_keeper){.source = token->config.pin_source, .keep = config->keep_pin};
+    token->pin = (struct pin_keeper){.source = token->config.pin_source,
+                                     .records = token->config.pin_records,
+                                     .keep = config->keep_pin};
     snprintf(token->name, sizeof token->name, "%s", config->uri ? config->uri : "");
     enum tbs_err err = custody_find_backend(config->backend, &token->ops, diag);
     if (err == TBS_OK)

@@ -52,8 +52,10 @@ static const cyaml_schema_field_t custody_fields[] = {
     CYAML_FIELD_SEQUENCE("more_tokens", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL,
                          struct config_custody, more_tokens, &token_entry, 1,
                          CONFIG_TOKENS_MAX - 1),
+    TEXT("pin_records", CYAML_FLAG_OPTIONAL, struct config_custody, pin_records, PATH_MAX),
     CYAML_FIELD_BOOL("keep_pin", CYAML_FLAG_OPTIONAL, struct config_custody, keep_pin),
-    NUMBER("stall_ms", struct config_custody, stall_ms), CYAML_FIELD_END};
+    NUMBER("stall_ms", struct config_custody, stall_ms),
+    CYAML_FIELD_END};
 
 static const cyaml_schema_field_t store_fields[] = {
     TEXT("path", 0, struct config_store, path, PATH_MAX), CYAML_FIELD_END};
@@ -151,6 +153,7 @@ static const struct {
     {"custody.quirks", "a list of at most 16 names, such as [no-copyable, max-sessions=16]"},
     {"custody.more_tokens", "a list of at most 7 tokens, each with module, uri and pin, and with "
                             "environment, init_args and quirks as needed"},
+    {"custody.pin_records", "the path of a folder for this user alone"},
     {"custody.keep_pin", "true or false"},
     {"store.path", "the path of the database"},
     {"server.listen", "a numeric address and port, such as 127.0.0.1:8087"},
@@ -327,6 +330,8 @@ static enum tbs_err make_paths_absolute(struct loading *l)
         err = make_absolute(l, &c->server.address_file, 0);
     if (err == TBS_OK)
         err = make_absolute(l, &c->audit.file, 0);
+    if (err == TBS_OK)
+        err = make_absolute(l, &c->custody.pin_records, 0);
     if (err == TBS_OK)
         err = make_token_absolute(l, &c->custody.token);
     for (unsigned i = 0; err == TBS_OK && i < c->custody.more_tokens_count; i++)

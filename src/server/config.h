@@ -37,6 +37,7 @@ struct config_custody {
     struct config_token token; /* the first, whose keys stand in the section itself */
     struct config_token *more_tokens;
     unsigned more_tokens_count; /* at most CONFIG_TOKENS_MAX - 1 */
+    char *pin_records;          /* folder where refused PINs are remembered; default NULL */
     bool keep_pin;              /* of fd: and prompt, for logins after an outage; default true */
     unsigned stall_ms;          /* a call that hangs for so long takes its token down, 100-60000;
                                    default 2000 */

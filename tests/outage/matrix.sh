@@ -107,6 +107,7 @@ daemon_launch
 refused_for_the_pin 1
 
 echo "A wrong PIN when the token comes"
+echo another-wrong-pin >"$kms/user.pin"
 mock_script <<<"device removed"
 daemon_start
 await_ready 503

@@ -313,7 +313,7 @@ static void a_full_file_is_taken_and_its_paths_made_absolute(void **state)
                "  environment:\n    - SOFTHSM2_CONF=/etc/s.conf\n    - EMPTY=\n"
                "  init_args: \"configdir='sql:/x' flags=\"\n  quirks: [no-local, max-sessions=9]\n"
                "  more_tokens:\n    - {module: n.so, uri: 'pkcs11:token=u', pin: file:./p}\n"
-               "  keep_pin: false\n  stall_ms: 100\n"
+               "  keep_pin: false\n  stall_ms: 100\n  pin_records: refused\n"
                "store: {path: /var/lib/kms.db}\n"
                "server: {listen: '[::1]:0', management: '[::1]:1', path: /k, front_threads: 64, "
                "workers: 3, queue: 1, connections: 2, deadline_ms: 10, idle_timeout_s: 1, "
@@ -338,6 +338,8 @@ static void a_full_file_is_taken_and_its_paths_made_absolute(void **state)
     assert_string_equal(c->custody.more_tokens[0].pin, want);
     assert_false(c->custody.keep_pin);
     assert_int_equal(c->custody.stall_ms, 100);
+    snprintf(want, sizeof want, "%s/refused", dir);
+    assert_string_equal(c->custody.pin_records, want);
     assert_string_equal(c->store.path, "/var/lib/kms.db");
     snprintf(want, sizeof want, "%s/run/address", dir);
     assert_string_equal(c->server.address_file, want);

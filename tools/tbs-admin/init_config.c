@@ -79,6 +79,7 @@ static void put_sections(struct writer *w, const struct custody_token_config *cu
     put_pair(w, "uri", custody->uri);
     put_pair(w, "pin", custody->pin_source);
     put_list(w, "environment", custody->environment, custody->n_environment);
+    put_pair(w, "pin_records", "refused-pins");
     end_mapping(w);
     begin_section(w, "store");
     put_pair(w, "path", "store.sqlite");

@@ -173,6 +173,8 @@ const struct custody_key *custody_find_key(const struct custody *custody, struct
  * is; NULL if there is none. */
 const struct custody_key *custody_current_key(const struct custody *custody, enum custody_role role,
                                               enum custody_alg alg);
+/* The same of all KEKs, of either algorithm: it protects new secrets. */
+const struct custody_key *custody_current_kek(const struct custody *custody);
 /* The quirks of a token's configuration and what became of them; how many. needed is about the
  * keys as they were last read. None while the token is down. */
 size_t custody_quirks(struct custody *custody, size_t token,
@@ -196,8 +198,8 @@ enum tbs_err custody_random(struct custody_session *session, uint8_t *out, size_
                             struct tbs_diag *diag);
 
 /* Protects a stored secret (1 to CUSTODY_SECRET_MAX octets), bound to its owner's identity (1
- * to CUSTODY_OWNER_MAX octets), under the current KEK: an AES-GCM KEK if there is a usable
- * one, else an HMAC KEK. Appends the blob to *ret_blob, which the caller has initialised:
+ * to CUSTODY_OWNER_MAX octets), under the current KEK (custody_current_kek). Appends the blob to
+ * *ret_blob, which the caller has initialised:
  *
  *   octet 0      version, 1
  *   octet 1      method, 1, 2 or 3
@@ -230,6 +232,11 @@ enum tbs_err custody_wrap_secret(struct custody_session *session, struct tbs_byt
 enum tbs_err custody_unwrap_secret(struct custody_session *session, struct tbs_bytes owner,
                                    struct tbs_bytes blob, struct tbs_secret *ret_secret,
                                    struct tbs_diag *diag);
+
+/* The id of the KEK that a blob names: a view into it. Asks no token. TBS_ERR_MALFORMED,
+ * TBS_ERR_UNSUPPORTED as above. */
+enum tbs_err custody_secret_kek(struct tbs_bytes blob, struct tbs_bytes *ret_id,
+                                struct tbs_diag *diag);
 
 enum custody_state {
     CUSTODY_UP,

@@ -324,28 +324,40 @@ const struct custody_key *custody_find_key(const struct custody *custody, struct
     return entry && entry->key.role == role ? &entry->key : NULL;
 }
 
+/* alg NULL: any. */
 static const struct custody_entry *last_of(const struct custody *custody, enum custody_role role,
-                                           enum custody_alg alg, bool on_an_open_token)
+                                           const enum custody_alg *alg, bool on_an_open_token)
 {
     const struct custody_directory *d = &custody->directory;
     const struct custody_entry *best = NULL;
     for (size_t i = 0; i < d->n; i++) {
         const struct custody_entry *e = d->entries[i];
         bool fits = on_an_open_token ? is_usable(custody, e, true) : was_usable(e);
-        if (e->key.role == role && e->key.alg == alg && fits &&
+        if (e->key.role == role && (!alg || e->key.alg == *alg) && fits &&
             (!best || strcmp(e->key.id, best->key.id) > 0))
             best = e;
     }
     return best;
 }
 
-const struct custody_key *custody_current_key(const struct custody *custody, enum custody_role role,
-                                              enum custody_alg alg)
+static const struct custody_key *current(const struct custody *custody, enum custody_role role,
+                                         const enum custody_alg *alg)
 {
     const struct custody_entry *entry = last_of(custody, role, alg, true);
     if (!entry)
         entry = last_of(custody, role, alg, false);
     return entry ? &entry->key : NULL;
+}
+
+const struct custody_key *custody_current_key(const struct custody *custody, enum custody_role role,
+                                              enum custody_alg alg)
+{
+    return current(custody, role, &alg);
+}
+
+const struct custody_key *custody_current_kek(const struct custody *custody)
+{
+    return current(custody, CUSTODY_ROLE_KEK, NULL);
 }
 
 const struct custody_entry *custody_directory_canary(const struct custody_token *token)

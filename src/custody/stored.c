@@ -169,10 +169,7 @@ static enum tbs_err unseal(struct custody_session *session, const struct custody
  * error, what it cannot do. */
 static const struct custody_key *choose_kek(const struct custody *custody)
 {
-    const struct custody_key *kek =
-        custody_current_key(custody, CUSTODY_ROLE_KEK, CUSTODY_AES_256_GCM);
-    if (!kek)
-        kek = custody_current_key(custody, CUSTODY_ROLE_KEK, CUSTODY_HMAC_SHA_256);
+    const struct custody_key *kek = custody_current_kek(custody);
     for (size_t i = custody->directory.n; !kek && i-- > 0;) {
         if (custody->directory.entries[i]->key.role == CUSTODY_ROLE_KEK)
             kek = &custody->directory.entries[i]->key;
@@ -306,5 +303,15 @@ enum tbs_err custody_unwrap_secret(struct custody_session *session, struct tbs_b
     if (err == TBS_ERR_AUTH)
         tbs_fail_raw(diag, TBS_ERR_AUTH, diag ? diag->raw : 0,
                      "a stored secret does not belong to this owner, or it was changed");
+    return err;
+}
+
+enum tbs_err custody_secret_kek(struct tbs_bytes blob, struct tbs_bytes *ret_id,
+                                struct tbs_diag *diag)
+{
+    struct blob b;
+    enum tbs_err err = parse(blob, &b, diag);
+    if (err == TBS_OK)
+        *ret_id = b.key_id;
     return err;
 }

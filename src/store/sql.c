@@ -92,6 +92,11 @@ const char *const store_statements[STMT_COUNT] = {
                                " VALUES (?1, ?2, ?3, ?4)",
     [STMT_CREDENTIAL_SET_ACTIVE] = "UPDATE credential SET active = ?1 WHERE psk_id = ?2",
     [STMT_CREDENTIAL_DELETE] = "DELETE FROM credential WHERE psk_id = ?1",
+    [STMT_CREDENTIAL_LIST] =
+        "SELECT " CREDENTIAL_COLUMNS " FROM credential c JOIN subscriber s ON s.id = c.subscriber"
+        " WHERE c.psk_id > ?1 ORDER BY c.psk_id LIMIT ?2",
+    [STMT_CREDENTIAL_REWRAP] = "UPDATE credential SET wrapped = ?1"
+                               " WHERE psk_id = ?2 AND wrapped = ?3",
 
     [STMT_GROUP_FIND] = "SELECT id FROM grp WHERE uri = ?1",
     [STMT_GROUP_INSERT] = "INSERT INTO grp (uri, name) VALUES (?1, ?2)",

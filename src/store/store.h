@@ -143,6 +143,7 @@ enum tbs_err store_role(struct store *store, int64_t subscriber_id, enum store_r
 
 typedef enum tbs_err store_subscriber_fn(void *ctx, const struct store_subscriber *subscriber);
 typedef enum tbs_err store_identity_fn(void *ctx, const struct store_identity *identity);
+typedef enum tbs_err store_credential_fn(void *ctx, const struct store_credential *credential);
 typedef enum tbs_err store_group_fn(void *ctx, const struct store_group *group);
 
 /* From begin to end nobody else writes. end commits if err is TBS_OK, else nothing of it was
@@ -176,13 +177,22 @@ enum tbs_err store_role_set(struct store *store, struct tbs_bytes identity, enum
 
 /* `wrapped` is 1 to STORE_WRAPPED_MAX octets, bound by its maker to the primary identity and
  * the PSK id. TBS_ERR_LIMIT: longer, or the subscriber has STORE_CREDENTIALS_MAX already.
- * To list, use store_find_credentials_by_identity. */
+ * Those of one subscriber: store_find_credentials_by_identity. */
 enum tbs_err store_credential_add(struct store *store, struct tbs_bytes identity,
                                   struct tbs_bytes psk_id, struct tbs_bytes wrapped, time_t now,
                                   struct tbs_diag *diag);
 enum tbs_err store_credential_set_active(struct store *store, struct tbs_bytes psk_id, bool active,
                                          struct tbs_diag *diag);
 enum tbs_err store_credential_remove(struct store *store, struct tbs_bytes psk_id,
+                                     struct tbs_diag *diag);
+/* Up to `max` credentials of all subscribers, by their PSK ids: those after `after`, NULL for the
+ * first ones. To go through all while others change them. */
+enum tbs_err store_credential_list(struct store *store, const char *after, size_t max,
+                                   store_credential_fn *fn, void *ctx, struct tbs_diag *diag);
+/* Puts `wrapped` in the place of `before`. TBS_ERR_NOT_FOUND where there is no such credential, or
+ * where it does not hold `before` any more. */
+enum tbs_err store_credential_rewrap(struct store *store, const char *psk_id,
+                                     struct tbs_bytes before, struct tbs_bytes wrapped,
                                      struct tbs_diag *diag);
 
 /* A group URI is spelled like an identity, and is unique among both. name: 0 to 255 octets. */

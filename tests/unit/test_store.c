@@ -826,6 +826,46 @@ static void a_subscriber_has_at_most_16_credentials(void **state)
 
 /* --- Groups and roles --- */
 
+static enum tbs_err join_credential(void *ctx, const struct store_credential *credential)
+{
+    strcat(strcat(ctx, credential->psk_id), " ");
+    return TBS_OK;
+}
+
+static void credentials_of_all_come_page_by_page(void **state)
+{
+    struct place *p = *state;
+    char first[64] = "", second[64] = "", rest[64] = "";
+    assert_ok(store_credential_add(p->store, str(BOB), str("b-1"), str("W1"), NOW, &diag));
+    assert_ok(store_credential_add(p->store, str(ALICE), str("c-1"), str("W2"), NOW, &diag));
+    assert_ok(store_credential_add(p->store, str(ALICE), str("a-1"), str("W3"), NOW, &diag));
+    assert_ok(store_credential_list(p->store, NULL, 2, join_credential, first, &diag));
+    assert_string_equal(first, "a-1 alice-phone ");
+    assert_ok(store_credential_remove(p->store, str("alice-phone"), &diag));
+    assert_ok(store_credential_list(p->store, "alice-phone", 2, join_credential, second, &diag));
+    assert_string_equal(second, "b-1 c-1 ");
+    assert_ok(store_credential_list(p->store, "c-1", 2, join_credential, rest, &diag));
+    assert_string_equal(rest, "");
+}
+
+static void a_blob_is_replaced_only_by_who_has_seen_it(void **state)
+{
+    struct place *p = *state;
+    struct store_credential c;
+    assert_ok(store_credential_add(p->store, str(BOB), str("b-1"), str("W1"), NOW, &diag));
+    assert_fails(TBS_ERR_NOT_FOUND, "b-1",
+                 store_credential_rewrap(p->store, "b-1", str("W0"), str("W2"), &diag));
+    assert_fails(TBS_ERR_NOT_FOUND, "b-2",
+                 store_credential_rewrap(p->store, "b-2", str("W1"), str("W2"), &diag));
+    assert_fails(TBS_ERR_INVALID, "needs a wrapped PSK",
+                 store_credential_rewrap(p->store, "b-1", str("W1"), str(""), &diag));
+    assert_ok(store_find_credential(p->store, str("b-1"), &c, &diag));
+    assert_memory_equal(c.wrapped, "W1", 2);
+    assert_ok(store_credential_rewrap(p->store, "b-1", str("W1"), str("W2"), &diag));
+    assert_ok(store_find_credential(p->store, str("b-1"), &c, &diag));
+    assert_memory_equal(c.wrapped, "W2", 2);
+}
+
 static enum tbs_err join_group(void *ctx, const struct store_group *group)
 {
     strcat(strcat(strcat(strcat(ctx, group->uri), "="), group->name), " ");
@@ -1264,6 +1304,8 @@ int main(void)
         WITH_FILLED(credential_is_found_by_psk_id_and_by_identity),
         WITH_FILLED(credential_errors_name_what_is_wrong),
         WITH_FILLED(a_subscriber_has_at_most_16_credentials),
+        WITH_FILLED(credentials_of_all_come_page_by_page),
+        WITH_FILLED(a_blob_is_replaced_only_by_who_has_seen_it),
         WITH_FILLED(groups_have_members),
         WITH_FILLED(group_errors_name_what_is_wrong),
         WITH_FILLED(roles_are_set_changed_and_cleared),

@@ -66,6 +66,16 @@ enum tbs_err admin_audit_key(struct audit *audit, const char *id, struct tbs_dia
                  : TBS_OK;
 }
 
+enum tbs_err admin_audit_rewrap(struct audit *audit, const char *kek, size_t moved, size_t left,
+                                struct tbs_diag *diag)
+{
+    return audit ? audit_write(audit, "keys-rewrapped",
+                               json_pack("{s:s,s:I,s:I}", "key", kek, "moved", (json_int_t)moved,
+                                         "left", (json_int_t)left),
+                               diag)
+                 : TBS_OK;
+}
+
 /* --- audit public-key --- */
 
 static enum tbs_err print_key(const struct custody_key *key, struct tbs_diag *diag)

@@ -69,8 +69,9 @@ struct registry_key {
     enum registry_role role;
     enum registry_algorithm algorithm;
     /* HMAC (hmac-empty/5): the first 5 octets of the HMAC over the empty string. AES
-     * (aes-256-gcm-block): IV of 12, ciphertext and tag of 16 zero octets, with the id as additional
-     * authenticated data. Key pairs (spki-sha256): SHA-256 of the SubjectPublicKeyInfo. */
+     * (aes-256-gcm-block): IV of 12, ciphertext and tag of 16 zero octets, with the id as
+     * additional authenticated data. Key pairs (spki-sha256): SHA-256 of the SubjectPublicKeyInfo.
+     */
     uint8_t check[REGISTRY_CHECK_MAX];
     size_t check_len; /* 5, 44 or 32 */
     enum registry_custody custody;
@@ -110,11 +111,11 @@ const struct registry_key *registry_find(const struct registry *registry, struct
 const struct registry_token *registry_find_token(const struct registry_key *key,
                                                  const char *serial);
 
-/* Whether `after` may take the place of `before`: the same one, or a later sequence that keeps every
- * key with its role, algorithm, check value and custody, changes states as they may change (over
- * registries that were not seen, if need be), stays a rehearsal or none, and, where it is the next
- * one, names `before` as the previous. TBS_ERR_REPLAY for an earlier sequence, or another registry
- * of the same; TBS_ERR_DENIED for the rest. */
+/* Whether `after` may take the place of `before`: the same one, or a later sequence that keeps
+ * every key with its role, algorithm, check value and custody, changes states as they may change
+ * (over registries that were not seen, if need be), stays a rehearsal or none, and, where it is the
+ * next one, names `before` as the previous. TBS_ERR_REPLAY for an earlier sequence, or another
+ * registry of the same; TBS_ERR_DENIED for the rest. */
 enum tbs_err registry_follows(const struct registry *before, const struct registry *after,
                               struct tbs_diag *diag);
 
@@ -130,7 +131,8 @@ enum tbs_err registry_add(struct registry *registry, const struct registry_key *
 /* TBS_ERR_NOT_FOUND; TBS_ERR_DENIED when that state may not follow the present one. */
 enum tbs_err registry_set_state(struct registry *registry, const char *id,
                                 enum registry_state state, time_t now, struct tbs_diag *diag);
-/* Another token that holds the key now; TBS_ERR_NOT_FOUND, TBS_ERR_EXISTS, TBS_ERR_LIMIT. */
+/* Another token that holds the key now; TBS_ERR_NOT_FOUND, TBS_ERR_EXISTS, TBS_ERR_LIMIT,
+ * TBS_ERR_INVALID. */
 enum tbs_err registry_add_token(struct registry *registry, const char *id,
                                 const struct registry_token *token, struct tbs_diag *diag);
 /* A token holds it no more; TBS_ERR_NOT_FOUND. */
@@ -143,6 +145,7 @@ enum tbs_err registry_write(const struct registry *registry, struct tbs_buf *tex
 /* The one form of a time that the files know: YYYY-MM-DDTHH:MM:SSZ (RFC 3339). */
 bool registry_time_read(const char *text, time_t *ret_time);
 void registry_time_put(time_t time, char ret_text[REGISTRY_TIME_MAX]);
+/* Whether a key may go from one state to the other in one step. */
 bool registry_may_follow(enum registry_state from, enum registry_state to);
 
 #endif

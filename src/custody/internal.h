@@ -92,7 +92,8 @@ enum custody_refusal custody_refusal_of(const struct custody *custody,
 bool custody_say_refused(enum custody_refusal refusal, const char *id, const char *token,
                          struct tbs_diag *ret_why);
 enum custody_use { CUSTODY_PROTECT, CUSTODY_PROCESS };
-/* The one place that says whether a key's state and period let it be used now. TBS_ERR_DENIED. */
+/* The one place that says whether the rules let a key, of the directory, be used now: it is not
+ * refused, and its state and period fit. TBS_ERR_DENIED. */
 enum tbs_err custody_may(const struct custody *custody, const struct custody_key *key,
                          enum custody_use use, struct tbs_diag *diag);
 

@@ -154,12 +154,28 @@ static time_t now_of(const struct custody *custody)
     return tbs_unix_from_ntp(tbs_ntp_now(custody->clock));
 }
 
+/* Where every token that holds the key now has it refused, there is a sentence. */
+static bool is_refused(const struct custody *custody, const struct custody_entry *entry,
+                       struct tbs_diag *diag)
+{
+    struct tbs_diag why = {0};
+    for (size_t t = 0; t < custody->n_tokens; t++) {
+        const struct custody_instance *at = &entry->at[t];
+        if (at->found &&
+            !custody_say_refused(at->refused, entry->key.id, custody->tokens[t].name, &why))
+            return false;
+    }
+    return why.code != TBS_OK && tbs_fail(diag, TBS_ERR_DENIED, "%s", why.text) != TBS_OK;
+}
+
 enum tbs_err custody_may(const struct custody *custody, const struct custody_key *key,
                          enum custody_use use, struct tbs_diag *diag)
 {
     const struct custody_rulebook *book = custody->rules;
     if (!book)
         return TBS_OK;
+    if (is_refused(custody, custody_entry_of(key), diag))
+        return TBS_ERR_DENIED;
     const struct custody_fact *fact = fact_in(book, key->id);
     if (!fact)
         return tbs_fail(diag, TBS_ERR_DENIED, "key %s is not in the key registry", key->id);

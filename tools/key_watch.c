@@ -60,11 +60,15 @@ static void look_at_end(struct key_watch *watch, const struct custody_fact *fact
     char until[REGISTRY_TIME_MAX];
     size_t band = 0;
 
-    while (band < BANDS && left <= bands[band])
+    while (band < BANDS && left <= bands[band] && fact->state == CUSTODY_KEY_ACTIVE)
         band++;
-    if (!w || band <= w->band || fact->state != CUSTODY_KEY_ACTIVE)
+    if (!w)
         return;
+    bool nearer = band > w->band;
+
     w->band = band;
+    if (!nearer)
+        return;
     registry_time_put(fact->protect_until, until);
     if (band == BANDS)
         log_write(LOG_LEVEL_ERROR, "key-ended", LOG_TEXT("key", fact->id),
@@ -82,7 +86,7 @@ static bool lacks(struct custody *custody, size_t token, const struct custody_fa
     custody_token_status(custody, token, &s);
     for (size_t i = 0; i < fact->n_holders; i++)
         if (strcmp(fact->holders[i].serial, s.serial) == 0)
-            return s.state == CUSTODY_UP && !custody_holds(custody, fact->id, token);
+            return custody_lacks(custody, fact->id, token);
     return false;
 }
 

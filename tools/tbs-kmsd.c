@@ -219,6 +219,7 @@ static enum tbs_err reload(void *ctx, struct tbs_diag *diag)
     log_write(LOG_LEVEL_INFO, "reloaded", LOG_TEXT("file", d->config_file),
               LOG_TEXT("applied", "log.level kms.max_validity, the key registry"),
               LOG_TEXT("needs_restart", "all other keys"));
+    tick(d);
     config_free(fresh);
     return TBS_OK;
 }

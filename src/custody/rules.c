@@ -216,3 +216,10 @@ bool custody_holds(const struct custody *custody, const char *id, size_t token)
     const struct custody_entry *entry = custody_find_entry(custody, tbs_bytes_str(id));
     return entry && token < custody->n_tokens && entry->at[token].found;
 }
+
+/* The gate is shut while the keys are looked up. */
+bool custody_lacks(const struct custody *custody, const char *id, size_t token)
+{
+    return token < custody->n_tokens && custody->tokens[token].open &&
+           !custody_holds(custody, id, token) && custody->tokens[token].open;
+}

@@ -87,7 +87,10 @@ bool custody_standing(struct custody *custody, const char *id,
  * Thread-safe. */
 bool custody_check_value(struct custody *custody, const struct custody_key *key,
                          uint8_t ret_check[CUSTODY_CHECK_VALUE_MAX], size_t *ret_len);
-/* Whether that token holds the key now, refused or not. Thread-safe. */
+/* Whether that token holds the key, refused or not. False also while its keys are looked up.
+ * Thread-safe. */
 bool custody_holds(const struct custody *custody, const char *id, size_t token);
+/* Whether that token is up, its keys are known, and it does not hold this one. Thread-safe. */
+bool custody_lacks(const struct custody *custody, const char *id, size_t token);
 
 #endif

@@ -100,12 +100,13 @@ enum tbs_err registry_add(struct registry *registry, const struct registry_key *
                           struct tbs_diag *diag)
 {
     size_t at = registry->n;
+    struct tbs_diag why;
     if (registry_find(registry, tbs_bytes_str(key->id)))
         return tbs_fail(diag, TBS_ERR_EXISTS, "the registry has a key %s already", key->id);
     if (registry->n == REGISTRY_KEYS_MAX)
         return tbs_fail(diag, TBS_ERR_LIMIT, "a registry has at most %d keys", REGISTRY_KEYS_MAX);
-    if (registry_judge(key, diag) != TBS_OK)
-        return TBS_ERR_INVALID;
+    if (registry_judge(key, &why) != TBS_OK)
+        return tbs_fail(diag, TBS_ERR_INVALID, "%s", why.text);
     for (; at > 0 && strcmp(registry->keys[at - 1].id, key->id) > 0; at--)
         registry->keys[at] = registry->keys[at - 1];
     registry->keys[at] = *key;
@@ -141,6 +142,7 @@ enum tbs_err registry_add_token(struct registry *registry, const char *id,
                                 const struct registry_token *token, struct tbs_diag *diag)
 {
     struct registry_key *key = find_to_change(registry, id, diag);
+    struct tbs_diag why;
     if (!key)
         return TBS_ERR_NOT_FOUND;
     if (registry_find_token(key, token->serial))
@@ -148,10 +150,10 @@ enum tbs_err registry_add_token(struct registry *registry, const char *id,
     if (key->n_tokens == REGISTRY_TOKENS_MAX)
         return tbs_fail(diag, TBS_ERR_LIMIT, "a key is on at most %d tokens", REGISTRY_TOKENS_MAX);
     key->tokens[key->n_tokens++] = *token;
-    if (registry_judge(key, diag) == TBS_OK)
+    if (registry_judge(key, &why) == TBS_OK)
         return TBS_OK;
     key->n_tokens--;
-    return TBS_ERR_INVALID;
+    return tbs_fail(diag, TBS_ERR_INVALID, "%s", why.text);
 }
 
 enum tbs_err registry_drop_token(struct registry *registry, const char *id, const char *serial,

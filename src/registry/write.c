@@ -52,9 +52,10 @@ static json_t *key_json(const struct registry_key *key)
 static enum tbs_err check_line(const struct tbs_buf *text, size_t n, struct tbs_diag *diag)
 {
     struct registry again;
-    enum tbs_err err = registry_read(tbs_buf_view(text), &again, diag);
+    struct tbs_diag why;
+    enum tbs_err err = registry_read(tbs_buf_view(text), &again, &why);
     if (err != TBS_OK)
-        return TBS_ERR_INVALID;
+        return tbs_fail(diag, err == TBS_ERR_NOMEM ? err : TBS_ERR_INVALID, "%s", why.text);
     bool is_whole = again.n == n;
     registry_free(&again);
     return is_whole ? TBS_OK : tbs_fail(diag, TBS_ERR_NOMEM, "out of memory for a registry");

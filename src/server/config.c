@@ -47,7 +47,7 @@ static const cyaml_schema_field_t token_fields[] = {TOKEN_FIELDS(struct config_t
 static const cyaml_schema_value_t token_entry = {
     CYAML_VALUE_MAPPING(CYAML_FLAG_DEFAULT, struct config_token, token_fields)};
 
-static const cyaml_schema_field_t registry_fields[] = {
+static const cyaml_schema_field_t custody_registry_fields[] = {
     TEXT("file", 0, struct config_registry, file, PATH_MAX),
     CYAML_FIELD_SEQUENCE("signers", CYAML_FLAG_POINTER, struct config_registry, signers,
                          &text_entry, 1, CONFIG_SIGNERS_MAX),
@@ -66,7 +66,7 @@ static const cyaml_schema_field_t custody_fields[] = {
     CYAML_FIELD_BOOL("keep_pin", CYAML_FLAG_OPTIONAL, struct config_custody, keep_pin),
     NUMBER("stall_ms", struct config_custody, stall_ms),
     CYAML_FIELD_MAPPING("registry", CYAML_FLAG_OPTIONAL, struct config_custody, registry,
-                        registry_fields),
+                        custody_registry_fields),
     CYAML_FIELD_ENUM("compromised", CYAML_FLAG_STRICT | CYAML_FLAG_OPTIONAL, struct config_custody,
                      compromised, compromised, 2),
     CYAML_FIELD_END};
@@ -136,8 +136,7 @@ static const struct number {
     {"kms.time_window", offsetof(struct config, kms.time_window), 1, 3600, 300},
     {"kms.max_validity", offsetof(struct config, kms.max_validity), 60, 31536000, 86400},
     {"custody.stall_ms", offsetof(struct config, custody.stall_ms), 100, 60000, 2000},
-    {"custody.registry.need", offsetof(struct config, custody.registry.need), 1, CONFIG_SIGNERS_MAX,
-     2},
+    {"custody.registry.need", offsetof(struct config, custody.registry.need), 1, 16, 2},
     {"server.front_threads", offsetof(struct config, server.front_threads), 1, 64, 1},
     {"server.workers", offsetof(struct config, server.workers), 1, 64, 2},
     {"server.queue", offsetof(struct config, server.queue), 1, 65536, 256},

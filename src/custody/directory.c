@@ -342,6 +342,7 @@ const struct custody_key *custody_keys(struct custody *custody, size_t *ret_n)
     size_t n = d->n;
     *ret_n = 0;
     custody->listed = calloc(n > 0 ? n : 1, sizeof *custody->listed);
+    pthread_mutex_lock(&d->lock); /* a first check may just fill in what a key answers */
     for (size_t i = 0; custody->listed && i < n; i++) {
         if (!is_found(custody, d->entries[i]))
             continue;
@@ -349,6 +350,7 @@ const struct custody_key *custody_keys(struct custody *custody, size_t *ret_n)
         *key = d->entries[i]->key;
         key->usable = is_usable(custody, d->entries[i], false);
     }
+    pthread_mutex_unlock(&d->lock);
     if (*ret_n > 0)
         qsort(custody->listed, *ret_n, sizeof *custody->listed, compare_ids);
     return custody->listed;

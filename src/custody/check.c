@@ -16,7 +16,7 @@ static enum tbs_err hmac_check(const struct custody_token *token, void *session,
     uint8_t mac[CUSTODY_MAC_MAX];
     enum tbs_err err = token->ops->hmac(session, key, tbs_bytes(NULL, 0), mac, diag);
     if (err == TBS_OK)
-        memcpy(ret_check, mac, CUSTODY_KCV_LEN);
+        memcpy(ret_check, mac, CUSTODY_HMAC_CHECK_LEN);
     OPENSSL_cleanse(mac, sizeof mac);
     return err;
 }
@@ -84,6 +84,17 @@ static enum tbs_err check_aes_key(const struct custody_token *token, void *sessi
     return err == TBS_ERR_AUTH ? custody_is_another_key(token, key->id, diag) : err;
 }
 
+static enum tbs_err check_hmac_key(const struct custody_token *token, void *session,
+                                   const struct custody_key *key, struct tbs_bytes check,
+                                   struct tbs_diag *diag)
+{
+    uint8_t own[CUSTODY_HMAC_CHECK_LEN];
+    enum tbs_err err = hmac_check(token, session, key, own, diag);
+    if (err == TBS_OK && !tbs_bytes_equal(tbs_bytes(own, check.len), check))
+        err = custody_is_another_key(token, key->id, diag);
+    return err;
+}
+
 static enum tbs_err check_signing_key(const struct custody_token *token, void *session,
                                       const struct custody_key *key, const uint8_t *point,
                                       struct tbs_diag *diag)
@@ -96,15 +107,11 @@ enum tbs_err custody_check_key(const struct custody_token *token, void *session,
                                const struct custody_key *key, const uint8_t *check,
                                const uint8_t *point, struct tbs_diag *diag)
 {
-    uint8_t kcv[CUSTODY_KCV_LEN];
     if (key->alg == CUSTODY_AES_256_GCM)
         return check_aes_key(token, session, key, check, diag);
     if (key->alg == CUSTODY_ECDSA_P_256)
         return check_signing_key(token, session, key, point, diag);
-    enum tbs_err err = hmac_check(token, session, key, kcv, diag);
-    if (err == TBS_OK && memcmp(kcv, check, sizeof kcv) != 0)
-        err = custody_is_another_key(token, key->id, diag);
-    return err;
+    return check_hmac_key(token, session, key, tbs_bytes(check, CUSTODY_HMAC_CHECK_LEN), diag);
 }
 
 enum tbs_err custody_first_check(const struct custody_token *token, void *session,
@@ -138,14 +145,16 @@ static enum tbs_err spki_check(const struct custody_key *key, uint8_t *ret_check
 }
 
 enum tbs_err custody_check_fact(const struct custody_token *token, void *session,
-                                const struct custody_key *key, const uint8_t *check,
+                                const struct custody_key *key, const struct custody_fact *fact,
                                 struct tbs_diag *diag)
 {
     uint8_t own[SHA256_DIGEST_LENGTH];
+    if (key->alg == CUSTODY_AES_256_GCM)
+        return check_aes_key(token, session, key, fact->check, diag);
     if (key->alg != CUSTODY_ECDSA_P_256)
-        return custody_check_key(token, session, key, check, NULL, diag);
+        return check_hmac_key(token, session, key, tbs_bytes(fact->check, fact->check_len), diag);
     enum tbs_err err = spki_check(key, own, diag);
-    if (err == TBS_OK && memcmp(own, check, sizeof own) != 0)
+    if (err == TBS_OK && memcmp(own, fact->check, sizeof own) != 0)
         err = custody_is_another_key(token, key->id, diag);
     return err;
 }
@@ -160,7 +169,7 @@ bool custody_check_value(struct custody *custody, const struct custody_key *key,
         *ret_len = SHA256_DIGEST_LENGTH;
         return spki_check(&entry->key, ret_check, NULL) == TBS_OK;
     }
-    *ret_len = key->alg == CUSTODY_AES_256_GCM ? CUSTODY_CHECK_LEN : CUSTODY_KCV_LEN;
+    *ret_len = key->alg == CUSTODY_AES_256_GCM ? CUSTODY_CHECK_LEN : CUSTODY_HMAC_CHECK_LEN;
     memcpy(ret_check, entry->check, *ret_len);
     return true;
 }

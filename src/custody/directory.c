@@ -42,11 +42,11 @@ struct trial {
 static void try_rules(struct custody_token *token, void *session, const struct custody_key *key,
                       struct trial *trial)
 {
-    const uint8_t *check;
-    trial->refused = custody_refusal_of(token->custody, key, token->serial, &check);
-    if (trial->err != TBS_OK || !check)
+    const struct custody_fact *fact;
+    trial->refused = custody_refusal_of(token->custody, key, token->serial, &fact);
+    if (trial->err != TBS_OK || !fact)
         return;
-    trial->err = custody_check_fact(token, session, key, check, &trial->why);
+    trial->err = custody_check_fact(token, session, key, fact, &trial->why);
     if (trial->err == TBS_ERR_CONFIG) {
         trial->refused = CUSTODY_DIFFERS;
         trial->err = TBS_OK;

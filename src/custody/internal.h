@@ -83,11 +83,11 @@ void custody_free_rules(struct custody *custody);
 /* As the rules say it; made there and never left where they say nothing. */
 enum custody_origin custody_origin_of(const struct custody *custody, const char *id,
                                       const char *serial);
-/* What the rules alone say of a key on a token. Where they name it, *ret_check is the check value
- * that it must have; NULL where there are none. */
+/* What the rules alone say of a key on a token. *ret_fact is what they say of it, where it must
+ * have their check value; else NULL. */
 enum custody_refusal custody_refusal_of(const struct custody *custody,
                                         const struct custody_key *key, const char *serial,
-                                        const uint8_t **ret_check);
+                                        const struct custody_fact **ret_fact);
 /* False: it is not refused. */
 bool custody_say_refused(enum custody_refusal refusal, const char *id, const char *token,
                          struct tbs_diag *ret_why);
@@ -110,7 +110,7 @@ enum tbs_err custody_check_key(const struct custody_token *token, void *session,
                                const uint8_t *point, struct tbs_diag *diag);
 /* Whether it is the key with this check value of the rules. TBS_ERR_CONFIG as above. */
 enum tbs_err custody_check_fact(const struct custody_token *token, void *session,
-                                const struct custody_key *key, const uint8_t *check,
+                                const struct custody_key *key, const struct custody_fact *fact,
                                 struct tbs_diag *diag);
 enum tbs_err custody_is_another_key(const struct custody_token *token, const char *id,
                                     struct tbs_diag *diag);

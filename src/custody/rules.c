@@ -94,10 +94,10 @@ enum custody_origin custody_origin_of(const struct custody *custody, const char 
 
 enum custody_refusal custody_refusal_of(const struct custody *custody,
                                         const struct custody_key *key, const char *serial,
-                                        const uint8_t **ret_check)
+                                        const struct custody_fact **ret_fact)
 {
     const struct custody_rulebook *book = custody->rules;
-    *ret_check = NULL;
+    *ret_fact = NULL;
     if (!book)
         return CUSTODY_NOT_REFUSED;
     const struct custody_fact *fact = fact_in(book, key->id);
@@ -107,7 +107,7 @@ enum custody_refusal custody_refusal_of(const struct custody *custody,
         return CUSTODY_SHOULD_BE_GONE;
     if (!holder_in(fact, serial))
         return CUSTODY_NOT_NAMED_THERE;
-    *ret_check = fact->check;
+    *ret_fact = fact;
     return CUSTODY_NOT_REFUSED;
 }
 

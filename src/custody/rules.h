@@ -22,6 +22,7 @@
 #define CUSTODY_HOLDERS_MAX 16
 #define CUSTODY_SERIAL_MAX 64
 #define CUSTODY_CHECK_VALUE_MAX 44
+#define CUSTODY_HMAC_CHECK_LEN 16
 
 enum custody_key_state {
     CUSTODY_KEY_PRE_ACTIVE,
@@ -49,10 +50,12 @@ struct custody_fact {
     char id[CUSTODY_KEY_ID_MAX + 1];
     enum custody_role role;
     enum custody_alg alg;
-    /* HMAC: CUSTODY_KCV_LEN octets as in struct custody_key. AES-256-GCM: IV, ciphertext and tag of
+    /* HMAC: the first octets of the HMAC over the empty string, at least CUSTODY_KCV_LEN and at
+     * most CUSTODY_HMAC_CHECK_LEN. AES-256-GCM: IV, ciphertext and tag of
      * 16 zero octets, the id being the additional authenticated data: 44. ECDSA: SHA-256 of the
      * SubjectPublicKeyInfo: 32. */
     uint8_t check[CUSTODY_CHECK_VALUE_MAX];
+    size_t check_len;
     enum custody_key_state state;
     time_t not_before, protect_until, process_until;
     size_t n_holders;
@@ -83,8 +86,8 @@ struct custody_standing {
 bool custody_standing(struct custody *custody, const char *id,
                       struct custody_standing *ret_standing);
 
-/* The check value of a key that answered, as struct custody_fact has it. False: there is none.
- * Thread-safe. */
+/* The check value of a key that answered, as struct custody_fact has it, at its longest. False:
+ * there is none. Thread-safe. */
 bool custody_check_value(struct custody *custody, const struct custody_key *key,
                          uint8_t ret_check[CUSTODY_CHECK_VALUE_MAX], size_t *ret_len);
 /* Whether that token holds the key, refused or not. False also while its keys are looked up.

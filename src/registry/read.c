@@ -84,8 +84,8 @@ static enum tbs_err read_names(const struct texts *t, struct registry_key *key,
 static void read_check(const struct texts *t, struct registry_key *key)
 {
     size_t len = strlen(t->value) / 2;
-    if (strcmp(t->method, registry_check_method(key->algorithm)) == 0 && len <= sizeof key->check &&
-        tbs_unhex(t->value, key->check, len))
+    const char *method = registry_check_method(key->algorithm, len);
+    if (method && strcmp(t->method, method) == 0 && tbs_unhex(t->value, key->check, len))
         key->check_len = len;
 }
 

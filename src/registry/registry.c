@@ -42,23 +42,30 @@ const char *registry_state_name(enum registry_state state)
 }
 
 #define ROLE(role) (1u << (role))
-#define HMAC_METHOD "hmac-empty/5"
-#define PAIR_METHOD "spki-sha256"
+
+struct check {
+    const char *method;
+    size_t len;
+};
+
+static const struct check hmac_checks[] = {{"hmac-empty/5", 5}, {"hmac-empty/16", 16}, {0}};
+static const struct check aes_checks[] = {{"aes-256-gcm-block", 44}, {0}};
+static const struct check pair_checks[] = {{"spki-sha256", 32}, {0}};
 
 static const struct {
-    const char *name, *method;
-    size_t check_len;
+    const char *name;
+    const struct check *checks;
     unsigned roles;
 } algorithms[] = {
-    [REGISTRY_HMAC_SHA_1] = {"HMAC-SHA-1", HMAC_METHOD, 5, ROLE(REGISTRY_TPK)},
-    [REGISTRY_HMAC_SHA_256] = {"HMAC-SHA-256", HMAC_METHOD, 5,
+    [REGISTRY_HMAC_SHA_1] = {"HMAC-SHA-1", hmac_checks, ROLE(REGISTRY_TPK)},
+    [REGISTRY_HMAC_SHA_256] = {"HMAC-SHA-256", hmac_checks,
                                ROLE(REGISTRY_TPK) | ROLE(REGISTRY_KEK)},
-    [REGISTRY_AES_256_GCM] = {"AES-256-GCM", "aes-256-gcm-block", 44, ROLE(REGISTRY_KEK)},
-    [REGISTRY_ECDSA_P_256] = {"ECDSA-P-256", PAIR_METHOD, 32,
+    [REGISTRY_AES_256_GCM] = {"AES-256-GCM", aes_checks, ROLE(REGISTRY_KEK)},
+    [REGISTRY_ECDSA_P_256] = {"ECDSA-P-256", pair_checks,
                               ROLE(REGISTRY_AUDIT) | ROLE(REGISTRY_CEREMONY) | ROLE(REGISTRY_TLS)},
-    [REGISTRY_RSA_3072] = {"RSA-3072", PAIR_METHOD, 32,
+    [REGISTRY_RSA_3072] = {"RSA-3072", pair_checks,
                            ROLE(REGISTRY_TRANSPORT) | ROLE(REGISTRY_ENVELOPE)},
-    [REGISTRY_RSA_4096] = {"RSA-4096", PAIR_METHOD, 32,
+    [REGISTRY_RSA_4096] = {"RSA-4096", pair_checks,
                            ROLE(REGISTRY_TRANSPORT) | ROLE(REGISTRY_ENVELOPE)},
 };
 
@@ -67,9 +74,12 @@ const char *registry_algorithm_name(enum registry_algorithm algorithm)
     return algorithms[algorithm].name;
 }
 
-const char *registry_check_method(enum registry_algorithm algorithm)
+const char *registry_check_method(enum registry_algorithm algorithm, size_t check_len)
 {
-    return algorithms[algorithm].method;
+    const struct check *check = algorithms[algorithm].checks;
+    while (check->method && check->len != check_len)
+        check++;
+    return check->method;
 }
 
 /* --- Judging --- */
@@ -129,11 +139,12 @@ enum tbs_err registry_judge(const struct registry_key *key, struct tbs_diag *dia
     if (!(algorithms[key->algorithm].roles & ROLE(key->role)))
         return tbs_fail(diag, TBS_ERR_MALFORMED, "key %s: %s is not for the role %s", key->id,
                         registry_algorithm_name(key->algorithm), registry_role_name(key->role));
-    if (key->check_len != algorithms[key->algorithm].check_len)
-        return tbs_fail(
-            diag, TBS_ERR_MALFORMED, "key %s: its check value is not one of %s: %zu octets by %s",
-            key->id, registry_algorithm_name(key->algorithm), algorithms[key->algorithm].check_len,
-            registry_check_method(key->algorithm));
+    if (!registry_check_method(key->algorithm, key->check_len))
+        return tbs_fail(diag, TBS_ERR_MALFORMED,
+                        "key %s: its check value is not one of %s, such as %zu octets by %s",
+                        key->id, registry_algorithm_name(key->algorithm),
+                        algorithms[key->algorithm].checks->len,
+                        algorithms[key->algorithm].checks->method);
     if (key->not_before >= key->protect_until || key->protect_until > key->process_until)
         return tbs_fail(diag, TBS_ERR_MALFORMED,
                         "key %s: not_before must be before protect_until, and that not after "

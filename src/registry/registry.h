@@ -54,9 +54,11 @@ enum registry_state {
 /* As they stand in the file; never NULL. */
 const char *registry_role_name(enum registry_role role);
 const char *registry_algorithm_name(enum registry_algorithm algorithm);
-const char *registry_check_method(enum registry_algorithm algorithm);
 const char *registry_custody_name(enum registry_custody custody);
 const char *registry_state_name(enum registry_state state);
+
+/* How a check value of that many octets is made; NULL when none is so long. */
+const char *registry_check_method(enum registry_algorithm algorithm, size_t check_len);
 
 /* A token that holds the key. */
 struct registry_token {
@@ -68,12 +70,12 @@ struct registry_key {
     char id[REGISTRY_ID_MAX + 1]; /* CKA_ID: [a-z0-9._-] */
     enum registry_role role;
     enum registry_algorithm algorithm;
-    /* HMAC (hmac-empty/5): the first 5 octets of the HMAC over the empty string. AES
+    /* HMAC (hmac-empty/5, hmac-empty/16): so many octets of the HMAC over the empty string. AES
      * (aes-256-gcm-block): IV of 12, ciphertext and tag of 16 zero octets, with the id as
      * additional authenticated data. Key pairs (spki-sha256): SHA-256 of the SubjectPublicKeyInfo.
      */
     uint8_t check[REGISTRY_CHECK_MAX];
-    size_t check_len; /* 5, 44 or 32 */
+    size_t check_len; /* 5 or 16, 44, 32 */
     enum registry_custody custody;
     enum registry_state state;
     time_t not_before, protect_until, process_until;

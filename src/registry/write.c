@@ -40,7 +40,7 @@ static json_t *key_json(const struct registry_key *key)
     return json_pack("{s:s,s:s,s:s,s:{s:s,s:o},s:s,s:s,s:o,s:o,s:o,s:o,s:o,s:o}", "id", key->id,
                      "role", registry_role_name(key->role), "algorithm",
                      registry_algorithm_name(key->algorithm), "check", "method",
-                     registry_check_method(key->algorithm), "value",
+                     registry_check_method(key->algorithm, key->check_len), "value",
                      hex_json(key->check, key->check_len), "custody",
                      registry_custody_name(key->custody), "state", registry_state_name(key->state),
                      "not_before", time_json(key->not_before), "protect_until",

@@ -96,7 +96,7 @@ starts_not "it is one of a rehearsal"
 starts_not "no state 'retired'"
 "$make_registry" "$registry" "$dir/facts" "${both[@]}" --drop tpk-9-new
 starts_not "key tpk-9-new on token 'tbs' is refused: the key registry does not name it"
-"$make_registry" "$registry" "$dir/facts" "${both[@]}" --set tpk-9-new.check=0102030405
+"$make_registry" "$registry" "$dir/facts" "${both[@]}" --set tpk-9-new.check=$(printf "%032d" 7)
 starts_not "its check value is not that of the key registry"
 "$make_registry" "$registry" "$dir/facts" "${both[@]}" --set tpk-9-new.token=0123456789abcdef=local
 starts_not "does not name this token for it"

@@ -74,13 +74,12 @@ static struct custody_fact fact_of(struct custody *custody, size_t i)
         .process_until = PROCESS_UNTIL,
         .n_holders = 1,
     };
-    size_t len;
     strcpy(fact.id, keys[i].id);
     strcpy(fact.holders[0].serial, serial);
     const struct custody_key *key =
         custody_find_key(custody, tbs_bytes_str(keys[i].id), keys[i].role);
     assert_non_null(key);
-    assert_true(custody_check_value(custody, key, fact.check, &len));
+    assert_true(custody_check_value(custody, key, fact.check, &fact.check_len));
     return fact;
 }
 
@@ -154,6 +153,9 @@ static void keys_that_the_rules_do_not_name_are_refused(void **state)
         is_refused(list, N, i, "does not name this token");
         list[i] = facts[i];
         list[i].check[0] ^= 1;
+        is_refused(list, N, i, "another key");
+        list[i].check[0] ^= 1;
+        list[i].check[list[i].check_len - 1] ^= 1;
         is_refused(list, N, i, "another key");
         list[i] = facts[i];
         list[i].state = CUSTODY_KEY_DESTROYED;
@@ -422,6 +424,7 @@ static void origin_is_judged(const struct birth *b)
     list[N] = list[TPK_1];
     strcpy(list[N].id, "tpk-r");
     list[N].holders[0].origin = b->origin;
+    list[N].check_len = CUSTODY_KCV_LEN; /* both lengths of an HMAC's check value are tried */
     if (b->right_check)
         check_of(&raw, object, list[N].check);
     enum tbs_err err = try_rules(list, N + 1, false, &custody, &diag);

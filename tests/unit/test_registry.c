@@ -189,6 +189,11 @@ static void test_fields_that_are_wrong(void **state)
     refuses(with("0102030405", "010203040"), TBS_ERR_MALFORMED, "check value");
     refuses(with("0102030405", "010203040A"), TBS_ERR_MALFORMED, "check value");
     refuses(with("0102030405", "01020304"), TBS_ERR_MALFORMED, "check value");
+    refuses(with("hmac-empty/5", "hmac-empty/16"), TBS_ERR_MALFORMED, "check value");
+    refuses(with("0102030405", "0102030405060708090a0b0c0d0e0f10"), TBS_ERR_MALFORMED,
+            "check value");
+    takes(REGISTRY_(
+        KEY_("tpk-1", "tpk", "HMAC-SHA-256", "hmac-empty/16", "0102030405060708090a0b0c0d0e0f10")));
     refuses(with("hmac-empty/5", "spki-sha256"), TBS_ERR_MALFORMED, "check value");
     refuses(with("2026-05-01T00:00:00Z", "2026-05-01T00:00:00+00:00"), TBS_ERR_MALFORMED, "a time");
     refuses(with("2026-05-01T00:00:00Z", "2026-02-30T00:00:00Z"), TBS_ERR_MALFORMED, "a time");

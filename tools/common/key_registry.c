@@ -128,6 +128,7 @@ static struct custody_fact fact_of(const struct registry_key *key)
     struct custody_fact fact = {
         .role = roles[key->role],
         .alg = algorithms[key->algorithm],
+        .check_len = key->check_len,
         .state = states[key->state],
         .not_before = key->not_before,
         .protect_until = key->protect_until,

@@ -72,7 +72,7 @@ json_t *admin_registry_summary(struct admin *a)
 
 /* --- keys check-values --- */
 
-static const char *method_of(enum custody_alg alg)
+static const char *method_of(enum custody_alg alg, size_t len)
 {
     static const enum registry_algorithm algorithms[] = {
         [CUSTODY_HMAC_SHA_1] = REGISTRY_HMAC_SHA_1,
@@ -81,7 +81,7 @@ static const char *method_of(enum custody_alg alg)
         [CUSTODY_ECDSA_P_256] = REGISTRY_ECDSA_P_256,
     };
 
-    return registry_check_method(algorithms[alg]);
+    return registry_check_method(algorithms[alg], len);
 }
 
 static json_t *serials_of(struct custody *custody, const char *id)
@@ -102,12 +102,15 @@ static json_t *check_row(struct custody *custody, const struct custody_key *key)
     static const char *const roles[] = {"tpk", "kek", "audit"};
     uint8_t check[CUSTODY_CHECK_VALUE_MAX];
     char hex[2 * CUSTODY_CHECK_VALUE_MAX + 1] = "-";
+    const char *method = "-";
     size_t len;
 
-    if (custody_check_value(custody, key, check, &len))
+    if (custody_check_value(custody, key, check, &len)) {
         tbs_hex(tbs_bytes(check, len), hex);
-    return json_pack("[s,s,s,s,o,s]", key->id, roles[key->role], custody_alg_name(key->alg),
-                     method_of(key->alg), serials_of(custody, key->id), hex);
+        method = method_of(key->alg, len);
+    }
+    return json_pack("[s,s,s,s,o,s]", key->id, roles[key->role], custody_alg_name(key->alg), method,
+                     serials_of(custody, key->id), hex);
 }
 
 enum tbs_err admin_check_values(struct admin *a, int n, char **words, struct tbs_diag *diag)

@@ -16,7 +16,9 @@
 #include "server/server.h"
 #include "store/store.h"
 #include "tools/audit_trail.h"
+#include "tools/common/key_registry.h"
 #include "tools/common/tokens.h"
+#include "tools/key_watch.h"
 #include "tools/token_metrics.h"
 
 #define SECURE_HEAP (4u << 20)    /* octets of locked memory for keys in use */
@@ -33,7 +35,9 @@ struct kmsd {
     struct policy_builtin policy;
     struct custody *custody;
     struct kms *kms;
-    struct audit *audit; /* NULL: none */
+    struct audit *audit;           /* NULL: none */
+    struct key_registry *registry; /* NULL: none */
+    struct key_watch *key_watch;
     _Atomic uint64_t token_calls;
 };
 
@@ -151,24 +155,71 @@ static void metrics(void *ctx, struct tbs_buf *text)
                    "tbs_token_calls_total %llu\n",
                    (unsigned long long)d->token_calls);
     token_metrics(d->custody, text);
+    key_watch_metrics(d->registry, d->custody, text);
     audit_trail_metrics(d->audit, text);
+}
+
+static void tick(void *ctx)
+{
+    struct kmsd *d = ctx;
+
+    key_watch_look(d->key_watch, d->registry, d->custody);
+}
+
+/* Remembered before it is used: an earlier one cannot come back. */
+static enum tbs_err take_registry(struct kmsd *d, struct key_registry *fresh, struct tbs_diag *diag)
+{
+    enum tbs_err err = key_registry_remember(fresh, diag);
+
+    if (!err)
+        err = custody_set_rules(d->custody, &fresh->rules, diag);
+    if (err) {
+        key_registry_free(fresh);
+        return err;
+    }
+    key_registry_free(d->registry);
+    d->registry = fresh;
+    key_watch_log_registry(fresh);
+    return key_watch_audit(d->audit, fresh, diag);
+}
+
+/* What is wrong with a registry leaves the one before in use. */
+static enum tbs_err reload_registry(struct kmsd *d, struct tbs_diag *diag)
+{
+    struct key_registry *fresh = NULL;
+    struct tbs_diag why = {0};
+    enum tbs_err err = key_registry_open(d->config, &fresh, &why);
+
+    if (!err && fresh && fresh->before.sequence != fresh->registry.sequence)
+        return take_registry(d, fresh, diag);
+    key_registry_free(fresh);
+    if (!err)
+        return TBS_OK;
+    if (d->audit)
+        audit_write(d->audit, "key-registry-refused", json_pack("{s:s}", "reason", why.text), NULL);
+    return tbs_fail(diag, err, "%s", why.text);
 }
 
 /* Applies what can change while requests run; the rest needs a restart, and the log says so. */
 static enum tbs_err reload(void *ctx, struct tbs_diag *diag)
 {
     struct kmsd *d = ctx;
-    struct config *fresh;
+    struct config *fresh = NULL;
     enum tbs_err err = config_load(d->config_file, &fresh, diag);
 
-    if (err)
+    if (!err)
+        err = reload_registry(d, diag);
+    if (err) {
+        config_free(fresh);
         return err;
+    }
     log_set_level(fresh->log.level);
     custody_look_again(d->custody);
     d->policy.max_validity = fresh->kms.max_validity;
     log_write(LOG_LEVEL_INFO, "reloaded", LOG_TEXT("file", d->config_file),
-              LOG_TEXT("applied", "log.level kms.max_validity"),
+              LOG_TEXT("applied", "log.level kms.max_validity, the key registry"),
               LOG_TEXT("needs_restart", "all other keys"));
+    tick(d);
     config_free(fresh);
     return TBS_OK;
 }
@@ -210,10 +261,14 @@ static enum tbs_err open_custody(struct kmsd *d, struct tbs_diag *diag)
 
     tokens_of(&d->config->custody, &tokens);
     tokens.custody.start_down = true;
+    tokens.custody.rules = d->registry ? &d->registry->rules : NULL;
     enum tbs_err err = custody_open(&tokens.custody, &d->custody, diag);
 
+    if (!err)
+        err = key_registry_check_tokens(d->custody, diag);
     if (err)
         return err;
+    key_watch_log_registry(d->registry);
     for (size_t i = 0; i < custody_token_count(d->custody); i++)
         log_quirks(d->custody, i);
     log_unverified(d->custody);
@@ -254,7 +309,7 @@ static enum tbs_err read_config(struct kmsd *d, struct tbs_diag *diag)
     tokens_of(&d->config->custody, &tokens);
     for (size_t i = 0; !err && i < tokens.custody.n_tokens; i++)
         err = custody_check(&tokens.token[i], diag);
-    return err;
+    return err ? err : key_registry_open(d->config, &d->registry, diag);
 }
 
 static enum tbs_err open_audit(struct kmsd *d, struct tbs_diag *diag)
@@ -267,6 +322,14 @@ static enum tbs_err open_audit(struct kmsd *d, struct tbs_diag *diag)
                        json_pack("{s:s,s:s,s:o}", "version", TBS_VERSION, "kms",
                                  d->config->kms.identity, "keys", audit_trail_keys(d->custody)),
                        diag);
+}
+
+/* What the start takes into use. */
+static enum tbs_err use_registry(struct kmsd *d, struct tbs_diag *diag)
+{
+    enum tbs_err err = d->registry ? key_registry_remember(d->registry, diag) : TBS_OK;
+
+    return err ? err : key_watch_audit(d->audit, d->registry, diag);
 }
 
 /* Brings an older schema up to date before the workers open the store for reading. */
@@ -290,15 +353,20 @@ static enum tbs_err serve(struct kmsd *d, struct tbs_diag *diag)
         .ready = ready,
         .reload = reload,
         .metrics = metrics,
+        .tick = tick,
     };
     enum tbs_err err = prepare_store(d, diag);
 
+    if (!err)
+        err = key_watch_new(&d->key_watch, diag);
     if (!err)
         err = open_custody(d, diag);
     if (!err)
         err = open_kms(d, diag);
     if (!err)
         err = open_audit(d, diag);
+    if (!err)
+        err = use_registry(d, diag);
     if (!err)
         err = server_run(&d->config->server, &handler, diag);
     if (!err && d->audit)
@@ -311,6 +379,8 @@ static bool kmsd_free(struct kmsd *d)
 {
     audit_close(d->audit);
     kms_free(d->kms);
+    key_registry_free(d->registry);
+    key_watch_free(d->key_watch);
     config_free(d->config);
     return custody_close(d->custody);
 }
@@ -371,6 +441,7 @@ int main(int argc, char **argv)
         err = read_config(&d, &diag);
     if (!err && options.check) {
         printf("%s is fine\n", d.config_file);
+        key_registry_free(d.registry);
         config_free(d.config);
         return EXIT_OK;
     }

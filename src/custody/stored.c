@@ -244,8 +244,10 @@ enum tbs_err custody_wrap_secret(struct custody_session *session, struct tbs_byt
                         "the token holds no key-encryption key; make one with tbs-admin keys "
                         "generate kek");
 
+    err = custody_may(session->custody, kek, CUSTODY_PROTECT, diag);
     TBS_BUF_AUTO struct tbs_buf blob = tbs_buf();
-    err = wrap(session, kek, owner, secret, &blob, diag);
+    if (err == TBS_OK)
+        err = wrap(session, kek, owner, secret, &blob, diag);
     if (err != TBS_OK)
         return err;
     tbs_put_bytes(ret_blob, tbs_buf_view(&blob));
@@ -298,6 +300,8 @@ enum tbs_err custody_unwrap_secret(struct custody_session *session, struct tbs_b
         err = parse(blob, &b, diag);
     if (err == TBS_OK)
         err = find_kek(session->custody, &b, &kek, diag);
+    if (err == TBS_OK)
+        err = custody_may(session->custody, kek, CUSTODY_PROCESS, diag);
     if (err == TBS_OK)
         err = unwrap(session, kek, owner, &b, ret_secret, diag);
     if (err == TBS_ERR_AUTH)

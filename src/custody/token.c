@@ -161,22 +161,30 @@ static enum tbs_err load_keys(struct custody_token *token, struct tbs_diag *diag
     return err;
 }
 
-/* Before the gate is open for the first time: callers read the name without a lock. */
-static void name_once(struct custody_token *token)
+/* The name before the gate is open for the first time: callers read it without a lock. The serial
+ * each time: the token may be another one of that label. */
+static void name_token(struct custody_token *token)
 {
     pthread_mutex_lock(&token->lock);
     if (token->openings == 0)
         token->ops->describe(token->backend, token->name, sizeof token->name);
+    token->ops->serial(token->backend, token->serial);
     pthread_mutex_unlock(&token->lock);
+}
+
+static enum custody_origin origin_of(const void *custody, const char *id, const char *serial)
+{
+    return custody_origin_of(custody, id, serial);
 }
 
 static enum tbs_err open_all(struct custody_token *token, struct tbs_diag *diag)
 {
-    struct custody_opening opening = {&token->config, &token->pin, token->stats};
+    struct custody_opening opening = {&token->config, &token->pin, token->stats, origin_of,
+                                      token->custody};
     enum tbs_err err = token->ops->open(&opening, &token->backend, diag);
     if (err != TBS_OK)
         return err;
-    name_once(token);
+    name_token(token);
     err = token->ops->session_open(token->backend, &token->session, diag);
     return err != TBS_OK ? err : load_keys(token, diag);
 }

@@ -213,8 +213,7 @@ static enum tbs_err make_ticket(struct kms_exchange *x, struct ticket_policy *gr
     const struct custody_key *tpk = custody_current_key(x->worker->custody, CUSTODY_ROLE_TPK, alg);
 
     if (!tpk)
-        return tbs_fail(diag, TBS_ERR_CONFIG, "the token holds no TPK for PRF Func %u",
-                        granted->prf);
+        return custody_why_none(x->worker->custody, CUSTODY_ROLE_TPK, alg, diag);
     x->decision.tpk_id = tbs_bytes_str(tpk->id);
     granted->n_keys = 0; /* KEMAC SHALL NOT be in the granted policy, RFC 6043 6.10 */
     contents->t = kms_fresh_t(x->worker->kms);

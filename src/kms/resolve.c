@@ -40,7 +40,8 @@ static bool open_ticket(struct kms_exchange *x, const struct mikey_payload *tick
         err = custody_unwrap_ticket(x->worker->session, ticket, contents, &f->diag);
 
     /* What else may go wrong is the token's failure. */
-    if (err && err != TBS_ERR_AUTH && err != TBS_ERR_NOT_FOUND && err != TBS_ERR_MALFORMED)
+    if (err && err != TBS_ERR_AUTH && err != TBS_ERR_NOT_FOUND && err != TBS_ERR_DENIED &&
+        err != TBS_ERR_MALFORMED)
         return kms_fails(f, KMS_UNAVAILABLE, MIKEY_E_UNSPECIFIED);
     if (err || ticket_policy_decode(ticket, policy, &f->diag))
         return bad_ticket(f, KMS_TICKET);

@@ -47,6 +47,17 @@ static const cyaml_schema_field_t token_fields[] = {TOKEN_FIELDS(struct config_t
 static const cyaml_schema_value_t token_entry = {
     CYAML_VALUE_MAPPING(CYAML_FLAG_DEFAULT, struct config_token, token_fields)};
 
+static const cyaml_schema_field_t custody_registry_fields[] = {
+    TEXT("file", 0, struct config_registry, file, PATH_MAX),
+    CYAML_FIELD_SEQUENCE("signers", CYAML_FLAG_POINTER, struct config_registry, signers,
+                         &text_entry, 1, CONFIG_SIGNERS_MAX),
+    NUMBER("need", struct config_registry, need),
+    CYAML_FIELD_BOOL("rehearsal", CYAML_FLAG_OPTIONAL, struct config_registry, rehearsal),
+    CYAML_FIELD_END};
+
+static const cyaml_strval_t compromised[] = {{"refuse", CONFIG_COMPROMISED_REFUSE},
+                                             {"open-with-warning", CONFIG_COMPROMISED_OPEN}};
+
 static const cyaml_schema_field_t custody_fields[] = {
     TOKEN_FIELDS(struct config_custody, token.),
     CYAML_FIELD_SEQUENCE("more_tokens", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL,
@@ -55,6 +66,10 @@ static const cyaml_schema_field_t custody_fields[] = {
     TEXT("pin_records", CYAML_FLAG_OPTIONAL, struct config_custody, pin_records, PATH_MAX),
     CYAML_FIELD_BOOL("keep_pin", CYAML_FLAG_OPTIONAL, struct config_custody, keep_pin),
     NUMBER("stall_ms", struct config_custody, stall_ms),
+    CYAML_FIELD_MAPPING("registry", CYAML_FLAG_OPTIONAL, struct config_custody, registry,
+                        custody_registry_fields),
+    CYAML_FIELD_ENUM("compromised", CYAML_FLAG_STRICT | CYAML_FLAG_OPTIONAL, struct config_custody,
+                     compromised, compromised, 2),
     CYAML_FIELD_END};
 
 static const cyaml_schema_field_t store_fields[] = {
@@ -122,6 +137,7 @@ static const struct number {
     {"kms.time_window", offsetof(struct config, kms.time_window), 1, 3600, 300},
     {"kms.max_validity", offsetof(struct config, kms.max_validity), 60, 31536000, 86400},
     {"custody.stall_ms", offsetof(struct config, custody.stall_ms), 100, 60000, 2000},
+    {"custody.registry.need", offsetof(struct config, custody.registry.need), 1, 16, 2},
     {"server.front_threads", offsetof(struct config, server.front_threads), 1, 64, 1},
     {"server.workers", offsetof(struct config, server.workers), 1, 64, 2},
     {"server.queue", offsetof(struct config, server.queue), 1, 65536, 256},
@@ -155,6 +171,10 @@ static const struct {
                             "environment, init_args and quirks as needed"},
     {"custody.pin_records", "the path of a folder for this user alone"},
     {"custody.keep_pin", "true or false"},
+    {"custody.registry.file", "the path of a key registry"},
+    {"custody.registry.signers", "a list of at most 16 PEM files, a signer's public key in each"},
+    {"custody.registry.rehearsal", "true or false"},
+    {"custody.compromised", "refuse or open-with-warning"},
     {"store.path", "the path of the database"},
     {"server.listen", "a numeric address and port, such as 127.0.0.1:8087"},
     {"server.management", "a loopback address and port, such as 127.0.0.1:8088"},
@@ -322,6 +342,14 @@ static enum tbs_err make_token_absolute(struct loading *l, struct config_token *
     return err;
 }
 
+static enum tbs_err make_registry_absolute(struct loading *l, struct config_registry *registry)
+{
+    enum tbs_err err = make_absolute(l, &registry->file, 0);
+    for (unsigned i = 0; err == TBS_OK && i < registry->signers_count; i++)
+        err = make_absolute(l, &registry->signers[i], 0);
+    return err;
+}
+
 static enum tbs_err make_paths_absolute(struct loading *l)
 {
     struct config *c = l->config;
@@ -334,6 +362,8 @@ static enum tbs_err make_paths_absolute(struct loading *l)
         err = make_absolute(l, &c->custody.pin_records, 0);
     if (err == TBS_OK)
         err = make_token_absolute(l, &c->custody.token);
+    if (err == TBS_OK)
+        err = make_registry_absolute(l, &c->custody.registry);
     for (unsigned i = 0; err == TBS_OK && i < c->custody.more_tokens_count; i++)
         err = make_token_absolute(l, &c->custody.more_tokens[i]);
     return err;
@@ -428,6 +458,11 @@ static enum tbs_err check_texts(struct loading *l)
     for (unsigned i = 0; i < c->custody.more_tokens_count; i++)
         if (find_wrong(&c->custody.more_tokens[i]))
             return wrong(l, "custody.more_tokens");
+    if (c->custody.registry.file && c->custody.registry.need > c->custody.registry.signers_count)
+        return tbs_fail(l->diag, TBS_ERR_CONFIG,
+                        "%s:%zu: custody.registry.need is %u, and there are %u signers", l->file,
+                        config_keys_line(l->keys, "custody.registry"), c->custody.registry.need,
+                        c->custody.registry.signers_count);
     if (address_parse(c->server.listen, &address, NULL) != TBS_OK)
         return wrong(l, "server.listen");
     if (address_parse(c->server.management, &address, NULL) != TBS_OK ||

@@ -33,6 +33,18 @@ struct config_token {
     unsigned quirks_count;      /* at most 16 */
 };
 
+#define CONFIG_SIGNERS_MAX 16
+
+struct config_registry {
+    char *file;             /* required where there is the section; NULL: no key registry */
+    char **signers;         /* required; PEM files, a public key each */
+    unsigned signers_count; /* at most CONFIG_SIGNERS_MAX */
+    unsigned need;          /* so many of them must have signed, 1 to signers_count; default 2 */
+    bool rehearsal;         /* takes the registry of a rehearsal, and no other; default false */
+};
+
+enum config_compromised { CONFIG_COMPROMISED_REFUSE, CONFIG_COMPROMISED_OPEN };
+
 struct config_custody {
     struct config_token token; /* the first, whose keys stand in the section itself */
     struct config_token *more_tokens;
@@ -41,6 +53,8 @@ struct config_custody {
     bool keep_pin;              /* of fd: and prompt, for logins after an outage; default true */
     unsigned stall_ms;          /* a call that hangs for so long takes its token down, 100-60000;
                                    default 2000 */
+    struct config_registry registry;
+    enum config_compromised compromised; /* what such a key may do; default refuse */
 };
 
 struct config_store {

@@ -9,6 +9,7 @@ import sys
 # those of C, POSIX and OpenSSL.
 ROOMS = {
     "src/base": ([], []),
+    "src/registry": (["base"], ["jansson.h"]),
     "src/mikey": (["base"], []),
     "src/ticket": (["base", "mikey"], []),
     "src/client": (["base", "mikey", "ticket"], ["curl"]),

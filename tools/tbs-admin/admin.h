@@ -9,6 +9,7 @@
 #include "custody/custody.h"
 #include "server/config.h"
 #include "store/store.h"
+#include "tools/common/key_registry.h"
 
 enum exit_code { EXIT_OK, EXIT_FAILED, EXIT_USAGE, EXIT_CONFIG, EXIT_REMARKS, EXIT_UNFIT };
 
@@ -20,6 +21,7 @@ struct admin {
     bool json;
     struct config *config;
     struct store *store;
+    struct key_registry *registry; /* NULL: none */
     struct custody *custody;
     struct custody_session *session;
     struct audit *audit; /* of a command that changes something */

@@ -6,13 +6,14 @@
 #include "tools/tbs-admin/admin.h"
 #include "tools/tbs-admin/audit.h"
 #include "tools/tbs-admin/new_key.h"
+#include "tools/tbs-admin/registry.h"
 #include "tools/tbs-admin/rewrap.h"
 
 /* As the list shows them and as a command names them. */
 static const char *const role_names[] = {"TPK", "KEK", "AUDIT"};
 static const char *const role_words[] = {"tpk", "kek", "audit"};
 
-static json_t *key_row(const struct custody_key *k)
+static json_t *key_row(struct admin *a, const struct custody_key *k)
 {
     char kcv[2 * CUSTODY_KCV_LEN + 1] = "-", custody[CUSTODY_UNVERIFIED_MAX + 64];
     bool provable = k->always_sensitive && k->never_extractable && k->local;
@@ -21,14 +22,18 @@ static json_t *key_row(const struct custody_key *k)
         snprintf(kcv + 2 * i, 3, "%02x", k->kcv[i]);
     snprintf(custody, sizeof custody, "%s%s%s", provable ? "made here, never left" : "not provable",
              k->unverified[0] ? "; not verified: " : "", k->unverified);
-    return json_pack("[s,s,s,s,s,s]", k->id, role_names[k->role], custody_alg_name(k->alg), kcv,
-                     custody, k->usable ? "usable" : "not usable here");
+    json_t *row = json_pack("[s,s,s,s,s,s]", k->id, role_names[k->role], custody_alg_name(k->alg),
+                            kcv, custody, k->usable ? "usable" : "not usable here");
+
+    admin_registry_put(a, k->id, row);
+    return row;
 }
 
 static enum tbs_err keys(struct admin *a, int n, char **words, struct tbs_diag *diag)
 {
-    static const char *const columns[] = {"id",      "role",  "algorithm", "check_value",
-                                          "custody", "state", NULL};
+    static const char *const columns[] = {
+        "id",    "role",     "algorithm",     "check_value",   "custody",
+        "state", "registry", "protect_until", "process_until", NULL};
     enum tbs_err err = admin_custody(a, diag);
     json_t *rows;
     size_t n_keys;
@@ -40,7 +45,7 @@ static enum tbs_err keys(struct admin *a, int n, char **words, struct tbs_diag *
 
     rows = json_array();
     for (size_t i = 0; i < n_keys; i++)
-        json_array_append_new(rows, key_row(&list[i]));
+        json_array_append_new(rows, key_row(a, &list[i]));
     admin_print(a, columns, rows);
     return TBS_OK;
 }
@@ -63,12 +68,16 @@ static const struct custody_key *key_in_use(const struct custody *custody,
                                           : custody_current_key(custody, kind->role, kind->alg);
 }
 
-static void tell(const struct custody *custody, const struct key_kind *kind, const char *id)
+static void tell(struct custody *custody, const struct key_kind *kind, const char *id)
 {
     const struct custody_key *in_use = key_in_use(custody, kind);
+    struct custody_standing s;
 
     printf("The token has the new key %s.\n", id);
-    if (in_use && strcmp(in_use->id, id) != 0)
+    if (custody_standing(custody, id, &s))
+        printf("It is not used before the key registry names it: see tbs-admin keys "
+               "check-values.\n");
+    else if (in_use && strcmp(in_use->id, id) != 0)
         printf("It is not in use: %s comes before it, see tbs-admin(8).\n", in_use->id);
     else if (kind->role == CUSTODY_ROLE_TPK)
         printf("Reload every tbs-kmsd that uses this token: then new tickets are made with it.\n"
@@ -196,10 +205,10 @@ static enum tbs_err status(struct admin *a, int n, char **words, struct tbs_diag
     snprintf(token, sizeof token, "%s%s%s", custody_state_name(health.state),
              health.why.text[0] ? ": " : "", health.why.text);
     admin_print(a, columns,
-                json_pack("[[s,s],[s,s],[s,s],[s,s],[s,s],[s,s],[s,s]]", "kms",
+                json_pack("[[s,s],[s,s],[s,s],[s,s],[s,o],[s,s],[s,s],[s,s]]", "kms",
                           a->config->kms.identity, "token", token, "quirks", quirks, "keys",
-                          text[0], "stored keys", stored, "subscribers", text[1], "groups",
-                          text[2]));
+                          text[0], "key registry", admin_registry_summary(a), "stored keys", stored,
+                          "subscribers", text[1], "groups", text[2]));
     return TBS_OK;
 }
 
@@ -208,7 +217,10 @@ const struct admin_command admin_key_commands[] = {
      "make one more key in the token, for tbs-kmsd from its next start or reload", true},
     {"keys", "rewrap", "", 0, 0, rewrap,
      "protect every stored key with the newest KEK; may be ended and goes on the next time", true},
-    {"keys", NULL, "", 0, 0, keys, "the keys in the token, with their check values"},
+    {"keys", "check-values", "", 0, 0, admin_check_values,
+     "what a key registry must say of the keys in the token"},
+    {"keys", NULL, "", 0, 0, keys,
+     "the keys in the token, with what the key registry says of them"},
     {"status", NULL, "", 0, 0, status, "token, keys and store at a glance"},
     {0},
 };

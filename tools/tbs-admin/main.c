@@ -38,7 +38,10 @@ enum tbs_err admin_custody(struct admin *a, struct tbs_diag *diag)
     struct tokens tokens;
 
     tokens_of(&a->config->custody, &tokens);
-    err = custody_open(&tokens.custody, &a->custody, diag);
+    err = key_registry_open(a->config, &a->registry, diag);
+    tokens.custody.rules = a->registry ? &a->registry->rules : NULL;
+    if (!err)
+        err = custody_open(&tokens.custody, &a->custody, diag);
     return err ? err : custody_session_open(a->custody, &a->session, diag);
 }
 
@@ -328,6 +331,7 @@ int main(int argc, char **argv)
     audit_close(admin.audit);
     store_close(admin.store);
     custody_session_close(admin.session);
+    key_registry_free(admin.registry);
     custody_close(admin.custody);
     config_free(admin.config);
     return status;

@@ -163,13 +163,18 @@ bool custody_check_value(struct custody *custody, const struct custody_key *key,
                          uint8_t ret_check[CUSTODY_CHECK_VALUE_MAX], size_t *ret_len)
 {
     const struct custody_entry *entry = custody_find_entry(custody, tbs_bytes_str(key->id));
-    if (!entry || !entry->has_check)
+    if (!entry)
         return false;
-    if (key->alg == CUSTODY_ECDSA_P_256) {
-        *ret_len = SHA256_DIGEST_LENGTH;
-        return spki_check(&entry->key, ret_check, NULL) == TBS_OK;
-    }
-    *ret_len = key->alg == CUSTODY_AES_256_GCM ? CUSTODY_CHECK_LEN : CUSTODY_HMAC_CHECK_LEN;
-    memcpy(ret_check, entry->check, *ret_len);
-    return true;
+    pthread_mutex_lock(&custody->directory.lock);
+    bool has_check = entry->has_check;
+    struct custody_key known = entry->key;
+    memcpy(ret_check, entry->check, CUSTODY_CHECK_LEN);
+    pthread_mutex_unlock(&custody->directory.lock);
+    if (!has_check)
+        return false;
+    *ret_len = known.alg == CUSTODY_AES_256_GCM ? CUSTODY_CHECK_LEN : CUSTODY_HMAC_CHECK_LEN;
+    if (known.alg != CUSTODY_ECDSA_P_256)
+        return true;
+    *ret_len = SHA256_DIGEST_LENGTH;
+    return spki_check(&known, ret_check, NULL) == TBS_OK;
 }

@@ -38,19 +38,20 @@ struct trial {
     enum custody_refusal refused;
 };
 
-/* Holds a key that works against the rules. */
+/* Holds a key against the rules. Where there are any, another key than it should be is refused, and
+ * its token goes on. */
 static void try_rules(struct custody_token *token, void *session, const struct custody_key *key,
                       struct trial *trial)
 {
     const struct custody_fact *fact;
     trial->refused = custody_refusal_of(token->custody, key, token->serial, &fact);
-    if (trial->err != TBS_OK || !fact)
+    if (trial->err == TBS_OK && fact)
+        trial->err = custody_check_fact(token, session, key, fact, &trial->why);
+    if (!token->custody->rules || trial->err != TBS_ERR_CONFIG)
         return;
-    trial->err = custody_check_fact(token, session, key, fact, &trial->why);
-    if (trial->err == TBS_ERR_CONFIG) {
+    if (trial->refused == CUSTODY_NOT_REFUSED)
         trial->refused = CUSTODY_DIFFERS;
-        trial->err = TBS_OK;
-    }
+    trial->err = TBS_OK;
 }
 
 /* Without the lock: a token that hangs here holds up no other. */
@@ -62,7 +63,7 @@ static void try_key(struct custody_token *token, void *session, const struct cus
     pthread_mutex_lock(&d->lock);
     const struct custody_entry *known = find(d, tbs_bytes_str(key->id));
     if (known) {
-        ret_trial->has_check = known->has_check;
+        ret_trial->has_check = known->has_check && !known->check_refused;
         memcpy(ret_trial->check, known->check, sizeof known->check);
         memcpy(ret_trial->point, known->key.point, sizeof known->key.point);
     }
@@ -89,16 +90,17 @@ static void put_instance(struct custody_token *token, struct custody_entry *entr
     instance->there = trial->err == TBS_OK && trial->refused == CUSTODY_NOT_REFUSED;
 }
 
-/* Another key than the rules name says nothing about the one that they do. */
 static void put_check(struct custody_entry *entry, const struct custody_key *key,
                       const struct trial *trial)
 {
-    if (trial->err != TBS_OK || trial->refused == CUSTODY_DIFFERS || entry->has_check)
+    bool is_refused = trial->refused != CUSTODY_NOT_REFUSED;
+    if (trial->err != TBS_OK || (entry->has_check && (is_refused || !entry->check_refused)))
         return;
     memcpy(entry->check, trial->check, sizeof entry->check);
     memcpy(entry->key.kcv, trial->check, sizeof entry->key.kcv);
     memcpy(entry->key.point, key->point, sizeof entry->key.point);
     entry->key.has_kcv = custody_mac_len(key->alg) > 0;
+    entry->check_refused = is_refused;
     entry->has_check = true;
 }
 
@@ -124,7 +126,7 @@ static bool put_key(struct custody_token *token, const struct custody_key *key,
     struct custody_directory *d = &token->custody->directory;
     pthread_mutex_lock(&d->lock);
     struct custody_entry *entry = find(d, tbs_bytes_str(key->id));
-    bool is_first = !entry || !entry->has_check;
+    bool is_first = !entry || !entry->has_check || entry->check_refused;
     bool fits = trial->has_check || is_first || trial->err != TBS_OK;
     *ret_err = TBS_OK;
     if (fits && !entry) {
@@ -218,7 +220,7 @@ static bool is_usable(const struct custody *custody, const struct custody_entry 
 /* Keys that were there before an outage are waited for, not passed over for ever. */
 static bool was_usable(const struct custody_entry *entry)
 {
-    return entry->has_check;
+    return entry->has_check && !entry->check_refused;
 }
 
 const struct custody_key *custody_find_key(const struct custody *custody, struct tbs_bytes id,

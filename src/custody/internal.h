@@ -39,6 +39,9 @@ struct custody_instance {
 /* A key. Never freed before the custody, so that pointers to it stay good. */
 struct custody_entry {
     struct custody_key key; /* what callers see; usable and handle say nothing here */
+    /* The check is of a key that is refused: it binds no other, and gives way to that of one that
+     * is not. */
+    _Atomic bool check_refused;
     _Atomic bool has_check; /* what every instance must answer: kcv, or for AES-GCM a block of */
     uint8_t check[CUSTODY_CHECK_LEN]; /* zeros that the first instance sealed, with its IV; an
                                          AUDIT key must sign for the point in `key` */

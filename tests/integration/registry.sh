@@ -92,6 +92,11 @@ sed -i '1s/site-only/escrowed/' "$registry"
 starts_not "the signature by ann.pem does not verify"
 "$make_registry" "$registry" "$dir/facts" "${both[@]}" --rehearsal
 starts_not "it is one of a rehearsal"
+sed -i 's/signers: \[ann/rehearsal: true, &/' "$kms/tbs-kmsd.yaml"
+"$kmsd" --check --config "$kms/tbs-kmsd.yaml" >/dev/null || wrong "no rehearsal can be made"
+"$make_registry" "$registry" "$dir/facts" "${both[@]}"
+starts_not "it is none of a rehearsal"
+sed -i 's/rehearsal: true, //' "$kms/tbs-kmsd.yaml"
 "$make_registry" "$registry" "$dir/facts" "${both[@]}" --set "$old.state=retired"
 starts_not "no state 'retired'"
 "$make_registry" "$registry" "$dir/facts" "${both[@]}" --drop tpk-9-new

@@ -12,6 +12,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "custody/primitives.h"
 #include "custody/rules.h"
 #include "softhsm.h"
 
@@ -461,6 +462,72 @@ static void keys_from_elsewhere_need_rules_that_say_so(void **state)
         origin_is_judged(&births[i]);
 }
 
+/* --- Two tokens --- */
+
+static void serial_of(const char *label, char *ret_serial)
+{
+    struct custody_token_status status;
+    struct custody *custody = softhsm_open(label);
+    custody_token_status(custody, 0, &status);
+    strcpy(ret_serial, status.serial);
+    custody_close(custody);
+}
+
+/* The same key on two tokens, of which the rules name only the second: that one alone is asked. */
+static void a_key_is_used_only_where_the_rules_name_it(void **state)
+{
+    (void)state;
+    static const struct birth restored = {.origin = CUSTODY_RESTORED, .known_value = true};
+    struct custody_token_config tokens[2];
+    struct custody_standing standing;
+    struct custody_token_status status[2];
+    struct custody_fact list[N + 1];
+    struct tbs_diag diag;
+    struct custody *custody = NULL;
+    softhsm_make_token("second");
+    memcpy(list, facts, N * sizeof *list);
+    list[N] = list[TPK_1];
+    strcpy(list[N].id, "tpk-r");
+    list[N].check_len = CUSTODY_KCV_LEN;
+    list[N].holders[0].origin = CUSTODY_RESTORED;
+    serial_of("second", list[N].holders[0].serial);
+    struct raw first = raw_open("kms"), second = raw_open("second");
+    CK_OBJECT_HANDLE object = plant(&first, &(struct birth){.origin = CUSTODY_MADE_HERE});
+    check_of(&second, plant(&second, &restored), list[N].check);
+
+    tokens[0] = tokens[1] = softhsm_config("kms");
+    tokens[1].uri = "pkcs11:token=second";
+    const struct custody_rules rules = {list, N + 1, false};
+    const struct custody_config config = {
+        .tokens = tokens, .n_tokens = 2, .rules = &rules, .clock = {.ntp_now = ntp_now}};
+    if (custody_open(&config, &custody, &diag) != TBS_OK)
+        fail_msg("%s", diag.text);
+    assert_true(custody_standing(custody, "tpk-r", &standing));
+    assert_non_null(strstr(standing.refused.text, "on token 'kms' is refused"));
+    assert_true(custody_holds(custody, "tpk-r", 0) && custody_holds(custody, "tpk-r", 1));
+    assert_false(custody_lacks(custody, "tpk-r", 0));
+    assert_true(custody_lacks(custody, "tpk-1", 1));
+    await_current(custody, "tpk-r");
+    custody_token_status(custody, 1, &status[0]);
+    struct custody_session *session;
+    uint8_t mac[CUSTODY_MAC_MAX];
+    assert_int_equal(custody_session_open(custody, &session, &diag), TBS_OK);
+    for (int i = 0; i < 8; i++)
+        assert_int_equal(
+            custody_hmac(session,
+                         custody_current_key(custody, CUSTODY_ROLE_TPK, CUSTODY_HMAC_SHA_256),
+                         tbs_bytes(NULL, 0), mac, &diag),
+            TBS_OK);
+    assert_memory_equal(mac, list[N].check, CUSTODY_KCV_LEN);
+    custody_token_status(custody, 1, &status[1]);
+    assert_int_equal(status[1].calls - status[0].calls, 8);
+    custody_session_close(session);
+    custody_close(custody);
+    assert_int_equal(first.f->C_DestroyObject(first.session, object), CKR_OK);
+    raw_close(&first);
+    raw_close(&second);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -468,6 +535,7 @@ int main(void)
         cmocka_unit_test_setup(states_and_periods_say_what_keys_do, start_clock),
         cmocka_unit_test_setup(new_rules_bring_a_new_key_and_retire_the_old, start_clock),
         cmocka_unit_test_setup(keys_from_elsewhere_need_rules_that_say_so, start_clock),
+        cmocka_unit_test_setup(a_key_is_used_only_where_the_rules_name_it, start_clock),
     };
     return cmocka_run_group_tests(tests, make_keys, softhsm_teardown);
 }

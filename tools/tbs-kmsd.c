@@ -10,6 +10,7 @@
 
 #include "custody/custody.h"
 #include "kms/kms.h"
+#include "policies/rules.h"
 #include "server/config.h"
 #include "server/log.h"
 #include "server/metrics.h"
@@ -30,7 +31,7 @@ const char *argp_program_version = "tbs-kmsd " TBS_VERSION;
 struct kmsd {
     const char *config_file;
     struct config *config;
-    struct policy_builtin policy;
+    struct policy_live *policy;
     struct custody *custody;
     struct kms *kms;
     struct audit *audit; /* NULL: none */
@@ -154,6 +155,52 @@ static void metrics(void *ctx, struct tbs_buf *text)
     audit_trail_metrics(d->audit, text);
 }
 
+static enum tbs_err load_policy(const struct config_kms *c, struct policy_rules **ret_rules,
+                                struct tbs_diag *diag)
+{
+    return c->policy ? policy_rules_load(c->policy, c->max_validity, ret_rules, diag)
+                     : policy_rules_default(c->max_validity, ret_rules, diag);
+}
+
+static void log_finding(void *file, const char *sentence)
+{
+    log_write(LOG_LEVEL_WARN, "policy-finding", LOG_TEXT("file", file),
+              LOG_TEXT("detail", sentence));
+}
+
+static void log_policy(const struct config_kms *c, const struct policy_rules *rules)
+{
+    char *file = c->policy ? c->policy : (char[]){"built in"};
+
+    log_write(LOG_LEVEL_INFO, "policy", LOG_TEXT("file", file),
+              LOG_NUMBER("rules", policy_rules_count(rules)));
+    policy_rules_review(rules, log_finding, file);
+}
+
+static void log_policy_in_use(const struct kmsd *d)
+{
+    struct policy policy = policy_of_live(d->policy);
+    const void *rules = policy.hold(policy.settings);
+
+    log_policy(&d->config->kms, rules);
+    policy.release(policy.settings, rules);
+}
+
+/* Where it fails, the rules in use stay. */
+static enum tbs_err reload_policy(struct kmsd *d, const struct config_kms *c, struct tbs_diag *diag)
+{
+    struct policy_rules *rules;
+    enum tbs_err err = load_policy(c, &rules, diag);
+
+    if (err) {
+        log_write(LOG_LEVEL_ERROR, "policy-kept", LOG_TEXT("reason", diag->text));
+        return err;
+    }
+    log_policy(c, rules);
+    policy_live_replace(d->policy, rules);
+    return TBS_OK;
+}
+
 /* Applies what can change while requests run; the rest needs a restart, and the log says so. */
 static enum tbs_err reload(void *ctx, struct tbs_diag *diag)
 {
@@ -165,12 +212,13 @@ static enum tbs_err reload(void *ctx, struct tbs_diag *diag)
         return err;
     log_set_level(fresh->log.level);
     custody_look_again(d->custody);
-    d->policy.max_validity = fresh->kms.max_validity;
-    log_write(LOG_LEVEL_INFO, "reloaded", LOG_TEXT("file", d->config_file),
-              LOG_TEXT("applied", "log.level kms.max_validity"),
-              LOG_TEXT("needs_restart", "all other keys"));
+    err = reload_policy(d, &fresh->kms, diag);
+    if (!err)
+        log_write(LOG_LEVEL_INFO, "reloaded", LOG_TEXT("file", d->config_file),
+                  LOG_TEXT("applied", "log.level kms.max_validity kms.policy"),
+                  LOG_TEXT("needs_restart", "all other keys"));
     config_free(fresh);
-    return TBS_OK;
+    return err;
 }
 
 static bool has_suite(const struct config_kms *c, unsigned suite)
@@ -232,9 +280,7 @@ static enum tbs_err open_kms(struct kmsd *d, struct tbs_diag *diag)
         .clock = tbs_clock_system(),
     };
 
-    d->policy.max_validity = c->max_validity;
-    struct policy policy = policy_builtin(&d->policy);
-
+    struct policy policy = policy_of_live(d->policy);
     enum tbs_err err = kms_new(&config, &policy, &d->kms, diag);
     struct custody_health health;
 
@@ -242,6 +288,14 @@ static enum tbs_err open_kms(struct kmsd *d, struct tbs_diag *diag)
     if (!err && health.state != CUSTODY_DOWN)
         err = kms_check_keys(d->kms, d->custody, diag);
     return err;
+}
+
+static enum tbs_err open_policy(struct kmsd *d, struct tbs_diag *diag)
+{
+    struct policy_rules *rules;
+    enum tbs_err err = load_policy(&d->config->kms, &rules, diag);
+
+    return err ? err : policy_live_new(rules, &d->policy, diag);
 }
 
 static enum tbs_err read_config(struct kmsd *d, struct tbs_diag *diag)
@@ -254,7 +308,7 @@ static enum tbs_err read_config(struct kmsd *d, struct tbs_diag *diag)
     tokens_of(&d->config->custody, &tokens);
     for (size_t i = 0; !err && i < tokens.custody.n_tokens; i++)
         err = custody_check(&tokens.token[i], diag);
-    return err;
+    return err ? err : open_policy(d, diag);
 }
 
 static enum tbs_err open_audit(struct kmsd *d, struct tbs_diag *diag)
@@ -291,6 +345,7 @@ static enum tbs_err serve(struct kmsd *d, struct tbs_diag *diag)
         .reload = reload,
         .metrics = metrics,
     };
+    log_policy_in_use(d);
     enum tbs_err err = prepare_store(d, diag);
 
     if (!err)
@@ -311,6 +366,7 @@ static bool kmsd_free(struct kmsd *d)
 {
     audit_close(d->audit);
     kms_free(d->kms);
+    policy_live_free(d->policy);
     config_free(d->config);
     return custody_close(d->custody);
 }
@@ -371,6 +427,7 @@ int main(int argc, char **argv)
         err = read_config(&d, &diag);
     if (!err && options.check) {
         printf("%s is fine\n", d.config_file);
+        policy_live_free(d.policy);
         config_free(d.config);
         return EXIT_OK;
     }

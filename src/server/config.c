@@ -27,7 +27,9 @@ static const cyaml_schema_field_t kms_fields[] = {
     NUMBER("time_window", struct config_kms, time_window),
     CYAML_FIELD_SEQUENCE("suites", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL, struct config_kms,
                          suites, &number_entry, 1, 2),
-    NUMBER("max_validity", struct config_kms, max_validity), CYAML_FIELD_END};
+    NUMBER("max_validity", struct config_kms, max_validity),
+    TEXT("policy", CYAML_FLAG_OPTIONAL, struct config_kms, policy, PATH_MAX),
+    CYAML_FIELD_END};
 
 /* A token's keys, in a structure of that type at `at`. */
 #define TOKEN_FIELDS(type, at)                                                                     \
@@ -138,6 +140,7 @@ static const struct {
 } needs[] = {
     {"kms.identity", "a URI of at most 255 octets, such as sip:kms@example.net"},
     {"kms.suites", "256, 128 or both, such as [256, 128]"},
+    {"kms.policy", "the path of a policy file"},
     {"custody.module", "the path of a PKCS#11 module"},
     {"custody.uri", "a PKCS#11 URI without a PIN, such as \"pkcs11:token=tbs\""},
     {"custody.pin",
@@ -273,6 +276,8 @@ static enum tbs_err make_paths_absolute(struct loading *l)
 {
     struct config *c = l->config;
     enum tbs_err err = make_absolute(l, &c->store.path, 0);
+    if (err == TBS_OK)
+        err = make_absolute(l, &c->kms.policy, 0);
     if (err == TBS_OK)
         err = make_absolute(l, &c->server.address_file, 0);
     if (err == TBS_OK)

@@ -129,6 +129,8 @@ enum option_key {
     KEY_SECONDS,
     KEY_SESSIONS,
     KEY_ID,
+    KEY_FROM,
+    KEY_UNTIL,
     KEY_PUBLIC_KEY, /* the last of those with one argument */
     KEY_PIN_FILE,
 };
@@ -150,6 +152,8 @@ static const char **const arguments[] = {
     [KEY_SECONDS] = &admin_options.seconds,
     [KEY_SESSIONS] = &admin_options.sessions,
     [KEY_ID] = &admin_options.id,
+    [KEY_FROM] = &admin_options.from,
+    [KEY_UNTIL] = &admin_options.until,
     [KEY_PUBLIC_KEY] = &admin_options.public_key,
 };
 
@@ -227,6 +231,9 @@ static const struct argp argp = {
              "with --account-out: of the KMS (default: where the configuration says it listens)",
              1},
             {"name", KEY_NAME, "TEXT", 0, "a group's name for people", 1},
+            {"from", KEY_FROM, "TIME", 0,
+             "group join: when it begins, in UTC, such as 2026-12-01 or 2026-12-01T08:00:00Z", 1},
+            {"until", KEY_UNTIL, "TIME", 0, "group join: when it has ended", 1},
             {"identity", KEY_IDENTITY, "URI", 0,
              "init: the KMS's identity (default sip:kms@example.net)", 2},
             {"module", KEY_MODULE, "FILE", 0, "init: SoftHSM's PKCS#11 module", 2},

@@ -3,6 +3,8 @@
 #ifndef TBS_POLICIES_RULES_H
 #define TBS_POLICIES_RULES_H
 
+#include <stdio.h>
+
 #include "policies/policy.h"
 
 #define POLICY_FILE_MAX 1048576u /* octets */
@@ -37,6 +39,14 @@ enum tbs_err policy_decide_resolve(const void *rules, const struct policy_resolv
  * another; gives their number. */
 typedef void policy_found_fn(void *ctx, const char *sentence);
 size_t policy_rules_review(const struct policy_rules *rules, policy_found_fn *found, void *ctx);
+
+/* Prints what is decided, by which rule, and what would change it. */
+enum tbs_err policy_explain_request(const struct policy_rules *rules,
+                                    const struct policy_request *request, FILE *out,
+                                    struct tbs_diag *diag);
+enum tbs_err policy_explain_resolve(const struct policy_rules *rules,
+                                    const struct policy_resolve *resolve, FILE *out,
+                                    struct tbs_diag *diag);
 
 /* Rules in use that can be replaced. */
 struct policy_live;

@@ -9,6 +9,7 @@
 #include "custody/custody.h"
 #include "server/config.h"
 #include "store/store.h"
+#include "ticket/policy.h"
 
 enum exit_code { EXIT_OK, EXIT_FAILED, EXIT_USAGE, EXIT_CONFIG, EXIT_REMARKS, EXIT_UNFIT };
 
@@ -48,6 +49,7 @@ extern const struct admin_command admin_group_commands[];
 extern const struct admin_command admin_key_commands[];
 extern const struct admin_command admin_token_commands[];
 extern const struct admin_command admin_audit_commands[];
+extern const struct admin_command admin_policy_commands[];
 
 #define ADMIN_PIN_FILES_MAX 4
 
@@ -55,7 +57,9 @@ extern const struct admin_command admin_audit_commands[];
 struct admin_options {
     const char *psk_id, *psk_out, *psk_in, *account_out, *url;
     const char *name, *identity, *module, *listen, *management, *kek, *alg, *id, *public_key;
-    const char *seconds, *sessions, *from, *until;
+    const char *seconds, *sessions, *from, *until, *at;
+    const char *applications[TICKET_APPS_MAX];
+    size_t n_applications;
     const char *pin_files[ADMIN_PIN_FILES_MAX];
     size_t n_pin_files;
 };

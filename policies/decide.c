@@ -54,9 +54,15 @@ enum tbs_err policy_decide_request(const void *rules, const struct policy_reques
                       : grant_apply(rule, r, ret_granted, &ret_verdict->changes, diag);
 }
 
+bool decide_end_to_end(const struct facts *f)
+{
+    return !f->is_request && f->role != ROLE_NONE &&
+           ticket_has_mark(f->ticket, TICKET_MARK_END_TO_END, "");
+}
+
 static enum tbs_err check_end_to_end(const struct facts *f, struct tbs_diag *diag)
 {
-    if (f->role == ROLE_NONE || !ticket_has_mark(f->ticket, TICKET_MARK_END_TO_END, ""))
+    if (!decide_end_to_end(f))
         return TBS_OK;
     return tbs_fail(diag, TBS_ERR_DENIED,
                     "the ticket is end to end (IDRapp " TICKET_MARK_END_TO_END

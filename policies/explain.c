@@ -10,7 +10,7 @@ static const struct {
 } conditions[] = {
     {MISS_ROLE, "the requester had the role", "the responder had the role"},
     {MISS_AS, "", "the responder were"},
-    {MISS_MARK, "", "the Initiator allowed it with IDRapp tbs:allow:... in the ticket"},
+    {MISS_MARK, "", "the Initiator allowed it in the ticket with IDRapp"},
     {MISS_DAYS, "the day (UTC) were among the rule's", "the day (UTC) were among the rule's"},
     {MISS_HOURS, "it were within the rule's hours (UTC)", "it were within the rule's hours (UTC)"},
     {MISS_APPLICATION, "the wished applications (IDRapp) were among the rule's",
@@ -45,6 +45,9 @@ static void print_misses(FILE *out, const struct facts *f, const struct rule *ru
             continue;
         fprintf(out, "%s%s", between,
                 f->is_request ? conditions[i].requests : conditions[i].resolves);
+        if (conditions[i].miss == MISS_MARK)
+            fprintf(out, " " TICKET_MARK_ALLOW "%s",
+                    rule->as & f->relation & AS_NETWORK ? f->who->role : "retarget");
         if (conditions[i].miss == MISS_ROLE)
             print_words(out, rule->roles, policy_role_names, ROLES);
         if (conditions[i].miss == MISS_AS)
@@ -64,7 +67,7 @@ static unsigned count(unsigned bits)
 
 static void print_rule(FILE *out, const struct rule *rule)
 {
-    fprintf(out, "rule %s (%s:%u)", rule->name, rule->file, rule->line);
+    fprintf(out, "  rule %s (%s:%u)", rule->name, rule->file, rule->line);
 }
 
 /* Of the rules that would have changed the outcome, those that lack least. */
@@ -86,7 +89,6 @@ static enum tbs_err print_others(FILE *out, const struct section *s, const struc
             if (pass == 0) {
                 least = count(misses) < least ? count(misses) : least;
             } else if (count(misses) == least) {
-                fprintf(out, "  ");
                 print_rule(out, rule);
                 fprintf(out, " would %s it if ", rule->deny ? "deny" : "allow");
                 print_misses(out, f, rule, misses);
@@ -110,7 +112,6 @@ static enum tbs_err print_beaten(FILE *out, const struct section *s, const struc
             return err;
         if (rule == decided || misses != 0)
             continue;
-        fprintf(out, "  ");
         print_rule(out, rule);
         fprintf(out, " matches, too, and would %s it without the one that decided\n",
                 rule->deny ? "deny" : "allow");
@@ -131,17 +132,20 @@ static enum tbs_err print_all(FILE *out, const struct section *s, const struct f
             decision == TBS_OK           ? "granted"
             : decision == TBS_ERR_DENIED ? "denied"
                                          : "refused");
-    fprintf(out, rule ? " by " : ": no rule decides\n");
-    if (rule) {
-        print_rule(out, rule);
-        fprintf(out, "\n");
-    }
+    if (rule)
+        fprintf(out, " by rule %s (%s:%u)\n", rule->name, rule->file, rule->line);
+    else
+        fprintf(out, ": no rule decides\n");
     if (decision)
         fprintf(out, "  %s\n", reason);
     for (unsigned i = 0; i < POLICY_CHANGES; i++)
         if (verdict->changes & 1u << i)
             fprintf(out, "  changed (K): %s\n", policy_change_text(1u << i));
     fprintf(out, "What would change it:\n");
+    if (decision == TBS_ERR_DENIED && decide_end_to_end(f)) {
+        fprintf(out, "  a ticket without the mark " TICKET_MARK_END_TO_END "\n");
+        return TBS_OK;
+    }
     enum tbs_err err = print_beaten(out, s, f, rule, diag);
 
     return err ? err : print_others(out, s, f, rule, diag);

@@ -226,46 +226,48 @@ static unsigned kind_of(uint8_t type)
     }
 }
 
-static enum tbs_err grant_key(struct granting *g, struct mikey_key *key,
+/* Of each key, also of one that is not granted: whether a wish is in order does not depend on the
+ * rule. */
+static enum tbs_err check_key(const struct granting *g, const struct mikey_key *key,
                               const struct mikey_suite *suite)
 {
-    size_t longest = suite->encr_key_len, most = g->grant->max_key_len;
     const char *type = mikey_key_type_name(key->type);
 
     if (kind_of(key->type) == 0)
         return tbs_fail(g->diag, TBS_ERR_INVALID,
                         "a key of type %s cannot be asked for (RFC 6043 6.10)", type);
-    most = most < longest ? most : longest;
-    if (key->key.len != 0 && (key->key.len < KEY_MIN || key->key.len > longest))
+    if (key->key.len != 0 && (key->key.len < KEY_MIN || key->key.len > suite->encr_key_len))
         return tbs_fail(g->diag, TBS_ERR_INVALID,
                         "a %s of %zu octets was asked for; suite %s grants 16 to %zu (RFC 6043 "
                         "12.1)",
-                        type, key->key.len, suite->name, longest);
+                        type, key->key.len, suite->name, suite->encr_key_len);
+    if (key->salt.len > SALT_LEN_MAX)
+        return tbs_fail(g->diag, TBS_ERR_INVALID, "a salt of %zu octets was asked for; at most %d",
+                        key->salt.len, SALT_LEN_MAX);
+    return TBS_OK;
+}
+
+static void limit_key(struct granting *g, struct mikey_key *key, size_t most)
+{
     if (key->key.len == 0 || key->key.len > most) {
         key->key = tbs_bytes(zeros, most);
         g->changes |= POLICY_KEY_LENGTH;
     }
-    if (key->salt.len > SALT_LEN_MAX)
-        return tbs_fail(g->diag, TBS_ERR_INVALID, "a salt of %zu octets was asked for; at most %d",
-                        key->salt.len, SALT_LEN_MAX);
     /* Every key carries an SPI: an interval is not granted. */
     if (key->kv == MIKEY_KV_INTERVAL)
         g->changes |= POLICY_KEY_INTERVAL;
-    return TBS_OK;
 }
 
-/* The wished keys of the rule's kinds, up to its number. */
+/* Of the wished keys the first ones, up to the rule's number, and of these the ones of its kinds:
+ * in this order, so that a rule of fewer kinds grants no key that one of more kinds would not. */
 static void limit_keys(struct granting *g)
 {
     struct ticket_policy *granted = g->granted;
     size_t n = 0;
 
-    for (size_t i = 0; i < granted->n_keys && n < g->grant->max_keys; i++) {
-        unsigned kind = kind_of(granted->keys[i].type);
-
-        if (kind == 0 || kind & g->grant->kinds)
+    for (size_t i = 0; i < granted->n_keys && i < g->grant->max_keys; i++)
+        if (kind_of(granted->keys[i].type) & g->grant->kinds)
             granted->keys[n++] = granted->keys[i];
-    }
     if (n < granted->n_keys)
         g->changes |= POLICY_KEY_COUNT;
     granted->n_keys = n;
@@ -273,33 +275,38 @@ static void limit_keys(struct granting *g)
 
 /* Without a wish, a single TGK (RECOMMENDED, RFC 6043 4.2.1.5), or the kind that the rule grants.
  */
-static enum tbs_err grant_keys(struct granting *g, size_t wished)
+static enum tbs_err grant_keys(struct granting *g)
 {
     struct ticket_policy *granted = g->granted;
     const struct mikey_suite *suite = mikey_suite_of_prf(granted->prf);
     unsigned kinds = g->grant->kinds;
-    size_t most = g->grant->max_key_len;
+    size_t wished = granted->n_keys;
 
     if (!suite)
         return tbs_fail(g->diag, TBS_ERR_UNSUPPORTED, "PRF Func %u is unknown", granted->prf);
-    if (!(suite == &mikey_suite_256 ? g->grant->suite_256 : g->grant->suite_128))
-        return refuse(g, suite == &mikey_suite_256 ? "suite 256 is not granted"
-                                                   : "suite 128 is not granted");
-    limit_keys(g);
-    if (wished > 0 && granted->n_keys == 0)
-        return refuse(g, "no key of a wished type is granted");
-    if (wished == 0)
-        granted->keys[granted->n_keys++] = (struct mikey_key){
-            .type = kinds & KIND_TGK   ? MIKEY_TGK
-                    : kinds & KIND_TEK ? MIKEY_TEK
-                                       : MIKEY_GTGK,
-            .key = tbs_bytes(zeros, most < suite->encr_key_len ? most : suite->encr_key_len)};
-    for (size_t i = 0; i < granted->n_keys; i++) {
-        enum tbs_err err = grant_key(g, &granted->keys[i], suite);
+    for (size_t i = 0; i < wished; i++) {
+        enum tbs_err err = check_key(g, &granted->keys[i], suite);
 
         if (err)
             return err;
     }
+    if (!(suite == &mikey_suite_256 ? g->grant->suite_256 : g->grant->suite_128))
+        return refuse(g, suite == &mikey_suite_256 ? "suite 256 is not granted"
+                                                   : "suite 128 is not granted");
+    size_t most =
+        g->grant->max_key_len < suite->encr_key_len ? g->grant->max_key_len : suite->encr_key_len;
+
+    limit_keys(g);
+    if (wished > 0 && granted->n_keys == 0)
+        return refuse(g, "no key of a wished type is granted");
+    for (size_t i = 0; i < granted->n_keys; i++)
+        limit_key(g, &granted->keys[i], most);
+    if (wished == 0)
+        granted->keys[granted->n_keys++] =
+            (struct mikey_key){.type = kinds & KIND_TGK   ? MIKEY_TGK
+                                       : kinds & KIND_TEK ? MIKEY_TEK
+                                                          : MIKEY_GTGK,
+                               .key = tbs_bytes(zeros, most)};
     return TBS_OK;
 }
 
@@ -387,7 +394,7 @@ enum tbs_err grant_apply(const struct rule *rule, const struct policy_request *r
     if (!err)
         err = limit_applications(&g);
     if (!err)
-        err = grant_keys(&g, granted.n_keys);
+        err = grant_keys(&g);
     if (err)
         return err;
     granted.flags |= g.changes ? TICKET_K : 0;

@@ -200,6 +200,9 @@ enum tbs_err rule_misses(const struct rule *rule, const struct facts *facts, boo
 enum tbs_err section_decide(const struct section *s, const struct facts *facts,
                             const struct rule **ret_rule, struct tbs_diag *diag);
 
+/* A network function and a ticket that is closed to all of them, whatever the rules say. */
+bool decide_end_to_end(const struct facts *facts);
+
 /* What the rule grants of the wish; flags of enum policy_change go to ret_changes. */
 enum tbs_err grant_apply(const struct rule *rule, const struct policy_request *request,
                          struct ticket_policy *ret_granted, unsigned *ret_changes,

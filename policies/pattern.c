@@ -94,6 +94,9 @@ static enum tbs_err read_exact(const char *text, struct pattern *ret_pattern, st
     struct pattern pattern = {.kind = PATTERN_EXACT};
     char canonical[TBS_NAME_MAX + 1];
 
+    /* A user may be named "*", but whoever writes sip:*@example.net means something else. */
+    if (strchr(text, '*') && strncmp(text, "tel:", 4) != 0)
+        return not_a_pattern(text, diag);
     if (tbs_identity_canonical(tbs_bytes_str(text), canonical, NULL) != TBS_OK)
         return not_a_pattern(text, diag);
     enum tbs_err err = copy_text(canonical, strlen(canonical), &pattern, diag);

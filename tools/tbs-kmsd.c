@@ -210,13 +210,14 @@ static enum tbs_err reload(void *ctx, struct tbs_diag *diag)
 
     if (err)
         return err;
-    log_set_level(fresh->log.level);
-    custody_look_again(d->custody);
     err = reload_policy(d, &fresh->kms, diag);
-    if (!err)
+    if (!err) {
+        log_set_level(fresh->log.level);
+        custody_look_again(d->custody);
         log_write(LOG_LEVEL_INFO, "reloaded", LOG_TEXT("file", d->config_file),
                   LOG_TEXT("applied", "log.level kms.max_validity kms.policy"),
                   LOG_TEXT("needs_restart", "all other keys"));
+    }
     config_free(fresh);
     return err;
 }

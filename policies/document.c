@@ -62,9 +62,14 @@ static const cyaml_schema_value_t request_entry = {
 static const cyaml_schema_value_t resolve_entry = {
     CYAML_VALUE_MAPPING(CYAML_FLAG_DEFAULT, struct document_rule, resolve_fields)};
 
+static const cyaml_schema_field_t limits_fields[] = {
+    NUMBER("requests_per_minute", struct document_limits, requests_per_minute),
+    NUMBER("resolves_per_minute", struct document_limits, resolves_per_minute), CYAML_FIELD_END};
+
 const cyaml_schema_field_t document_fields[] = {
     CYAML_FIELD_INT("version", CYAML_FLAG_DEFAULT, struct document, version),
     TEXTS("include", struct document, include, FILES_MAX),
+    CYAML_FIELD_MAPPING("limits", CYAML_FLAG_OPTIONAL, struct document, limits, limits_fields),
     CYAML_FIELD_SEQUENCE("requests", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL, struct document,
                          requests, &request_entry, 1, RULES_MAX),
     CYAML_FIELD_SEQUENCE("resolves", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL, struct document,

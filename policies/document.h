@@ -28,10 +28,15 @@ struct document_rule {
     struct document_grant grant;
 };
 
+struct document_limits {
+    unsigned requests_per_minute, resolves_per_minute;
+};
+
 struct document {
     unsigned version;
     char **include;
     unsigned include_count;
+    struct document_limits limits;
     struct document_rule *requests, *resolves;
     unsigned requests_count, resolves_count;
 };

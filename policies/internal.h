@@ -157,6 +157,7 @@ struct policy_file {
 
 struct policy_rules {
     uint32_t max_validity;
+    uint32_t requests_per_minute, resolves_per_minute; /* of one subscriber; 0: no limit */
     struct section requests, resolves;
     struct policy_file file[FILES_MAX];
     size_t n_files;
@@ -202,6 +203,15 @@ enum tbs_err section_decide(const struct section *s, const struct facts *facts,
 
 /* A network function and a ticket that is closed to all of them, whatever the rules say. */
 bool decide_end_to_end(const struct facts *facts);
+
+/* --- Limits per subscriber; thread-safe. --- */
+
+struct limiter;
+enum tbs_err limiter_new(struct limiter **ret_limiter, struct tbs_diag *diag);
+void limiter_free(struct limiter *limiter); /* NULL ok */
+/* Counts one more; TBS_ERR_DENIED if there were per_minute in this minute. 0: no limit. */
+enum tbs_err limiter_count(struct limiter *limiter, const char *subscriber, bool is_request,
+                           uint32_t per_minute, uint64_t now, struct tbs_diag *diag);
 
 /* What the rule grants of the wish; flags of enum policy_change go to ret_changes. */
 enum tbs_err grant_apply(const struct rule *rule, const struct policy_request *request,

@@ -9,6 +9,7 @@
 #include "policies/default_yaml.h"
 #include "policies/read.h"
 
+#define PER_MINUTE_MAX 1000000u
 #define DEFAULT_NAME "default.yaml (built in)"
 
 static enum tbs_err no_memory(struct tbs_diag *diag)
@@ -78,6 +79,21 @@ static enum tbs_err take_include(struct policy_rules *rules, const char *file, s
     return load_file(rules, path, from, diag);
 }
 
+/* Of several files the lowest limit counts. */
+static enum tbs_err take_limit(const char *file, const struct tbs_yaml_keys *keys, const char *key,
+                               unsigned in, uint32_t *limit, struct tbs_diag *diag)
+{
+    size_t line = tbs_yaml_keys_line(keys, key);
+
+    if (line == 0)
+        return TBS_OK;
+    if (in < 1 || in > PER_MINUTE_MAX)
+        return tbs_fail(diag, TBS_ERR_CONFIG, "%s:%zu: %s must be a whole number from 1 to %u",
+                        file, line, key, PER_MINUTE_MAX);
+    *limit = *limit == 0 || in < *limit ? in : *limit;
+    return TBS_OK;
+}
+
 /* A file's own rules come before those that it includes: the first that matches decides. */
 static enum tbs_err take_document(struct policy_rules *rules, const char *file,
                                   const struct tbs_yaml_keys *keys, const struct document *d,
@@ -89,7 +105,13 @@ static enum tbs_err take_document(struct policy_rules *rules, const char *file,
     if (d->version != 1)
         return tbs_fail(diag, TBS_ERR_CONFIG, "%s:%zu: version must be 1", file,
                         tbs_yaml_keys_line(keys, "version"));
-    err = take_rules(rules, &rules->requests, &place, d->requests, d->requests_count, diag);
+    err = take_limit(file, keys, "limits.requests_per_minute", d->limits.requests_per_minute,
+                     &rules->requests_per_minute, diag);
+    if (!err)
+        err = take_limit(file, keys, "limits.resolves_per_minute", d->limits.resolves_per_minute,
+                         &rules->resolves_per_minute, diag);
+    if (!err)
+        err = take_rules(rules, &rules->requests, &place, d->requests, d->requests_count, diag);
     place.section = "resolves";
     if (!err)
         err = take_rules(rules, &rules->resolves, &place, d->resolves, d->resolves_count, diag);

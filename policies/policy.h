@@ -77,6 +77,9 @@ struct policy {
     /* The rules as they are now: constant, and there until they are released. */
     const void *(*hold)(void *settings);
     void (*release)(void *settings, const void *rules);
+    /* Counts that the subscriber, by its primary identity, asks; TBS_ERR_DENIED: too often. */
+    enum tbs_err (*limit)(void *settings, const void *rules, const char *subscriber,
+                          bool is_request, uint64_t now, struct tbs_diag *diag);
     /* The granted Ticket Policy with the wished keys completed (type, key and salt lengths
      * as views of that length into `desired` or static zeros; SPI empty where the KMS is to
      * choose), K set when anything asked was changed. Other views are into `desired` and the

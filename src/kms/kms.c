@@ -193,6 +193,11 @@ static bool enter_cache(struct kms_exchange *x, uint8_t sender_t[REPLAY_DIGEST],
 
 static bool work(struct kms_exchange *x, struct tbs_buf *body, struct kms_failure *f)
 {
+    const struct policy *policy = &x->worker->kms->policy;
+
+    if (policy->limit(policy->settings, x->rules, x->credential.primary, x->is_request, x->now,
+                      &f->diag))
+        return kms_fails(f, KMS_DENIED, MIKEY_E_UNSPECIFIED);
     return x->is_request ? kms_ticket_request(x, body, f) : kms_ticket_resolve(x, body, f);
 }
 

@@ -92,6 +92,9 @@ static void mistakes_are_told_with_their_line(void **state)
         {"version: 1\nresolves:\n- name: r\n  effect: allow\n  as: [named]\n"
          "  initiator_allows: true",
          "p.yaml:6: initiator_allows must be in a rule that allows"},
+        {"version: 1\nlimits:\n  requests_per_minute: 0",
+         "p.yaml:3: limits.requests_per_minute must be a whole number from 1 to 1000000"},
+        {"version: 1\nlimits: {requests: 1}", "p.yaml:2: unknown key 'requests'"},
         {"version: 1\ninclude: [/nowhere/x.yaml]",
          "p.yaml:2: it includes /nowhere/x.yaml, which cannot be read"},
     };
@@ -715,6 +718,40 @@ static void rules_that_never_decide_are_found(void **state)
     policy_rules_free(rules);
 }
 
+/* --- Limits --- */
+
+static void each_subscriber_has_a_limit(void **state)
+{
+    (void)state;
+    struct policy_live *live;
+
+    assert_int_equal(
+        policy_live_new(rules_of("version: 1\nlimits: {requests_per_minute: 2}\n"), &live, &diag),
+        TBS_OK);
+    struct policy policy = policy_of_live(live);
+    const void *rules = policy.hold(policy.settings);
+    const uint64_t now = at(MONDAY), later = at("2026-06-01T12:01:00Z");
+
+#define ASKS(who, is_request, time)                                                                \
+    policy.limit(policy.settings, rules, who, is_request, time, &diag)
+    assert_int_equal(ASKS(ALICE, true, now), TBS_OK);
+    assert_int_equal(ASKS(ALICE, true, now), TBS_OK);
+    assert_int_equal(ASKS(ALICE, true, now), TBS_ERR_DENIED);
+    assert_non_null(strstr(diag.text, "its 2 requests of this minute"));
+    assert_int_equal(ASKS(BOB, true, now), TBS_OK);
+    for (unsigned i = 0; i < 10; i++)
+        assert_int_equal(ASKS(ALICE, false, now), TBS_OK);
+    assert_int_equal(ASKS(ALICE, true, now), TBS_ERR_DENIED);
+    assert_int_equal(ASKS(ALICE, true, later), TBS_OK);
+    policy.release(policy.settings, rules);
+    /* Other rules do not begin to count again. */
+    policy_live_replace(live, rules_of("version: 1\nlimits: {requests_per_minute: 1}\n"));
+    rules = policy.hold(policy.settings);
+    assert_int_equal(ASKS(ALICE, true, later), TBS_ERR_DENIED);
+    policy.release(policy.settings, rules);
+    policy_live_free(live);
+}
+
 /* --- Replacing --- */
 
 static _Atomic bool done;
@@ -771,6 +808,7 @@ int main(void)
         cmocka_unit_test(what_denies_never_opens),
         cmocka_unit_test(a_narrower_grant_never_widens),
         cmocka_unit_test(rules_that_never_decide_are_found),
+        cmocka_unit_test(each_subscriber_has_a_limit),
         cmocka_unit_test(rules_are_replaced_while_they_are_asked),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

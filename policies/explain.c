@@ -80,7 +80,7 @@ static enum tbs_err print_others(FILE *out, const struct section *s, const struc
     for (int pass = 0; pass < 2; pass++)
         for (size_t i = 0; i < s->n; i++) {
             const struct rule *rule = &s->rule[i];
-            enum tbs_err err = rule_misses(rule, f, false, &misses, diag);
+            enum tbs_err err = rule_misses(rule, f, &misses, diag);
 
             if (err)
                 return err;
@@ -106,7 +106,7 @@ static enum tbs_err print_beaten(FILE *out, const struct section *s, const struc
 
     for (size_t i = 0; i < s->n; i++) {
         const struct rule *rule = &s->rule[i];
-        enum tbs_err err = rule_misses(rule, f, false, &misses, diag);
+        enum tbs_err err = rule_misses(rule, f, &misses, diag);
 
         if (err)
             return err;

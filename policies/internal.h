@@ -194,9 +194,9 @@ enum tbs_err facts_of_request(const struct section *s, const struct policy_reque
                               struct facts *ret_facts, struct tbs_diag *diag);
 enum tbs_err facts_of_resolve(const struct section *s, const struct policy_resolve *r,
                               struct facts *ret_facts, struct tbs_diag *diag);
-/* The conditions that fail: all of them, or with `first` at least one of them. */
-enum tbs_err rule_misses(const struct rule *rule, const struct facts *facts, bool first,
-                         unsigned *ret_misses, struct tbs_diag *diag);
+/* All conditions that fail. */
+enum tbs_err rule_misses(const struct rule *rule, const struct facts *facts, unsigned *ret_misses,
+                         struct tbs_diag *diag);
 /* The rule that decides; NULL: none. */
 enum tbs_err section_decide(const struct section *s, const struct facts *facts,
                             const struct rule **ret_rule, struct tbs_diag *diag);

@@ -83,11 +83,11 @@ static enum tbs_err group_matches(const struct rule *rule, const struct facts *f
     return err;
 }
 
-enum tbs_err rule_misses(const struct rule *rule, const struct facts *f, bool first,
-                         unsigned *ret_misses, struct tbs_diag *diag)
+/* in_group: it is known that the subscriber is in a group of the rule's. */
+static enum tbs_err find_misses(const struct rule *rule, const struct facts *f, bool first,
+                                bool in_group, unsigned *ret_misses, struct tbs_diag *diag)
 {
     unsigned misses = 0;
-    bool in_group = true;
     enum tbs_err err = TBS_OK;
 
     if (rule->roles != 0 && !(rule->roles & 1u << f->role))
@@ -106,10 +106,18 @@ enum tbs_err rule_misses(const struct rule *rule, const struct facts *f, bool fi
         misses |= identity_matches(rule, f) ? 0 : MISS_IDENTITY;
     }
     /* This one asks the store. */
-    if (!(misses && first))
+    if (!in_group && !(misses && first)) {
         err = group_matches(rule, f, &in_group, diag);
-    *ret_misses = misses | (in_group ? 0 : MISS_GROUP);
+        misses |= in_group ? 0 : MISS_GROUP;
+    }
+    *ret_misses = misses;
     return err;
+}
+
+enum tbs_err rule_misses(const struct rule *rule, const struct facts *facts, unsigned *ret_misses,
+                         struct tbs_diag *diag)
+{
+    return find_misses(rule, facts, false, false, ret_misses, diag);
 }
 
 /* While candidates are looked at. The first rule that denies wins, else the first that allows. */
@@ -117,6 +125,7 @@ struct search {
     const struct section *section;
     const struct facts *facts;
     uint32_t deny, allow; /* positions; UINT32_MAX: none yet */
+    bool by_group;        /* what is looked at was found by a group of the subscriber's */
     struct tbs_diag *diag;
 };
 
@@ -128,7 +137,7 @@ static enum tbs_err look_at(struct search *s, uint32_t at)
 
     if (at >= *best || (!rule->deny && s->deny != UINT32_MAX))
         return TBS_OK;
-    enum tbs_err err = rule_misses(rule, s->facts, true, &misses, s->diag);
+    enum tbs_err err = find_misses(rule, s->facts, true, s->by_group, &misses, s->diag);
 
     if (!err && misses == 0)
         *best = at;
@@ -157,7 +166,10 @@ static enum tbs_err look_up_name(struct search *s, char tag, const struct name *
 
 static enum tbs_err look_up_group(void *arg, struct tbs_bytes name)
 {
-    return look_up(arg, TAG_GROUP, (const char *)name.data, name.len);
+    struct search *s = arg;
+
+    s->by_group = true;
+    return look_up(s, TAG_GROUP, (const char *)name.data, name.len);
 }
 
 static enum tbs_err look_up_all(struct search *s)
@@ -184,7 +196,8 @@ static enum tbs_err look_up_all(struct search *s)
 enum tbs_err section_decide(const struct section *section, const struct facts *facts,
                             const struct rule **ret_rule, struct tbs_diag *diag)
 {
-    struct search s = {section, facts, UINT32_MAX, UINT32_MAX, diag};
+    struct search s = {
+        .section = section, .facts = facts, .deny = UINT32_MAX, .allow = UINT32_MAX, .diag = diag};
     enum tbs_err err = look_up_all(&s);
     uint32_t at = s.deny != UINT32_MAX ? s.deny : s.allow;
 

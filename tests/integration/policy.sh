@@ -17,9 +17,11 @@ offer() { # responder, further options of tbs request: the file $offer
     "$tbs" request --account "$dir/alice.json" --to "$to" --no-forking "$@" --out "$dir/$n.ticket" \
         >/dev/null && "$tbs" offer --ticket "$dir/$n.ticket" --to "$to" --out "$offer"
 }
-resolve() { # name, of whom the ticket is
+resolve() { # name, of whom the ticket is, further options of tbs resolve
+    local who=$1 to=$2
+    shift 2
     rm -f "$dir/keys"
-    "$tbs" resolve --account "$dir/$1.json" --offer "$offer" --group "$2" --out "$dir/keys"
+    "$tbs" resolve --account "$dir/$who.json" --offer "$offer" --group "$to" "$@" --out "$dir/keys"
 }
 gets_keys() {
     resolve "$@" >/dev/null || wrong "$1 is refused"
@@ -96,6 +98,35 @@ is_denied rec sip:bob@example.net
 is_denied mixer sip:bob@example.net
 gets_keys bob sip:bob@example.net
 grep '"event":"resolve"' "$kms/audit.log" | grep -q 'end to end' || wrong "not told why"
+
+echo "The policy closes tickets, and narrows them to applications"
+cat >"$kms/policy.yaml" <<'YAML'
+version: 1
+include: [more.yaml]
+limits: {requests_per_minute: 60}
+requests:
+  - {name: closed, effect: allow, to: ["sip:bob@example.net"], applications: [voice],
+     grant: {end_to_end: true}}
+  - {name: others, effect: allow}
+YAML
+reload reloaded
+offer sip:bob@example.net
+last_rule request closed
+is_denied mixer sip:bob@example.net --app voice
+refused 3 "for other applications" resolve bob sip:bob@example.net
+gets_keys bob sip:bob@example.net --app voice
+offer sip:bob@example.net --app text
+last_rule request others
+gets_keys bob sip:bob@example.net --app text
+sed -i 's/minute: 60/minute: 1/' "$kms/policy.yaml"
+reload reloaded
+for _ in 1 2; do # a minute may end between two of three
+    offer sip:bob@example.net --app voice 2>/dev/null || true
+done
+refused 3 "" offer sip:bob@example.net --app voice
+grep '"event":"request"' "$kms/audit.log" | grep -q 'its 1 requests of this minute' || wrong "no limit"
+sed -i '/^limits/d; /closed/,/end_to_end/d' "$kms/policy.yaml"
+reload reloaded
 
 echo "Who left, or whose time is over, gets no keys"
 adm group add sip:team@example.net

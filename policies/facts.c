@@ -17,7 +17,6 @@ static enum tbs_err add_identity(void *arg, struct tbs_bytes name)
 static enum tbs_err take_identities(const struct section *s, struct facts *f, struct tbs_diag *diag)
 {
     f->n_identities = 0;
-    f->has_identities = s->needs_identities;
     if (!s->needs_identities)
         return TBS_OK;
     enum tbs_err err = f->who->each_identity(f->who->ctx, add_identity, f, diag);

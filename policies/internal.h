@@ -2,8 +2,6 @@
 #ifndef TBS_POLICIES_INTERNAL_H
 #define TBS_POLICIES_INTERNAL_H
 
-#include <stdatomic.h>
-
 #include "base/name.h"
 #include "policies/rules.h"
 
@@ -177,7 +175,7 @@ const struct index_entry *index_find(const struct index *index, char tag, const 
 struct facts {
     const struct policy_subject *who;
     unsigned role; /* enum policy_role */
-    bool is_request, has_identities;
+    bool is_request;
     size_t n_identities;
     struct name identity[IDENTITIES_MAX];
     struct name from; /* of a resolve */

@@ -162,41 +162,45 @@ static enum tbs_err load_policy(const struct config_kms *c, struct policy_rules 
                      : policy_rules_default(c->max_validity, ret_rules, diag);
 }
 
-static void log_finding(void *file, const char *sentence)
+/* In the log and, from here on decisions are of these rules, in the audit trail. */
+static enum tbs_err tell_policy(struct kmsd *d, const struct config_kms *c,
+                                const struct policy_rules *rules, struct tbs_diag *diag)
 {
-    log_write(LOG_LEVEL_WARN, "policy-finding", LOG_TEXT("file", file),
-              LOG_TEXT("detail", sentence));
+    const char *file = c->policy ? c->policy : "built in";
+    size_t n = policy_rules_count(rules);
+
+    log_write(LOG_LEVEL_INFO, "policy", LOG_TEXT("file", file), LOG_NUMBER("rules", n));
+    if (!d->audit)
+        return TBS_OK;
+    json_t *fields =
+        json_pack("{s:o,s:I}", "file", audit_text(tbs_bytes_str(file)), "rules", (json_int_t)n);
+
+    return audit_write(d->audit, "policy", fields, diag);
 }
 
-static void log_policy(const struct config_kms *c, const struct policy_rules *rules)
-{
-    char *file = c->policy ? c->policy : (char[]){"built in"};
-
-    log_write(LOG_LEVEL_INFO, "policy", LOG_TEXT("file", file),
-              LOG_NUMBER("rules", policy_rules_count(rules)));
-    policy_rules_review(rules, log_finding, file);
-}
-
-static void log_policy_in_use(const struct kmsd *d)
+static enum tbs_err tell_policy_in_use(struct kmsd *d, struct tbs_diag *diag)
 {
     struct policy policy = policy_of_live(d->policy);
     const void *rules = policy.hold(policy.settings);
+    enum tbs_err err = tell_policy(d, &d->config->kms, rules, diag);
 
-    log_policy(&d->config->kms, rules);
     policy.release(policy.settings, rules);
+    return err;
 }
 
 /* Where it fails, the rules in use stay. */
 static enum tbs_err reload_policy(struct kmsd *d, const struct config_kms *c, struct tbs_diag *diag)
 {
-    struct policy_rules *rules;
+    struct policy_rules *rules = NULL;
     enum tbs_err err = load_policy(c, &rules, diag);
 
+    if (!err)
+        err = tell_policy(d, c, rules, diag);
     if (err) {
+        policy_rules_free(rules);
         log_write(LOG_LEVEL_ERROR, "policy-kept", LOG_TEXT("reason", diag->text));
         return err;
     }
-    log_policy(c, rules);
     policy_live_replace(d->policy, rules);
     return TBS_OK;
 }
@@ -346,7 +350,6 @@ static enum tbs_err serve(struct kmsd *d, struct tbs_diag *diag)
         .reload = reload,
         .metrics = metrics,
     };
-    log_policy_in_use(d);
     enum tbs_err err = prepare_store(d, diag);
 
     if (!err)
@@ -355,6 +358,8 @@ static enum tbs_err serve(struct kmsd *d, struct tbs_diag *diag)
         err = open_kms(d, diag);
     if (!err)
         err = open_audit(d, diag);
+    if (!err)
+        err = tell_policy_in_use(d, diag);
     if (!err)
         err = server_run(&d->config->server, &handler, diag);
     if (!err && d->audit)

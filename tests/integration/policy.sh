@@ -146,6 +146,8 @@ gets_keys bob sip:team@example.net
 adm group members sip:team@example.net | grep -q '2020-01-01T00:00:00Z  2100-01-01T00:00:00Z' ||
     wrong "the times are not listed"
 
+[ "$(grep -c '"event":"policy"' "$kms/audit.log")" -ge 4 ] || wrong "new rules are not in the trail"
+
 echo "A mistake keeps the rules in use"
 sed -i 's/effect: allow, as: \[named/effect: alow, as: [named/' "$kms/more.yaml"
 reload policy-kept

@@ -16,6 +16,7 @@
 #include "base/clock.h"
 #include "mikey/protect.h"
 #include "policies/cases.h"
+#include "policies/internal.h"
 
 #define DAY 86400u
 #define ALICE "sip:alice@a.example"
@@ -318,6 +319,70 @@ static void conditions_of_requests(void **state)
     assert_int_equal(asks("who: {groups: ['sip:g@a.example']}", &alice, BOB, MONDAY), TBS_ERR_IO);
 }
 
+/* What the one rule, with these conditions, says to a resolve of alice's ticket for bob. */
+static bool may_resolve(const char *conditions, const char *role, const char *app)
+{
+    char text[1024];
+    struct person carol = {.identities = {"sip:carol@c.example"}, .role = role};
+    struct policy_subject who = subject(&carol);
+    struct ticket_policy ticket = wish_for(BOB);
+    struct policy_resolve resolve = {.responder = &who, .ticket = &ticket, .now = at(MONDAY)};
+    struct policy_verdict verdict;
+    struct ticket_id identity;
+
+    ticket.initiator = (struct ticket_id){MIKEY_ID_URI, tbs_bytes_str(ALICE)};
+    if (app)
+        ticket.apps[ticket.n_apps++] = (struct ticket_id){MIKEY_ID_URI, tbs_bytes_str(app)};
+    snprintf(text, sizeof text, "version: 1\nresolves:\n- {name: r, effect: allow, %s}\n",
+             conditions);
+    struct policy_rules *rules = rules_of(text);
+    enum tbs_err err = policy_decide_resolve(rules, &resolve, &identity, &verdict, &diag);
+
+    assert_true(err == TBS_OK || err == TBS_ERR_DENIED);
+    if (err == TBS_OK)
+        assert_true(tbs_bytes_equal(identity.data, tbs_bytes_str("sip:carol@c.example")));
+    policy_rules_free(rules);
+    return err == TBS_OK;
+}
+
+static void conditions_of_resolves(void **state)
+{
+    (void)state;
+    static const char retarget[] = TICKET_MARK_RETARGET, closed[] = TICKET_MARK_END_TO_END;
+#define NETWORK "as: [network-function]"
+    static const struct {
+        const char *conditions, *role, *app;
+        bool allowed;
+    } cases[] = {
+        {"as: [named, member]", "none", retarget, false},
+        {"as: [retargeted]", "none", NULL, false},
+        {"as: [retargeted]", "none", retarget, true},
+        {"as: [retargeted]", "none", "tbs:allow:retargeted", false},
+        {"as: [retargeted]", "recorder", retarget, false},
+        {"as: [retargeted], applications: [voice]", "none", retarget, false},
+        {NETWORK, "none", retarget, false},
+        {NETWORK, "recorder", NULL, true},
+        {NETWORK, "recorder", closed, false},
+        {NETWORK, "something new", closed, false},
+        {NETWORK ", initiator_allows: true", "recorder", NULL, false},
+        {NETWORK ", initiator_allows: true", "recorder", "tbs:allow:recorder", true},
+        {NETWORK ", initiator_allows: true", "focus", "tbs:allow:recorder", false},
+        {NETWORK ", initiator_allows: true", "recorder", "tbs:allow:recorder2", false},
+        {NETWORK ", applications: [voice]", "recorder", NULL, false},
+        {NETWORK ", applications: [voice]", "recorder", "voice", true},
+        {NETWORK ", applications: [voice]", "recorder", "text", false},
+        {NETWORK ", from: ['*@a.example']", "recorder", NULL, true},
+        {NETWORK ", from: ['*@c.example']", "recorder", NULL, false},
+        {NETWORK ", to: ['*@b.example']", "recorder", NULL, true},
+        {NETWORK ", to: ['*@c.example']", "recorder", NULL, false},
+        {NETWORK ", who: {roles: [focus]}", "recorder", NULL, false},
+        {NETWORK ", days: [tue]", "recorder", NULL, false},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
+        if (may_resolve(cases[i].conditions, cases[i].role, cases[i].app) != cases[i].allowed)
+            fail_msg("entry %zu, %s: not as expected", i, cases[i].conditions);
+}
+
 /* What allows must allow all that a ticket names; what denies needs one thing of it. */
 static void several_responders(void **state)
 {
@@ -502,6 +567,31 @@ static void check_explanation(const struct policy_rules *rules, bool is_resolve,
     free(text);
 }
 
+/* Who finds rules by the index finds the same as who looks at all of them. */
+static void check_index(const struct policy_rules *rules, bool is_resolve, struct person *p,
+                        const struct ticket_policy *ticket, const char *time)
+{
+    const struct section *s = is_resolve ? &rules->resolves : &rules->requests;
+    struct policy_subject who = subject(p);
+    struct policy_resolve resolve = {.responder = &who, .ticket = ticket, .now = at(time)};
+    struct policy_request request = {.initiator = &who, .desired = ticket, .now = at(time)};
+    const struct rule *found = NULL, *deny = NULL, *allow = NULL;
+    static struct facts facts;
+
+    assert_int_equal(is_resolve ? facts_of_resolve(s, &resolve, &facts, &diag)
+                                : facts_of_request(s, &request, &facts, &diag),
+                     TBS_OK);
+    assert_int_equal(section_decide(s, &facts, &found, &diag), TBS_OK);
+    for (size_t i = s->n; i-- > 0;) {
+        unsigned misses;
+
+        assert_int_equal(rule_misses(&s->rule[i], &facts, &misses, &diag), TBS_OK);
+        if (misses == 0)
+            *(s->rule[i].deny ? &deny : &allow) = &s->rule[i];
+    }
+    assert_ptr_equal(found, deny ? deny : allow);
+}
+
 static const char *const times[] = {MONDAY, "2026-06-02T20:00:00Z", "2026-06-06T01:00:00Z"};
 
 /* Adding a rule that denies never opens a way, wherever it stands. */
@@ -541,6 +631,7 @@ static void what_denies_never_opens(void **state)
             closed += was == TBS_OK && is != TBS_OK;
             check_explanation(before, is_resolve, &p, &ticket, time, &verdict);
             check_explanation(after, is_resolve, &p, &ticket, time, &verdict_after);
+            check_index(after, is_resolve, &p, &ticket, time);
         }
         seed = begin;
         policy_rules_free(before);
@@ -803,6 +894,7 @@ int main(void)
         cmocka_unit_test(mistakes_are_told_with_their_line),
         cmocka_unit_test(files_include_files_once),
         cmocka_unit_test(conditions_of_requests),
+        cmocka_unit_test(conditions_of_resolves),
         cmocka_unit_test(several_responders),
         cmocka_unit_test(applications_are_narrowed),
         cmocka_unit_test(what_denies_never_opens),

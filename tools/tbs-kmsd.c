@@ -10,6 +10,7 @@
 
 #include "custody/custody.h"
 #include "kms/kms.h"
+#include "policies/rules.h"
 #include "server/config.h"
 #include "server/log.h"
 #include "server/metrics.h"
@@ -32,7 +33,7 @@ const char *argp_program_version = "tbs-kmsd " TBS_VERSION;
 struct kmsd {
     const char *config_file;
     struct config *config;
-    struct policy_builtin policy;
+    struct policy_live *policy;
     struct custody *custody;
     struct kms *kms;
     struct audit *audit;           /* NULL: none */
@@ -200,6 +201,56 @@ static enum tbs_err reload_registry(struct kmsd *d, struct tbs_diag *diag)
     return tbs_fail(diag, err, "%s", why.text);
 }
 
+static enum tbs_err load_policy(const struct config_kms *c, struct policy_rules **ret_rules,
+                                struct tbs_diag *diag)
+{
+    return c->policy ? policy_rules_load(c->policy, c->max_validity, ret_rules, diag)
+                     : policy_rules_default(c->max_validity, ret_rules, diag);
+}
+
+/* In the log and, from here on decisions are of these rules, in the audit trail. */
+static enum tbs_err tell_policy(struct kmsd *d, const struct config_kms *c,
+                                const struct policy_rules *rules, struct tbs_diag *diag)
+{
+    const char *file = c->policy ? c->policy : "built in";
+    size_t n = policy_rules_count(rules);
+
+    log_write(LOG_LEVEL_INFO, "policy", LOG_TEXT("file", file), LOG_NUMBER("rules", n));
+    if (!d->audit)
+        return TBS_OK;
+    json_t *fields =
+        json_pack("{s:o,s:I}", "file", audit_text(tbs_bytes_str(file)), "rules", (json_int_t)n);
+
+    return audit_write(d->audit, "policy", fields, diag);
+}
+
+static enum tbs_err tell_policy_in_use(struct kmsd *d, struct tbs_diag *diag)
+{
+    struct policy policy = policy_of_live(d->policy);
+    const void *rules = policy.hold(policy.settings);
+    enum tbs_err err = tell_policy(d, &d->config->kms, rules, diag);
+
+    policy.release(policy.settings, rules);
+    return err;
+}
+
+/* Where it fails, the rules in use stay. */
+static enum tbs_err reload_policy(struct kmsd *d, const struct config_kms *c, struct tbs_diag *diag)
+{
+    struct policy_rules *rules = NULL;
+    enum tbs_err err = load_policy(c, &rules, diag);
+
+    if (!err)
+        err = tell_policy(d, c, rules, diag);
+    if (err) {
+        policy_rules_free(rules);
+        log_write(LOG_LEVEL_ERROR, "policy-kept", LOG_TEXT("reason", diag->text));
+        return err;
+    }
+    policy_live_replace(d->policy, rules);
+    return TBS_OK;
+}
+
 /* Applies what can change while requests run; the rest needs a restart, and the log says so. */
 static enum tbs_err reload(void *ctx, struct tbs_diag *diag)
 {
@@ -213,15 +264,17 @@ static enum tbs_err reload(void *ctx, struct tbs_diag *diag)
         config_free(fresh);
         return err;
     }
-    log_set_level(fresh->log.level);
-    custody_look_again(d->custody);
-    d->policy.max_validity = fresh->kms.max_validity;
-    log_write(LOG_LEVEL_INFO, "reloaded", LOG_TEXT("file", d->config_file),
-              LOG_TEXT("applied", "log.level kms.max_validity, the key registry"),
-              LOG_TEXT("needs_restart", "all other keys"));
-    tick(d);
+    err = reload_policy(d, &fresh->kms, diag);
+    if (!err) {
+        log_set_level(fresh->log.level);
+        custody_look_again(d->custody);
+        log_write(LOG_LEVEL_INFO, "reloaded", LOG_TEXT("file", d->config_file),
+                  LOG_TEXT("applied", "log.level kms.max_validity kms.policy, the key registry"),
+                  LOG_TEXT("needs_restart", "all other keys"));
+        tick(d);
+    }
     config_free(fresh);
-    return TBS_OK;
+    return err;
 }
 
 static bool has_suite(const struct config_kms *c, unsigned suite)
@@ -287,9 +340,7 @@ static enum tbs_err open_kms(struct kmsd *d, struct tbs_diag *diag)
         .clock = tbs_clock_system(),
     };
 
-    d->policy.max_validity = c->max_validity;
-    struct policy policy = policy_builtin(&d->policy);
-
+    struct policy policy = policy_of_live(d->policy);
     enum tbs_err err = kms_new(&config, &policy, &d->kms, diag);
     struct custody_health health;
 
@@ -297,6 +348,14 @@ static enum tbs_err open_kms(struct kmsd *d, struct tbs_diag *diag)
     if (!err && health.state != CUSTODY_DOWN)
         err = kms_check_keys(d->kms, d->custody, diag);
     return err;
+}
+
+static enum tbs_err open_policy(struct kmsd *d, struct tbs_diag *diag)
+{
+    struct policy_rules *rules;
+    enum tbs_err err = load_policy(&d->config->kms, &rules, diag);
+
+    return err ? err : policy_live_new(rules, &d->policy, diag);
 }
 
 static enum tbs_err read_config(struct kmsd *d, struct tbs_diag *diag)
@@ -309,7 +368,9 @@ static enum tbs_err read_config(struct kmsd *d, struct tbs_diag *diag)
     tokens_of(&d->config->custody, &tokens);
     for (size_t i = 0; !err && i < tokens.custody.n_tokens; i++)
         err = custody_check(&tokens.token[i], diag);
-    return err ? err : key_registry_open(d->config, &d->registry, diag);
+    if (!err)
+        err = key_registry_open(d->config, &d->registry, diag);
+    return err ? err : open_policy(d, diag);
 }
 
 static enum tbs_err open_audit(struct kmsd *d, struct tbs_diag *diag)
@@ -368,6 +429,8 @@ static enum tbs_err serve(struct kmsd *d, struct tbs_diag *diag)
     if (!err)
         err = use_registry(d, diag);
     if (!err)
+        err = tell_policy_in_use(d, diag);
+    if (!err)
         err = server_run(&d->config->server, &handler, diag);
     if (!err && d->audit)
         err = audit_write(d->audit, "stopped", NULL, diag);
@@ -381,6 +444,7 @@ static bool kmsd_free(struct kmsd *d)
     kms_free(d->kms);
     key_registry_free(d->registry);
     key_watch_free(d->key_watch);
+    policy_live_free(d->policy);
     config_free(d->config);
     return custody_close(d->custody);
 }
@@ -442,6 +506,7 @@ int main(int argc, char **argv)
     if (!err && options.check) {
         printf("%s is fine\n", d.config_file);
         key_registry_free(d.registry);
+        policy_live_free(d.policy);
         config_free(d.config);
         return EXIT_OK;
     }

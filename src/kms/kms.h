@@ -60,9 +60,10 @@ struct kms_decision {
     const char *subscriber, *psk_id; /* whose device asks */
     struct tbs_bytes identity;       /* as whom */
     bool has_policy;
-    struct ticket_policy policy; /* granted or else desired; or that of the ticket */
-    struct tbs_bytes tpk_id;     /* empty: there was no need for one yet */
-    struct tbs_bytes ticket;     /* the core of the TICKET payload; empty: there is none */
+    struct ticket_policy policy;   /* granted or else desired; or that of the ticket */
+    struct tbs_bytes tpk_id;       /* empty: there was no need for one yet */
+    struct tbs_bytes ticket;       /* the core of the TICKET payload; empty: there is none */
+    struct policy_verdict verdict; /* which rule decided; none, if the policy was not asked */
 };
 
 /* Told of each decision before its answer leaves. Where `record` fails there is no answer, but

@@ -69,15 +69,18 @@ static bool decide(struct kms_exchange *x, const struct ticket_policy *desired,
                    struct ticket_policy *granted, struct kms_failure *f)
 {
     const struct kms *kms = x->worker->kms;
-    struct policy_subject subject = kms_subject(x);
+    struct policy_subject subject;
     struct policy_request request = {
         .initiator = &subject,
         .desired = desired,
         .kms = {.type = MIKEY_ID_URI, .data = tbs_bytes_str(kms->identity)},
         .now = x->now,
     };
-    enum tbs_err err =
-        kms->policy.decide_request(kms->policy.settings, &request, granted, &f->diag);
+    enum tbs_err err = kms_subject(x, &subject, &f->diag);
+
+    if (!err)
+        err =
+            kms->policy.decide_request(x->rules, &request, granted, &x->decision.verdict, &f->diag);
 
     if (err == TBS_ERR_DENIED)
         return kms_fails(f, KMS_DENIED, MIKEY_E_UNSPECIFIED);

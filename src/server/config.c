@@ -2,19 +2,16 @@
 
 #include <ctype.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <libgen.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include "base/secret.h"
 #include "server/address.h"
-#include "server/config_keys.h"
 #include "server/http.h"
+#include "yaml/file.h"
 
 /* Read as signed: cyaml then refuses what does not fit, instead of cutting it. */
 #define NUMBER(key, type, member) CYAML_FIELD_INT(key, CYAML_FLAG_OPTIONAL, type, member)
@@ -30,7 +27,9 @@ static const cyaml_schema_field_t kms_fields[] = {
     NUMBER("time_window", struct config_kms, time_window),
     CYAML_FIELD_SEQUENCE("suites", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL, struct config_kms,
                          suites, &number_entry, 1, 2),
-    NUMBER("max_validity", struct config_kms, max_validity), CYAML_FIELD_END};
+    NUMBER("max_validity", struct config_kms, max_validity),
+    TEXT("policy", CYAML_FLAG_OPTIONAL, struct config_kms, policy, PATH_MAX),
+    CYAML_FIELD_END};
 
 /* A token's keys, in a structure of that type at `at`. */
 #define TOKEN_FIELDS(type, at)                                                                     \
@@ -159,6 +158,7 @@ static const struct {
 } needs[] = {
     {"kms.identity", "a URI of at most 255 octets, such as sip:kms@example.net"},
     {"kms.suites", "256, 128 or both, such as [256, 128]"},
+    {"kms.policy", "the path of a policy file"},
     {"custody.module", "the path of a PKCS#11 module"},
     {"custody.uri", "a PKCS#11 URI without a PIN, such as \"pkcs11:token=tbs\""},
     {"custody.pin",
@@ -189,7 +189,7 @@ static const struct {
 struct loading {
     const char *file;
     char dir[PATH_MAX];
-    struct config_keys *keys;
+    struct tbs_yaml_keys *keys;
     struct config *config;
     struct tbs_diag *diag;
 };
@@ -202,7 +202,7 @@ static enum tbs_err no_memory(struct loading *l)
 /* The sentence about one value. It never repeats the value: that may be a PIN. */
 static enum tbs_err wrong(struct loading *l, const char *key)
 {
-    size_t line = config_keys_line(l->keys, key);
+    size_t line = tbs_yaml_keys_line(l->keys, key);
     for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++)
         if (strcmp(numbers[i].key, key) == 0)
             return tbs_fail(l->diag, TBS_ERR_CONFIG,
@@ -213,30 +213,6 @@ static enum tbs_err wrong(struct loading *l, const char *key)
         if (strcmp(needs[i].key, key) == 0)
             need = needs[i].need;
     return tbs_fail(l->diag, TBS_ERR_CONFIG, "%s:%zu: %s must be %s", l->file, line, key, need);
-}
-
-static enum tbs_err read_file(struct loading *l, struct tbs_buf *text)
-{
-    int fd = open(l->file, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-    if (fd < 0)
-        return tbs_fail_raw(l->diag, errno == ENOENT ? TBS_ERR_NOT_FOUND : TBS_ERR_IO,
-                            (unsigned long)errno, "cannot open the configuration %s: %s", l->file,
-                            strerror(errno));
-    uint8_t part[4096];
-    ssize_t got;
-    while ((got = read(fd, part, sizeof part)) > 0 && text->len <= CONFIG_FILE_MAX)
-        tbs_put_bytes(text, tbs_bytes(part, (size_t)got));
-    int error = errno;
-    close(fd);
-    if (got < 0)
-        return tbs_fail_raw(l->diag, TBS_ERR_IO, (unsigned long)error,
-                            "cannot read the configuration %s: %s", l->file, strerror(error));
-    if (text->failed)
-        return no_memory(l);
-    if (text->len > CONFIG_FILE_MAX)
-        return tbs_fail(l->diag, TBS_ERR_CONFIG, "the configuration %s is larger than %d octets",
-                        l->file, CONFIG_FILE_MAX);
-    return TBS_OK;
 }
 
 static enum tbs_err find_dir(struct loading *l)
@@ -250,51 +226,28 @@ static enum tbs_err find_dir(struct loading *l)
     return TBS_OK;
 }
 
-/* cyaml reports a failure as a list of places, the innermost first: the key is put together
- * from them. Entries of lists belong to their list. */
-__attribute__((format(printf, 3, 0))) static void on_cyaml_log(cyaml_log_t level, void *ctx,
-                                                               const char *fmt, va_list args)
-{
-    (void)level;
-    char *key = ctx, line[256], name[64], longer[256];
-    vsnprintf(line, sizeof line, fmt, args);
-    if (sscanf(line, " in mapping field '%63[^']'", name) != 1)
-        return;
-    snprintf(longer, sizeof longer, "%s%s%s", name, *key ? "." : "", key);
-    strcpy(key, longer);
-}
-
 static enum tbs_err fill(struct loading *l, struct tbs_bytes text)
 {
-    char key[256] = "";
-    const cyaml_config_t with = {.log_fn = on_cyaml_log,
-                                 .log_ctx = key,
-                                 .mem_fn = cyaml_mem,
-                                 .log_level = CYAML_LOG_ERROR,
-                                 .flags = CYAML_CFG_NO_ALIAS};
-    cyaml_err_t err =
-        cyaml_load_data(text.data, text.len, &with, &root, (cyaml_data_t **)&l->config, NULL);
-    if (err == CYAML_OK)
-        return TBS_OK;
-    if (err == CYAML_ERR_OOM)
-        return no_memory(l);
-    if (config_keys_line(l->keys, key) > 0)
+    char key[YAML_KEY_MAX];
+    enum tbs_err err =
+        tbs_yaml_fill(l->file, text, &root, (cyaml_data_t **)&l->config, key, l->diag);
+    if (err == TBS_ERR_CONFIG && tbs_yaml_keys_line(l->keys, key) > 0)
         return wrong(l, key);
-    return tbs_fail(l->diag, TBS_ERR_CONFIG, "%s: not accepted: %s", l->file, cyaml_strerror(err));
+    return err;
 }
 
 static enum tbs_err check_numbers(struct loading *l)
 {
     for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++) {
         unsigned *value = (unsigned *)((char *)l->config + numbers[i].offset);
-        if (config_keys_line(l->keys, numbers[i].key) == 0)
+        if (tbs_yaml_keys_line(l->keys, numbers[i].key) == 0)
             *value = numbers[i].preset;
         if (*value < numbers[i].min || *value > numbers[i].max)
             return wrong(l, numbers[i].key);
     }
-    if (config_keys_line(l->keys, "custody.keep_pin") == 0)
+    if (tbs_yaml_keys_line(l->keys, "custody.keep_pin") == 0)
         l->config->custody.keep_pin = true;
-    if (config_keys_line(l->keys, "log.level") == 0)
+    if (tbs_yaml_keys_line(l->keys, "log.level") == 0)
         l->config->log.level = LOG_LEVEL_INFO;
     return TBS_OK;
 }
@@ -354,6 +307,8 @@ static enum tbs_err make_paths_absolute(struct loading *l)
 {
     struct config *c = l->config;
     enum tbs_err err = make_absolute(l, &c->store.path, 0);
+    if (err == TBS_OK)
+        err = make_absolute(l, &c->kms.policy, 0);
     if (err == TBS_OK)
         err = make_absolute(l, &c->server.address_file, 0);
     if (err == TBS_OK)
@@ -461,7 +416,7 @@ static enum tbs_err check_texts(struct loading *l)
     if (c->custody.registry.file && c->custody.registry.need > c->custody.registry.signers_count)
         return tbs_fail(l->diag, TBS_ERR_CONFIG,
                         "%s:%zu: custody.registry.need is %u, and there are %u signers", l->file,
-                        config_keys_line(l->keys, "custody.registry"), c->custody.registry.need,
+                        tbs_yaml_keys_line(l->keys, "custody.registry"), c->custody.registry.need,
                         c->custody.registry.signers_count);
     if (address_parse(c->server.listen, &address, NULL) != TBS_OK)
         return wrong(l, "server.listen");
@@ -475,13 +430,13 @@ static enum tbs_err check_texts(struct loading *l)
 
 static enum tbs_err load(struct loading *l, struct tbs_buf *text)
 {
-    enum tbs_err err = read_file(l, text);
+    enum tbs_err err = tbs_yaml_read_file("configuration", l->file, CONFIG_FILE_MAX, text, l->diag);
     if (err == TBS_OK)
         err = find_dir(l);
     if (err == TBS_OK)
-        err = config_keys_new(l->file, tbs_buf_view(text), &l->keys, l->diag);
+        err = tbs_yaml_keys_new(l->file, tbs_buf_view(text), &l->keys, l->diag);
     if (err == TBS_OK)
-        err = config_keys_check(l->keys, root_fields, l->diag);
+        err = tbs_yaml_keys_check(l->keys, root_fields, l->diag);
     if (err == TBS_OK)
         err = fill(l, tbs_buf_view(text));
     if (err == TBS_OK)
@@ -500,7 +455,7 @@ enum tbs_err config_load(const char *file, struct config **ret_config, struct tb
     struct loading l = {.file = file, .diag = diag};
     TBS_BUF_AUTO struct tbs_buf text = tbs_buf();
     enum tbs_err err = load(&l, &text);
-    config_keys_free(l.keys);
+    tbs_yaml_keys_free(l.keys);
     if (err == TBS_OK)
         *ret_config = l.config;
     else
@@ -510,7 +465,5 @@ enum tbs_err config_load(const char *file, struct config **ret_config, struct tb
 
 void config_free(struct config *config)
 {
-    const cyaml_config_t with = {.mem_fn = cyaml_mem};
-    if (config)
-        cyaml_free(&with, &root, config, 0);
+    tbs_yaml_free(&root, config);
 }

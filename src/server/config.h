@@ -18,6 +18,7 @@ struct config_kms {
     unsigned *suites;      /* of 256 and 128, without repetition; default 256 alone */
     unsigned suites_count; /* 1 or 2 */
     unsigned max_validity; /* seconds a ticket may be valid, 60-31536000; default 86400 */
+    char *policy;          /* a file; default NULL: the policy that is built in */
 };
 
 #define CONFIG_TOKENS_MAX 8

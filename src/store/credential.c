@@ -17,7 +17,7 @@ enum tbs_err store_find_credential(struct store *store, struct tbs_bytes psk_id,
                                    struct store_credential *ret_credential, struct tbs_diag *diag)
 {
     char name[STORE_NAME_MAX + 1];
-    enum tbs_err err = store_name("PSK id", psk_id, name, diag);
+    enum tbs_err err = tbs_name("PSK id", psk_id, name, diag);
     if (err != TBS_OK)
         return err;
     STORE_QUERY_AUTO struct store_query q = store_query(store, STMT_CREDENTIAL_FIND);
@@ -99,7 +99,7 @@ static enum tbs_err check_room(struct store *store, const struct store_subscribe
     enum tbs_err err = store_query_one(&q, "subscriber", owner->primary, diag);
     if (err == TBS_OK && store_column_int(&q, 0) >= STORE_CREDENTIALS_MAX)
         err = tbs_fail(diag, TBS_ERR_LIMIT, "'%s' has %u credentials already; remove one first",
-                       store_show(owner->primary).text, STORE_CREDENTIALS_MAX);
+                       tbs_name_show(owner->primary).text, STORE_CREDENTIALS_MAX);
     return err;
 }
 
@@ -135,7 +135,7 @@ enum tbs_err store_credential_add(struct store *store, struct tbs_bytes identity
     if (err == TBS_OK)
         err = store_identity_canonical(identity, &id, diag);
     if (err == TBS_OK)
-        err = store_name("PSK id", psk_id, name, diag);
+        err = tbs_name("PSK id", psk_id, name, diag);
     if (err == TBS_OK)
         err = store_txn_begin(store, diag);
     if (err != TBS_OK)
@@ -169,7 +169,7 @@ enum tbs_err store_credential_set_active(struct store *store, struct tbs_bytes p
                                          struct tbs_diag *diag)
 {
     char name[STORE_NAME_MAX + 1];
-    enum tbs_err err = store_name("PSK id", psk_id, name, diag);
+    enum tbs_err err = tbs_name("PSK id", psk_id, name, diag);
     if (err == TBS_OK)
         err = store_writable(store, diag);
     if (err != TBS_OK)
@@ -184,7 +184,7 @@ enum tbs_err store_credential_remove(struct store *store, struct tbs_bytes psk_i
                                      struct tbs_diag *diag)
 {
     char name[STORE_NAME_MAX + 1];
-    enum tbs_err err = store_name("PSK id", psk_id, name, diag);
+    enum tbs_err err = tbs_name("PSK id", psk_id, name, diag);
     if (err == TBS_OK)
         err = store_writable(store, diag);
     if (err != TBS_OK)

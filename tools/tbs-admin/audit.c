@@ -37,6 +37,10 @@ enum tbs_err admin_audit_begin(struct admin *a, const struct admin_command *c, i
                        list_of(n, words), "uid", (json_int_t)getuid());
     if (admin_options.psk_id)
         json_object_set_new(fields, "psk", audit_text(tbs_bytes_str(admin_options.psk_id)));
+    if (admin_options.from)
+        json_object_set_new(fields, "from", audit_text(tbs_bytes_str(admin_options.from)));
+    if (admin_options.until)
+        json_object_set_new(fields, "until", audit_text(tbs_bytes_str(admin_options.until)));
     err = audit_write(a->audit, "administration", fields, diag);
     audit_stats(a->audit, &stats);
     a->audit_line = stats.seq;

@@ -136,6 +136,11 @@ static enum tbs_err check_apps(struct comparison *c)
     if (wished > 0 && applications(g) == 0)
         return tbs_fail(c->diag, TBS_ERR_DENIED,
                         "the KMS granted a ticket for all applications, not for the wished ones");
+    if (ticket_has_mark(w, TICKET_MARK_END_TO_END, "") &&
+        !ticket_has_mark(g, TICKET_MARK_END_TO_END, ""))
+        return tbs_fail(c->diag, TBS_ERR_DENIED,
+                        "the KMS left out " TICKET_MARK_END_TO_END
+                        ": network functions could resolve the ticket");
     for (size_t i = 0; i < g->n_apps; i++)
         if (!is_narrower(w, wished, &g->apps[i]))
             return denied_id(c, &g->apps[i], "the KMS named an application that was not wished");

@@ -198,7 +198,7 @@ refused 3 "Error 14" resolve after
 
 # --- A key that the registry does not name yet ---
 
-adm keys generate tpk --id tpk-9-newest | grep -q "before the key registry names it" || wrong "no word"
+grep -q "before the key registry names it" <<<"$(adm keys generate tpk --id tpk-9-newest)" || wrong "no word"
 newest --set "$old.state=compromised"
 hangup 1 'tbs_key_refused{key="tpk-9-newest"}'
 [ "$(offer unnamed)" = tpk-9-new ] || wrong "a key is used that the registry does not name"

@@ -44,6 +44,8 @@ static enum tbs_err open_token(const struct custody_opening *opening, const P11K
     }
     token->pin = opening->pin;
     token->stats = opening->stats;
+    token->origin = opening->origin;
+    token->origin_ctx = opening->origin_ctx;
     err = find_and_login(token, uri, diag);
     if (err != TBS_OK) {
         p11_close(token);
@@ -83,6 +85,13 @@ static void p11_describe(void *token_, char *ret_name, size_t size)
     snprintf(ret_name, size, "%s", token->name);
 }
 
+static void p11_serial(void *token_, char ret_serial[CUSTODY_TOKEN_SERIAL_MAX + 1])
+{
+    const struct p11_token *token = token_;
+    p11_copy_field(token->info.serialNumber, sizeof token->info.serialNumber, ret_serial,
+                   CUSTODY_TOKEN_SERIAL_MAX + 1);
+}
+
 static const struct custody_ops ops = {
     .version = CUSTODY_OPS_VERSION,
     .name = "pkcs11",
@@ -100,6 +109,7 @@ static const struct custody_ops ops = {
     .login = p11_login_again,
     .classify = p11_classify,
     .describe = p11_describe,
+    .serial = p11_serial,
     .quirks = p11_quirks,
     .session_open = p11_session_open,
     .session_close = p11_session_close,

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "custody/pin.h"
+#include "custody/pin_record.h"
 
 /* PINs that tokens refused, as salted digests, so that a service which tries again and again
  * does not lock its token. The oldest is forgotten first. */
@@ -46,11 +47,28 @@ static bool was_refused_locked(const uint8_t digest[DIGEST_LEN])
     return false;
 }
 
+static bool refuses_pin(CK_RV rv)
+{
+    return rv == CKR_PIN_INCORRECT || rv == CKR_PIN_INVALID || rv == CKR_PIN_LEN_RANGE;
+}
+
+static enum tbs_err begin_record(const struct p11_token *token, const CK_TOKEN_INFO *info,
+                                 const struct tbs_secret *pin, struct pin_record *ret_record,
+                                 struct tbs_diag *diag)
+{
+    uint8_t name[sizeof info->label + sizeof info->serialNumber];
+    memcpy(name, info->label, sizeof info->label);
+    memcpy(name + sizeof info->label, info->serialNumber, sizeof info->serialNumber);
+    return pin_record_begin(token->pin->records, tbs_bytes(name, sizeof name), tbs_secret_view(pin),
+                            (info->flags & CKF_USER_PIN_COUNT_LOW) != 0, ret_record, diag);
+}
+
 /* Holds the lock across C_Login: two threads must not both send the same wrong PIN. */
 static enum tbs_err login_locked(struct p11_token *token, const CK_TOKEN_INFO *info,
                                  const struct tbs_secret *pin, struct tbs_diag *diag)
 {
     uint8_t digest[DIGEST_LEN];
+    struct pin_record record;
     if (!digest_locked(info, pin, digest))
         return tbs_fail(diag, TBS_ERR_CRYPTO, "OpenSSL failed to do SHA-256");
     if (was_refused_locked(digest))
@@ -58,10 +76,15 @@ static enum tbs_err login_locked(struct p11_token *token, const CK_TOKEN_INFO *i
                             "token '%s' has refused this PIN before, so it is not sent again; "
                             "correct the PIN source, or start anew if the token's PIN was changed",
                             token->name);
+    enum tbs_err err = begin_record(token, info, pin, &record, diag);
+    if (err != TBS_OK)
+        return err;
     CK_RV rv = P11(token, C_Login, token->holder, CKU_USER, pin->data, pin->len);
-    if (rv == CKR_OK || rv == CKR_USER_ALREADY_LOGGED_IN)
+    bool passed = rv == CKR_OK || rv == CKR_USER_ALREADY_LOGGED_IN;
+    pin_record_end(&record, passed ? PIN_PASSED : refuses_pin(rv) ? PIN_REFUSED : PIN_UNTOLD);
+    if (passed)
         return TBS_OK;
-    if (rv == CKR_PIN_INCORRECT || rv == CKR_PIN_INVALID || rv == CKR_PIN_LEN_RANGE)
+    if (refuses_pin(rv))
         memcpy(refused.digest[refused.n++ % REFUSED_MAX], digest, DIGEST_LEN);
     return p11_fail(diag, rv, "logging in to token '%s'", token->name);
 }

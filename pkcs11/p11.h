@@ -42,6 +42,9 @@ struct p11_token {
     CK_SLOT_ID slot;
     char name[P11_LABEL_LEN + 1]; /* the token's label, for people */
     CK_TOKEN_INFO info;           /* as it was when it was opened */
+    /* See struct custody_opening; NULL: all keys were made here. */
+    enum custody_origin (*origin)(const void *ctx, const char *id, const char *serial);
+    const void *origin_ctx;
     /* A login lasts as long as the application has a session; this one is kept for it. */
     CK_SESSION_HANDLE holder;
     struct p11_quirks quirks;

@@ -4,7 +4,10 @@
  * excuses it; then the key says so.
  *
  * CKA_MODIFIABLE=false is what keeps the usage flags as they are; the computed attributes keep
- * out keys that were ever outside, such as a known value planted with C_CreateObject. */
+ * out keys that were ever outside, such as a known value planted with C_CreateObject. Of secret
+ * keys that a signed key registry says were replicated from this token, or restored to it, less can
+ * be asked; then the check value, which custody compares with the registry's, tells them from
+ * others. */
 #include "call.h"
 
 #include <stdio.h>
@@ -19,29 +22,31 @@ struct flag {
     const char *name;
     enum when when;
     enum p11_quirk excuse; /* the quirk of a token without it; P11_N_QUIRKS: none */
+    unsigned free_for;     /* origins, as bits, that say nothing of it */
     enum want want[N_KINDS];
 };
 
+#define REPLICATED (1u << CUSTODY_REPLICATED)
+#define RESTORED (1u << CUSTODY_RESTORED)
+
+/* A sealed copy of a replicated key cannot be made less copyable than it was born on some tokens,
+ * SoftHSM among them. */
 static const struct flag flags[] = {
-#define FLAG(type, when, ...)                                                                      \
+#define ROW(type, name, origins, excuse, when, ...)                                                \
     {                                                                                              \
-        type, #type, when, P11_N_QUIRKS,                                                           \
+        type, name, when, excuse, origins,                                                         \
         {                                                                                          \
             __VA_ARGS__                                                                            \
         }                                                                                          \
     }
-#define FLAG_OR(excuse, type, when, ...)                                                           \
-    {                                                                                              \
-        type, #type, when, excuse,                                                                 \
-        {                                                                                          \
-            __VA_ARGS__                                                                            \
-        }                                                                                          \
-    }
+#define FLAG(type, ...) ROW(type, #type, 0, P11_N_QUIRKS, __VA_ARGS__)
+#define FLAG_OR(excuse, type, ...) ROW(type, #type, 0, excuse, __VA_ARGS__)
+#define FLAG_FREE(origins, excuse, type, ...) ROW(type, #type, origins, excuse, __VA_ARGS__)
     FLAG(CKA_TOKEN, GIVEN, YES, YES, YES),
     FLAG(CKA_PRIVATE, GIVEN, YES, YES, YES),
     FLAG(CKA_SENSITIVE, GIVEN, YES, YES, YES),
     FLAG(CKA_EXTRACTABLE, GIVEN, NO, NO, NO),
-    FLAG_OR(P11_NO_COPYABLE, CKA_COPYABLE, GIVEN, NO, NO, NO),
+    FLAG_FREE(REPLICATED, P11_NO_COPYABLE, CKA_COPYABLE, GIVEN, NO, NO, NO),
     FLAG_OR(P11_NO_DESTROYABLE, CKA_DESTROYABLE, GIVEN, YES, YES, YES),
     FLAG(CKA_SIGN, GIVEN, YES, NO, YES),
     FLAG(CKA_SIGN_RECOVER, GIVEN, NONE, NONE, NO),
@@ -53,11 +58,13 @@ static const struct flag flags[] = {
     FLAG(CKA_DERIVE, GIVEN, NO, NO, NO),
     /* Last: some tokens refuse what follows it. */
     FLAG(CKA_MODIFIABLE, GIVEN, NO, NO, NO),
-    FLAG_OR(P11_NO_LOCAL, CKA_LOCAL, COMPUTED, YES, YES, YES),
-    FLAG(CKA_ALWAYS_SENSITIVE, COMPUTED, YES, YES, YES),
-    FLAG(CKA_NEVER_EXTRACTABLE, COMPUTED, YES, YES, YES),
+    FLAG_FREE(RESTORED, P11_NO_LOCAL, CKA_LOCAL, COMPUTED, YES, YES, YES),
+    FLAG_FREE(RESTORED, P11_N_QUIRKS, CKA_ALWAYS_SENSITIVE, COMPUTED, YES, YES, YES),
+    FLAG_FREE(RESTORED | REPLICATED, P11_N_QUIRKS, CKA_NEVER_EXTRACTABLE, COMPUTED, YES, YES, YES),
+#undef ROW
 #undef FLAG
 #undef FLAG_OR
+#undef FLAG_FREE
 };
 
 #define N_FLAGS (sizeof flags / sizeof *flags)
@@ -240,6 +247,7 @@ struct judgement {
     struct p11_token *token;
     struct attributes a;
     const struct algorithm *algorithm;
+    enum custody_origin origin;
     struct custody_key key;
 };
 
@@ -327,12 +335,23 @@ static enum tbs_err judge_length(struct judgement *j, struct tbs_diag *diag)
                     j->key.id, octets);
 }
 
+/* What else than a new key would help. */
+static const char *remedy(const struct judgement *j, const struct flag *flag)
+{
+    bool may_be_free = flag->free_for != 0 && j->algorithm->kind != EC_PRIVATE;
+    if (flag->excuse == P11_NO_LOCAL)
+        return may_be_free ? ", or use quirk no-local if the token tells this of every key; only a "
+                             "key registry can say that it was restored to this token"
+                           : ", or use quirk no-local if the token tells this of every key";
+    return may_be_free ? "; only a key registry can say that it was replicated or restored" : "";
+}
+
 /* A wrong CKA_LOCAL is excused, too: its quirk is for tokens that never set it. */
 static enum tbs_err judge_flag(struct judgement *j, size_t i, struct tbs_diag *diag)
 {
     const struct flag *flag = &flags[i];
     bool want = flag->want[j->algorithm->kind] == YES;
-    if (flag->want[j->algorithm->kind] == NONE)
+    if (flag->want[j->algorithm->kind] == NONE || (flag->free_for & 1u << j->origin))
         return TBS_OK;
     if (j->a.told[i] && (j->a.flags[i] != CK_FALSE) == want)
         return TBS_OK;
@@ -344,9 +363,33 @@ static enum tbs_err judge_flag(struct judgement *j, size_t i, struct tbs_diag *d
                     "key %s is not used: its %s is %s and must be %s; destroy it and generate "
                     "another%s",
                     j->key.id, flag->name, want ? "false" : "true", want ? "true" : "false",
-                    flag->excuse == P11_NO_LOCAL ? ", or use quirk no-local if the token tells "
-                                                   "this of every key"
-                                                 : "");
+                    remedy(j, flag));
+}
+
+/* While it was extractable only keys that the security officer trusts could wrap it. */
+static enum tbs_err judge_birth(const struct judgement *j, struct tbs_diag *diag)
+{
+    CK_BBOOL trusted = CK_FALSE;
+    CK_ATTRIBUTE a = {CKA_WRAP_WITH_TRUSTED, &trusted, sizeof trusted};
+    if (j->origin != CUSTODY_REPLICATED ||
+        (P11(j->token, C_GetAttributeValue, j->token->holder, j->key.handle, &a, 1) == CKR_OK &&
+         trusted != CK_FALSE))
+        return TBS_OK;
+    return tbs_fail(diag, TBS_ERR_CONFIG,
+                    "key %s is not used: it was replicated, and its CKA_WRAP_WITH_TRUSTED is not "
+                    "true; generate another",
+                    j->key.id);
+}
+
+/* Key pairs are never replicated. */
+static enum custody_origin origin_of(const struct p11_token *token, const struct judgement *j)
+{
+    char serial[CUSTODY_TOKEN_SERIAL_MAX + 1];
+    if (!token->origin || j->algorithm->kind == EC_PRIVATE)
+        return CUSTODY_MADE_HERE;
+    p11_copy_field(token->info.serialNumber, sizeof token->info.serialNumber, serial,
+                   sizeof serial);
+    return token->origin(token->origin_ctx, j->key.id, serial);
 }
 
 static bool is_set(const struct attributes *a, CK_ATTRIBUTE_TYPE type)
@@ -366,10 +409,14 @@ enum tbs_err p11_judge_key(struct p11_token *token, CK_OBJECT_HANDLE object, con
     enum tbs_err err = read_attributes(token, object, id, &j.a, diag);
     if (err == TBS_OK)
         err = judge_algorithm(&j, diag);
-    if (err == TBS_OK)
+    if (err == TBS_OK) {
+        j.origin = origin_of(token, &j);
         err = judge_length(&j, diag);
+    }
     for (size_t i = 0; i < N_FLAGS && err == TBS_OK; i++)
         err = judge_flag(&j, i, diag);
+    if (err == TBS_OK)
+        err = judge_birth(&j, diag);
     if (err == TBS_OK && j.algorithm->kind == EC_PRIVATE)
         err = p11_read_point(token, id, j.key.point, diag);
     if (err != TBS_OK)

@@ -92,7 +92,7 @@ enum tbs_err trial_open(const struct custody_token_config *config, struct trial 
 {
     struct trial *t = ret_trial;
     void *token;
-    *t = (struct trial){.pin = {.source = config->pin_source}};
+    *t = (struct trial){.pin = {.source = config->pin_source, .records = config->pin_records}};
     struct custody_opening opening = {config, &t->pin, t->stats};
     enum tbs_err err = check_backend(config, diag);
     if (err == TBS_OK)

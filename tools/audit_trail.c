@@ -69,6 +69,10 @@ static json_t *fields_of(const struct kms_decision *d)
         json_object_set_new(fields, "reason", audit_text(tbs_bytes_str(d->reason)));
     if (d->has_policy)
         put_policy(fields, &d->policy);
+    if (d->verdict.rule)
+        json_object_set_new(
+            fields, "rule",
+            json_sprintf("%s (%s:%u)", d->verdict.rule, d->verdict.file, d->verdict.line));
     if (d->tpk_id.len > 0)
         json_object_set_new(fields, "tpk", audit_text(d->tpk_id));
     if (d->ticket.len > 0) {

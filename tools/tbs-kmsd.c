@@ -10,13 +10,16 @@
 
 #include "custody/custody.h"
 #include "kms/kms.h"
+#include "policies/rules.h"
 #include "server/config.h"
 #include "server/log.h"
 #include "server/metrics.h"
 #include "server/server.h"
 #include "store/store.h"
 #include "tools/audit_trail.h"
+#include "tools/common/key_registry.h"
 #include "tools/common/tokens.h"
+#include "tools/key_watch.h"
 #include "tools/token_metrics.h"
 
 #define SECURE_HEAP (4u << 20)    /* octets of locked memory for keys in use */
@@ -30,10 +33,12 @@ const char *argp_program_version = "tbs-kmsd " TBS_VERSION;
 struct kmsd {
     const char *config_file;
     struct config *config;
-    struct policy_builtin policy;
+    struct policy_live *policy;
     struct custody *custody;
     struct kms *kms;
-    struct audit *audit; /* NULL: none */
+    struct audit *audit;           /* NULL: none */
+    struct key_registry *registry; /* NULL: none */
+    struct key_watch *key_watch;
     _Atomic uint64_t token_calls;
 };
 
@@ -151,26 +156,125 @@ static void metrics(void *ctx, struct tbs_buf *text)
                    "tbs_token_calls_total %llu\n",
                    (unsigned long long)d->token_calls);
     token_metrics(d->custody, text);
+    key_watch_metrics(d->registry, d->custody, text);
     audit_trail_metrics(d->audit, text);
+}
+
+static void tick(void *ctx)
+{
+    struct kmsd *d = ctx;
+
+    key_watch_look(d->key_watch, d->registry, d->custody);
+}
+
+/* Remembered before it is used: an earlier one cannot come back. */
+static enum tbs_err take_registry(struct kmsd *d, struct key_registry *fresh, struct tbs_diag *diag)
+{
+    enum tbs_err err = key_registry_remember(fresh, diag);
+
+    if (!err)
+        err = custody_set_rules(d->custody, &fresh->rules, diag);
+    if (err) {
+        key_registry_free(fresh);
+        return err;
+    }
+    key_registry_free(d->registry);
+    d->registry = fresh;
+    key_watch_log_registry(fresh);
+    return key_watch_audit(d->audit, fresh, diag);
+}
+
+/* What is wrong with a registry leaves the one before in use. */
+static enum tbs_err reload_registry(struct kmsd *d, struct tbs_diag *diag)
+{
+    struct key_registry *fresh = NULL;
+    struct tbs_diag why = {0};
+    enum tbs_err err = key_registry_open(d->config, &fresh, &why);
+
+    if (!err && fresh && fresh->before.sequence != fresh->registry.sequence)
+        return take_registry(d, fresh, diag);
+    key_registry_free(fresh);
+    if (!err)
+        return TBS_OK;
+    if (d->audit)
+        audit_write(d->audit, "key-registry-refused", json_pack("{s:s}", "reason", why.text), NULL);
+    return tbs_fail(diag, err, "%s", why.text);
+}
+
+static enum tbs_err load_policy(const struct config_kms *c, struct policy_rules **ret_rules,
+                                struct tbs_diag *diag)
+{
+    return c->policy ? policy_rules_load(c->policy, c->max_validity, ret_rules, diag)
+                     : policy_rules_default(c->max_validity, ret_rules, diag);
+}
+
+/* In the log and, from here on decisions are of these rules, in the audit trail. */
+static enum tbs_err tell_policy(struct kmsd *d, const struct config_kms *c,
+                                const struct policy_rules *rules, struct tbs_diag *diag)
+{
+    const char *file = c->policy ? c->policy : "built in";
+    size_t n = policy_rules_count(rules);
+
+    log_write(LOG_LEVEL_INFO, "policy", LOG_TEXT("file", file), LOG_NUMBER("rules", n));
+    if (!d->audit)
+        return TBS_OK;
+    json_t *fields =
+        json_pack("{s:o,s:I}", "file", audit_text(tbs_bytes_str(file)), "rules", (json_int_t)n);
+
+    return audit_write(d->audit, "policy", fields, diag);
+}
+
+static enum tbs_err tell_policy_in_use(struct kmsd *d, struct tbs_diag *diag)
+{
+    struct policy policy = policy_of_live(d->policy);
+    const void *rules = policy.hold(policy.settings);
+    enum tbs_err err = tell_policy(d, &d->config->kms, rules, diag);
+
+    policy.release(policy.settings, rules);
+    return err;
+}
+
+/* Where it fails, the rules in use stay. */
+static enum tbs_err reload_policy(struct kmsd *d, const struct config_kms *c, struct tbs_diag *diag)
+{
+    struct policy_rules *rules = NULL;
+    enum tbs_err err = load_policy(c, &rules, diag);
+
+    if (!err)
+        err = tell_policy(d, c, rules, diag);
+    if (err) {
+        policy_rules_free(rules);
+        log_write(LOG_LEVEL_ERROR, "policy-kept", LOG_TEXT("reason", diag->text));
+        return err;
+    }
+    policy_live_replace(d->policy, rules);
+    return TBS_OK;
 }
 
 /* Applies what can change while requests run; the rest needs a restart, and the log says so. */
 static enum tbs_err reload(void *ctx, struct tbs_diag *diag)
 {
     struct kmsd *d = ctx;
-    struct config *fresh;
+    struct config *fresh = NULL;
     enum tbs_err err = config_load(d->config_file, &fresh, diag);
 
-    if (err)
+    if (!err)
+        err = reload_registry(d, diag);
+    if (err) {
+        config_free(fresh);
         return err;
-    log_set_level(fresh->log.level);
-    custody_look_again(d->custody);
-    d->policy.max_validity = fresh->kms.max_validity;
-    log_write(LOG_LEVEL_INFO, "reloaded", LOG_TEXT("file", d->config_file),
-              LOG_TEXT("applied", "log.level kms.max_validity"),
-              LOG_TEXT("needs_restart", "all other keys"));
+    }
+    err = reload_policy(d, &fresh->kms, diag);
+    if (!err) {
+        log_set_level(fresh->log.level);
+        custody_look_again(d->custody);
+        log_write(LOG_LEVEL_INFO, "reloaded", LOG_TEXT("file", d->config_file),
+                  LOG_TEXT("applied", "log.level kms.max_validity kms.policy, the key registry"),
+                  LOG_TEXT("needs_restart", "all other keys"));
+        tick(d);
+    }
     config_free(fresh);
-    return TBS_OK;
+    return err;
 }
 
 static bool has_suite(const struct config_kms *c, unsigned suite)
@@ -210,10 +314,14 @@ static enum tbs_err open_custody(struct kmsd *d, struct tbs_diag *diag)
 
     tokens_of(&d->config->custody, &tokens);
     tokens.custody.start_down = true;
+    tokens.custody.rules = d->registry ? &d->registry->rules : NULL;
     enum tbs_err err = custody_open(&tokens.custody, &d->custody, diag);
 
+    if (!err)
+        err = key_registry_check_tokens(d->custody, diag);
     if (err)
         return err;
+    key_watch_log_registry(d->registry);
     for (size_t i = 0; i < custody_token_count(d->custody); i++)
         log_quirks(d->custody, i);
     log_unverified(d->custody);
@@ -232,9 +340,7 @@ static enum tbs_err open_kms(struct kmsd *d, struct tbs_diag *diag)
         .clock = tbs_clock_system(),
     };
 
-    d->policy.max_validity = c->max_validity;
-    struct policy policy = policy_builtin(&d->policy);
-
+    struct policy policy = policy_of_live(d->policy);
     enum tbs_err err = kms_new(&config, &policy, &d->kms, diag);
     struct custody_health health;
 
@@ -242,6 +348,14 @@ static enum tbs_err open_kms(struct kmsd *d, struct tbs_diag *diag)
     if (!err && health.state != CUSTODY_DOWN)
         err = kms_check_keys(d->kms, d->custody, diag);
     return err;
+}
+
+static enum tbs_err open_policy(struct kmsd *d, struct tbs_diag *diag)
+{
+    struct policy_rules *rules;
+    enum tbs_err err = load_policy(&d->config->kms, &rules, diag);
+
+    return err ? err : policy_live_new(rules, &d->policy, diag);
 }
 
 static enum tbs_err read_config(struct kmsd *d, struct tbs_diag *diag)
@@ -254,7 +368,9 @@ static enum tbs_err read_config(struct kmsd *d, struct tbs_diag *diag)
     tokens_of(&d->config->custody, &tokens);
     for (size_t i = 0; !err && i < tokens.custody.n_tokens; i++)
         err = custody_check(&tokens.token[i], diag);
-    return err;
+    if (!err)
+        err = key_registry_open(d->config, &d->registry, diag);
+    return err ? err : open_policy(d, diag);
 }
 
 static enum tbs_err open_audit(struct kmsd *d, struct tbs_diag *diag)
@@ -267,6 +383,14 @@ static enum tbs_err open_audit(struct kmsd *d, struct tbs_diag *diag)
                        json_pack("{s:s,s:s,s:o}", "version", TBS_VERSION, "kms",
                                  d->config->kms.identity, "keys", audit_trail_keys(d->custody)),
                        diag);
+}
+
+/* What the start takes into use. */
+static enum tbs_err use_registry(struct kmsd *d, struct tbs_diag *diag)
+{
+    enum tbs_err err = d->registry ? key_registry_remember(d->registry, diag) : TBS_OK;
+
+    return err ? err : key_watch_audit(d->audit, d->registry, diag);
 }
 
 /* Brings an older schema up to date before the workers open the store for reading. */
@@ -290,15 +414,22 @@ static enum tbs_err serve(struct kmsd *d, struct tbs_diag *diag)
         .ready = ready,
         .reload = reload,
         .metrics = metrics,
+        .tick = tick,
     };
     enum tbs_err err = prepare_store(d, diag);
 
+    if (!err)
+        err = key_watch_new(&d->key_watch, diag);
     if (!err)
         err = open_custody(d, diag);
     if (!err)
         err = open_kms(d, diag);
     if (!err)
         err = open_audit(d, diag);
+    if (!err)
+        err = use_registry(d, diag);
+    if (!err)
+        err = tell_policy_in_use(d, diag);
     if (!err)
         err = server_run(&d->config->server, &handler, diag);
     if (!err && d->audit)
@@ -311,6 +442,9 @@ static bool kmsd_free(struct kmsd *d)
 {
     audit_close(d->audit);
     kms_free(d->kms);
+    key_registry_free(d->registry);
+    key_watch_free(d->key_watch);
+    policy_live_free(d->policy);
     config_free(d->config);
     return custody_close(d->custody);
 }
@@ -371,6 +505,8 @@ int main(int argc, char **argv)
         err = read_config(&d, &diag);
     if (!err && options.check) {
         printf("%s is fine\n", d.config_file);
+        key_registry_free(d.registry);
+        policy_live_free(d.policy);
         config_free(d.config);
         return EXIT_OK;
     }

@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/hex.h"
+
 /* --- Opening --- */
 
 static void end(struct tpm_token *token)
@@ -17,6 +19,18 @@ static void end(struct tpm_token *token)
 static void tpm_close(void *token)
 {
     end(token);
+}
+
+/* After the algorithm's two octets, as many of the Name as a serial has digits for. */
+static enum tbs_err name_serial(struct tpm_token *token, struct tbs_diag *diag)
+{
+    TPM2B_NAME *name;
+    TSS2_RC rc = Esys_TR_GetName(token->esys, token->storage, &name);
+    if (rc != TSS2_RC_SUCCESS)
+        return tpm_fail(diag, rc, "naming the storage key of %.160s", token->dir);
+    tbs_hex(tbs_bytes(name->name + 2, CUSTODY_TOKEN_SERIAL_MAX / 2), token->serial);
+    Esys_Free(name);
+    return TBS_OK;
 }
 
 /* The primary gives its place to the keys as soon as the storage key is in. */
@@ -35,9 +49,10 @@ static enum tbs_err load_storage(struct tpm_token *token, struct tbs_diag *diag)
     if (err == TBS_OK)
         err = tpm_load(token, primary, ESYS_TR_PASSWORD, &blob, &token->storage, diag);
     tpm_flush(token, &primary);
-    if (err == TBS_OK)
-        snprintf(token->name, sizeof token->name, "%s", blob.label);
-    return err;
+    if (err != TBS_OK)
+        return err;
+    snprintf(token->name, sizeof token->name, "%s", blob.label);
+    return name_serial(token, diag);
 }
 
 /* Has the storage key authorise a policy that nobody needs: an answer to whether the PIN is right
@@ -127,6 +142,12 @@ static void tpm_describe(void *token_, char *ret_name, size_t size)
     snprintf(ret_name, size, "%s", token->name);
 }
 
+static void tpm_serial(void *token_, char ret_serial[CUSTODY_TOKEN_SERIAL_MAX + 1])
+{
+    const struct tpm_token *token = token_;
+    memcpy(ret_serial, token->serial, sizeof token->serial);
+}
+
 static const struct custody_quirk *tpm_quirks(const void *token, size_t *ret_n)
 {
     (void)token;
@@ -160,6 +181,7 @@ static const struct custody_ops ops = {
     .login = tpm_login,
     .classify = tpm_classify,
     .describe = tpm_describe,
+    .serial = tpm_serial,
     .quirks = tpm_quirks,
     .session_open = tpm_session_open,
     .session_close = tpm_session_close,

@@ -107,6 +107,7 @@ struct tpm_token {
     const char *dir; /* the configuration's */
     bool encrypts;
     char name[CUSTODY_NAME_MAX + 1];
+    char serial[CUSTODY_TOKEN_SERIAL_MAX + 1]; /* of the storage key's Name, which is this TPM's */
     ESYS_TR storage, session;
     TPM2B_AUTH pin;
     struct tpm_loaded *keys; /* those that were listed; custody_key.handle is an index */

@@ -6,6 +6,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/hex.h"
+
 #define NAME_OCTETS 16
 
 /* --- Values --- */
@@ -18,7 +20,7 @@ json_t *audit_text(struct tbs_bytes octets)
     char *hex = malloc(2 * octets.len + 1);
     if (!hex)
         return NULL;
-    audit_hex(octets, hex);
+    tbs_hex(octets, hex);
     text = json_pack("{s:s}", "hex", hex);
     free(hex);
     return text;
@@ -28,7 +30,7 @@ void audit_name(struct tbs_bytes octets, char ret_name[AUDIT_NAME_MAX])
 {
     uint8_t hash[AUDIT_HASH_LEN];
     audit_hash(octets, hash);
-    audit_hex(tbs_bytes(hash, NAME_OCTETS), ret_name);
+    tbs_hex(tbs_bytes(hash, NAME_OCTETS), ret_name);
 }
 
 /* --- Writing --- */

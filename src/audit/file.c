@@ -13,6 +13,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/hex.h"
 #include "base/secret.h"
 
 #define NUMBER_DIGITS "[0-9][0-9][0-9][0-9][0-9][0-9][0-9][0-9][0-9][0-9][0-9][0-9]"
@@ -114,7 +115,7 @@ static enum tbs_err repair(struct audit_file *f, off_t size, struct tbs_bytes re
     uint8_t hash[AUDIT_HASH_LEN];
     char hex[AUDIT_HEX_LEN + 1];
     audit_hash(rest, hash);
-    audit_hex(tbs_bytes(hash, sizeof hash), hex);
+    tbs_hex(tbs_bytes(hash, sizeof hash), hex);
     f->size = size - (off_t)rest.len;
     if (ftruncate(f->fd, f->size) != 0)
         return failed("repair", f->path, diag);

@@ -6,6 +6,8 @@
 #include <string.h>
 #include <time.h>
 
+#include "base/hex.h"
+
 #define TIME_MAX 40
 
 void audit_hash(struct tbs_bytes octets, uint8_t ret_hash[AUDIT_HASH_LEN])
@@ -13,40 +15,10 @@ void audit_hash(struct tbs_bytes octets, uint8_t ret_hash[AUDIT_HASH_LEN])
     SHA256(octets.data, octets.len, ret_hash);
 }
 
-void audit_hex(struct tbs_bytes octets, char *ret_text)
-{
-    static const char digits[] = "0123456789abcdef";
-    for (size_t i = 0; i < octets.len; i++) {
-        *ret_text++ = digits[octets.data[i] >> 4];
-        *ret_text++ = digits[octets.data[i] & 15];
-    }
-    *ret_text = '\0';
-}
-
-static int nibble(char c)
-{
-    if (c >= '0' && c <= '9')
-        return c - '0';
-    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
-bool audit_unhex(const char *text, uint8_t ret_hash[AUDIT_HASH_LEN])
-{
-    if (strlen(text) != AUDIT_HEX_LEN)
-        return false;
-    for (size_t i = 0; i < AUDIT_HASH_LEN; i++) {
-        int high = nibble(text[2 * i]), low = nibble(text[2 * i + 1]);
-        if (high < 0 || low < 0)
-            return false;
-        ret_hash[i] = (uint8_t)(high << 4 | low);
-    }
-    return true;
-}
-
 void audit_signed_text(const struct audit_head *head, char ret_text[AUDIT_SIGNED_MAX])
 {
     char hex[AUDIT_HEX_LEN + 1];
-    audit_hex(tbs_bytes(head->hash, sizeof head->hash), hex);
+    tbs_hex(tbs_bytes(head->hash, sizeof head->hash), hex);
     snprintf(ret_text, AUDIT_SIGNED_MAX, "tbs-kms audit 1 %" PRIu64 " %s", head->seq, hex);
 }
 
@@ -67,7 +39,7 @@ static bool set_common(json_t *object, uint64_t seq, const char *event,
 {
     char time[TIME_MAX], prev[AUDIT_HEX_LEN + 1];
     put_time(time);
-    audit_hex(tbs_bytes(head->hash, sizeof head->hash), prev);
+    tbs_hex(tbs_bytes(head->hash, sizeof head->hash), prev);
     return object && json_object_set_new(object, "seq", json_integer((json_int_t)seq)) == 0 &&
            json_object_set_new(object, "time", json_string(time)) == 0 &&
            json_object_set_new(object, "event", json_string(event)) == 0 &&
@@ -116,7 +88,7 @@ enum tbs_err audit_line_read(struct tbs_bytes text, struct audit_line *ret_line,
     if (!line.object ||
         json_unpack(line.object, "{s:I,s:s,s:s,s:s}", "seq", &seq, "event", &line.event, "prev",
                     &prev, "time", &(const char *){0}) != 0 ||
-        seq <= 0 || !audit_unhex(prev, line.prev)) {
+        seq <= 0 || !tbs_unhex(prev, line.prev, AUDIT_HASH_LEN)) {
         json_decref(line.object);
         return tbs_fail(diag, TBS_ERR_MALFORMED, "this is no line of an audit trail");
     }

@@ -42,8 +42,6 @@ enum tbs_err audit_line_read(struct tbs_bytes text, struct audit_line *ret_line,
 void audit_line_free(struct audit_line *line);
 
 void audit_hash(struct tbs_bytes octets, uint8_t ret_hash[AUDIT_HASH_LEN]);
-void audit_hex(struct tbs_bytes octets, char *ret_text); /* 2 * octets.len and a NUL */
-bool audit_unhex(const char *text, uint8_t ret_hash[AUDIT_HASH_LEN]);
 
 /* The octets that a checkpoint signs: "tbs-kms audit 1 SEQ HASH", without a line feed. */
 void audit_signed_text(const struct audit_head *head, char ret_text[AUDIT_SIGNED_MAX]);

@@ -11,6 +11,7 @@
 
 #include "audit/line.h"
 #include "base/base64.h"
+#include "base/hex.h"
 #include "base/secret.h"
 
 #define KEYS_MAX 32
@@ -84,7 +85,7 @@ static bool check_checkpoint(struct reading *r, const struct audit_line *line)
     const char *hex, *signature, *key;
     if (json_unpack(line->object, "{s:I,s:s,s:s,s:s}", "covers", &covers, "head", &hex, "signature",
                     &signature, "key", &key) != 0 ||
-        covers <= 0 || !audit_unhex(hex, covered.hash))
+        covers <= 0 || !tbs_unhex(hex, covered.hash, AUDIT_HASH_LEN))
         return finds(r, AUDIT_FORGED, "this checkpoint lacks what it signs");
     covered.seq = (uint64_t)covers;
     if (!is_ours(r, &covered, line->seq))

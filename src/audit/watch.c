@@ -6,6 +6,7 @@
 #include <time.h>
 
 #include "base/base64.h"
+#include "base/hex.h"
 
 #define SECOND_NS 1000000000u
 #define SIGN_NS 2000000000u
@@ -34,7 +35,7 @@ static enum tbs_err sign_head(struct audit *audit, const struct audit_head *head
     if (err != TBS_OK)
         return err;
     tbs_put_base64(&text, tbs_buf_view(&signature));
-    audit_hex(tbs_bytes(head->hash, sizeof head->hash), hex);
+    tbs_hex(tbs_bytes(head->hash, sizeof head->hash), hex);
     *ret_fields = json_pack("{s:I,s:s,s:s,s:s%}", "covers", (json_int_t)head->seq, "head", hex,
                             "key", key->id, "signature", (const char *)text.data, text.len);
     return TBS_OK;
@@ -43,7 +44,7 @@ static enum tbs_err sign_head(struct audit *audit, const struct audit_head *head
 /* The token is asked without the lock: it may be slow, and lines are written meanwhile. */
 static enum tbs_err make_checkpoint(struct audit *audit, struct tbs_diag *diag)
 {
-    json_t *fields;
+    json_t *fields = NULL;
     pthread_mutex_lock(&audit->lock);
     struct audit_head head = audit->file.head;
     pthread_mutex_unlock(&audit->lock);

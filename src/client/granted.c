@@ -107,15 +107,42 @@ static enum tbs_err check_responders(struct comparison *c)
     return TBS_OK;
 }
 
+static size_t applications(const struct ticket_policy *p)
+{
+    size_t n = 0;
+
+    for (size_t i = 0; i < p->n_apps; i++)
+        n += !ticket_is_mark(&p->apps[i]);
+    return n;
+}
+
+/* The KMS may add a mark that keeps network functions out, and applications where all were
+ * wished; a mark that lets somebody in is the Initiator's alone to set. */
+static bool is_narrower(const struct ticket_policy *w, size_t wished, const struct ticket_id *app)
+{
+    if (listed(w->apps, w->n_apps, app))
+        return true;
+    if (ticket_is_mark(app))
+        return tbs_bytes_equal(app->data, tbs_bytes_str(TICKET_MARK_END_TO_END));
+    return wished == 0;
+}
+
 static enum tbs_err check_apps(struct comparison *c)
 {
     const struct ticket_policy *w = c->wished, *g = &c->grant->policy;
 
-    if (w->n_apps > 0 && g->n_apps == 0)
+    size_t wished = applications(w);
+
+    if (wished > 0 && applications(g) == 0)
         return tbs_fail(c->diag, TBS_ERR_DENIED,
                         "the KMS granted a ticket for all applications, not for the wished ones");
+    if (ticket_has_mark(w, TICKET_MARK_END_TO_END, "") &&
+        !ticket_has_mark(g, TICKET_MARK_END_TO_END, ""))
+        return tbs_fail(c->diag, TBS_ERR_DENIED,
+                        "the KMS left out " TICKET_MARK_END_TO_END
+                        ": network functions could resolve the ticket");
     for (size_t i = 0; i < g->n_apps; i++)
-        if (!listed(w->apps, w->n_apps, &g->apps[i]))
+        if (!is_narrower(w, wished, &g->apps[i]))
             return denied_id(c, &g->apps[i], "the KMS named an application that was not wished");
     if (g->n_apps != w->n_apps)
         c->changes |= TBS_CHANGED_APPS;

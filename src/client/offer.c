@@ -119,10 +119,14 @@ static enum tbs_err check_app(struct reading *r)
     const struct ticket_policy *p = &r->offer->policy;
     const char *app = r->acceptance->app;
 
-    for (size_t i = 0; app && i < p->n_apps; i++)
-        if (tbs_bytes_equal(p->apps[i].data, tbs_bytes_str(app)))
+    size_t others = 0;
+
+    for (size_t i = 0; i < p->n_apps; i++) {
+        if (app && tbs_bytes_equal(p->apps[i].data, tbs_bytes_str(app)))
             return TBS_OK;
-    if (p->n_apps == 0)
+        others += !ticket_is_mark(&p->apps[i]);
+    }
+    if (others == 0)
         return TBS_OK;
     return REFUSE(r, TBS_ERR_DENIED, MIKEY_E_INVALID_TPPAR,
                   "the ticket is for other applications (IDRapp) than %.100s",

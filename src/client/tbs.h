@@ -74,7 +74,9 @@ struct tbs_minimum {
 struct tbs_wish {
     const char *const *responders; /* who may resolve the ticket: users or groups; at least 1 */
     size_t n_responders;
-    const char *const *apps; /* applications it is for; none: all */
+    /* Applications it is for; none: all, but the KMS may name some. And marks, which say what
+     * network functions may: tbs:end-to-end, tbs:allow:recorder (docs/mikey-ticket.md 10). */
+    const char *const *apps;
     size_t n_apps;
     uint32_t validity_seconds; /* 0: as the KMS decides */
     unsigned flags;            /* enum tbs_flag */

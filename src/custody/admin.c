@@ -24,7 +24,8 @@ static enum tbs_err check_request(enum custody_role role, enum custody_alg alg, 
     return TBS_OK;
 }
 
-/* The new key is taken over like any other, and destroyed where that fails. */
+/* The new key is taken over like any other, and destroyed where that fails. No key registry can
+ * name it yet. */
 static enum tbs_err take_over(struct custody *custody, const struct custody_key *key,
                               struct tbs_diag *diag)
 {
@@ -32,7 +33,8 @@ static enum tbs_err take_over(struct custody *custody, const struct custody_key 
     uint64_t ticket = custody_token_ask(token, CUSTODY_REINIT);
     custody_token_await(token, ticket, custody_now_ns() + NEW_KEY_NS);
     const struct custody_key *found = custody_find_key(custody, tbs_bytes_str(key->id), key->role);
-    if (found && custody_entry_of(found)->at[0].there)
+    if (found && (custody_entry_of(found)->at[0].there ||
+                  custody_entry_of(found)->at[0].refused == CUSTODY_NOT_NAMED))
         return TBS_OK;
     struct custody_token_status status;
     custody_token_status(custody, 0, &status);

@@ -9,8 +9,9 @@
 
 #include "custody/custody.h"
 #include "custody/pin.h"
+#include "custody/rules.h"
 
-#define CUSTODY_OPS_VERSION 3
+#define CUSTODY_OPS_VERSION 4
 
 #define CUSTODY_KEYS_MAX 1024 /* more keys of ours on one token are refused */
 #define CUSTODY_GCM_IV_LEN 12
@@ -49,6 +50,9 @@ struct custody_opening {
     const struct custody_token_config *config;
     struct pin_keeper *pin;
     struct custody_call_stats *stats; /* CUSTODY_CALL_KINDS_MAX, all zero at first */
+    /* How a token of this serial came to the key: what its attributes may be. */
+    enum custody_origin (*origin)(const void *ctx, const char *id, const char *serial);
+    const void *origin_ctx;
 };
 
 /* token and session are the backend's own. Sessions are used by one thread at a time. */
@@ -72,8 +76,10 @@ struct custody_ops {
     enum tbs_err (*login)(void *token, struct tbs_diag *diag);
     /* diag->raw of a failure of this backend. */
     enum custody_class (*classify)(unsigned long raw);
-    /* Copies the token's label and serial, for people: printable, at most size - 1 octets. */
+    /* Copies the token's label, for people: printable, at most size - 1 octets. */
     void (*describe)(void *token, char *ret_name, size_t size);
+    /* Copies the token's serial as the key registry writes it. */
+    void (*serial)(void *token, char ret_serial[CUSTODY_TOKEN_SERIAL_MAX + 1]);
     /* Those of the configuration, as custody_quirks gives them. */
     const struct custody_quirk *(*quirks)(const void *token, size_t *ret_n);
     enum tbs_err (*session_open)(void *token, void **ret_session, struct tbs_diag *diag);

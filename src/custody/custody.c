@@ -146,7 +146,10 @@ enum tbs_err custody_open(const struct custody_config *config, struct custody **
     LIST_INIT(&custody->sessions);
     pthread_mutex_init(&custody->sessions_lock, NULL);
     pthread_mutex_init(&custody->directory.lock, NULL);
+    custody->clock = config->clock.ntp_now ? config->clock : tbs_clock_system();
     enum tbs_err err = make_tokens(custody, config, diag);
+    if (err == TBS_OK && config->rules)
+        err = custody_put_rules(custody, config->rules, diag);
     if (err == TBS_OK)
         err = open_tokens(custody, config->start_down, diag);
     if (err == TBS_OK)
@@ -176,6 +179,7 @@ bool custody_close(struct custody *custody)
         free(custody->directory.entries[i]);
     pthread_mutex_destroy(&custody->directory.lock);
     pthread_mutex_destroy(&custody->sessions_lock);
+    custody_free_rules(custody);
     free(custody->listed);
     free(custody);
     return true;

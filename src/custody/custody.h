@@ -17,7 +17,8 @@
  * through a socket, such as p11-kit's remoting, write to it without care.
  *
  * Errors common to all token calls: TBS_ERR_UNAVAILABLE (no token that could do it serves now:
- * try again later), TBS_ERR_TOKEN (the token failed), TBS_ERR_UNSUPPORTED (the token cannot),
+ * try again later), TBS_ERR_DENIED (the key's state or period does not let it, see
+ * custody/rules.h), TBS_ERR_TOKEN (the token failed), TBS_ERR_UNSUPPORTED (the token cannot),
  * TBS_ERR_CONFIG (a person has to act), TBS_ERR_NOMEM, TBS_ERR_INVALID. diag->raw is the
  * CK_RV or TSS2_RC, 0 where no token call failed. */
 #ifndef TBS_CUSTODY_H
@@ -28,6 +29,7 @@
 #include <stdint.h>
 
 #include "base/bytes.h"
+#include "base/clock.h"
 #include "base/error.h"
 #include "base/secret.h"
 
@@ -78,6 +80,7 @@ struct custody_key {
 
 #define CUSTODY_TOKENS_MAX 8
 #define CUSTODY_NAME_MAX 64
+#define CUSTODY_TOKEN_SERIAL_MAX 16 /* CK_TOKEN_INFO, without trailing blanks */
 
 /* One token. */
 struct custody_token_config {
@@ -114,9 +117,14 @@ struct custody_token_config {
     /* A PIN of fd: or prompt is kept in secret memory for the logins after an outage. Without
      * it such a token stays LOCKED when its login is gone. */
     bool keep_pin;
+    /* A folder where it is kept that the token refused a PIN, so that no other process sends it
+     * again; made where it is not there. NULL: this process alone remembers. */
+    const char *pin_records;
 };
 
-/* Strings are copied. */
+struct custody_rules;
+
+/* Strings and rules are copied. */
 struct custody_config {
     const struct custody_token_config *tokens; /* 1 to CUSTODY_TOKENS_MAX */
     size_t n_tokens;
@@ -125,6 +133,11 @@ struct custody_config {
     /* Opens also when no token is to be had now; a person's mistake (TBS_ERR_CONFIG) fails all
      * the same. */
     bool start_down;
+    /* What a key registry says of the keys, see custody/rules.h; NULL: there is none. A key that it
+     * refuses does not fail custody_open. */
+    const struct custody_rules *rules;
+    /* For the keys' periods; ntp_now NULL: the system's. */
+    struct tbs_clock clock;
 };
 
 /* A quirk that the configuration names. */
@@ -179,9 +192,15 @@ const struct custody_key *custody_keys(struct custody *custody, size_t *ret_n);
 const struct custody_key *custody_find_key(const struct custody *custody, struct tbs_bytes id,
                                            enum custody_role role);
 /* The usable key with this role and algorithm whose id sorts last, on a token that is up if any
- * is; NULL if there is none. */
+ * is, and that the rules let protect now; NULL if there is none. */
 const struct custody_key *custody_current_key(const struct custody *custody, enum custody_role role,
                                               enum custody_alg alg);
+/* The same of all KEKs, of either algorithm: it protects new secrets. */
+const struct custody_key *custody_current_kek(const struct custody *custody);
+/* Why there is none: TBS_ERR_DENIED with a sentence where a token holds such a key and its state or
+ * period does not let it, TBS_ERR_NOT_FOUND where no token does. */
+enum tbs_err custody_why_none(const struct custody *custody, enum custody_role role,
+                              enum custody_alg alg, struct tbs_diag *diag);
 /* The quirks of a token's configuration and what became of them; how many. needed is about the
  * keys as they were last read. None while the token is down. */
 size_t custody_quirks(struct custody *custody, size_t token,
@@ -205,8 +224,8 @@ enum tbs_err custody_random(struct custody_session *session, uint8_t *out, size_
                             struct tbs_diag *diag);
 
 /* Protects a stored secret (1 to CUSTODY_SECRET_MAX octets), bound to its owner's identity (1
- * to CUSTODY_OWNER_MAX octets), under the current KEK: an AES-GCM KEK if there is a usable
- * one, else an HMAC KEK. Appends the blob to *ret_blob, which the caller has initialised:
+ * to CUSTODY_OWNER_MAX octets), under the current KEK (custody_current_kek). Appends the blob to
+ * *ret_blob, which the caller has initialised:
  *
  *   octet 0      version, 1
  *   octet 1      method, 1, 2 or 3
@@ -240,6 +259,11 @@ enum tbs_err custody_unwrap_secret(struct custody_session *session, struct tbs_b
                                    struct tbs_bytes blob, struct tbs_secret *ret_secret,
                                    struct tbs_diag *diag);
 
+/* The id of the KEK that a blob names: a view into it. Asks no token. TBS_ERR_MALFORMED,
+ * TBS_ERR_UNSUPPORTED as above. */
+enum tbs_err custody_secret_kek(struct tbs_bytes blob, struct tbs_bytes *ret_id,
+                                struct tbs_diag *diag);
+
 enum custody_state {
     CUSTODY_UP,
     CUSTODY_DEGRADED, /* answers, but something the KMS needs is missing: see why */
@@ -264,7 +288,8 @@ void custody_known_health(struct custody *custody, struct custody_health *ret_he
 
 /* One token, as it was seen last. */
 struct custody_token_status {
-    char name[CUSTODY_NAME_MAX + 1]; /* its label, or the URI before it was first seen */
+    char name[CUSTODY_NAME_MAX + 1];           /* its label, or the URI before it was first seen */
+    char serial[CUSTODY_TOKEN_SERIAL_MAX + 1]; /* empty before it was first seen */
     enum custody_state state;
     struct tbs_diag why;      /* all zero when UP */
     uint64_t seconds;         /* in this state */

@@ -2,119 +2,8 @@
 #include "custody/internal.h"
 #include "custody/primitives.h"
 
-#include <openssl/crypto.h>
 #include <stdlib.h>
 #include <string.h>
-
-static const uint8_t zeros[16];
-
-/* --- Check values --- */
-
-/* HMAC over the empty string, its first octets. */
-static enum tbs_err hmac_check(const struct custody_token *token, void *session,
-                               const struct custody_key *key, uint8_t *ret_check,
-                               struct tbs_diag *diag)
-{
-    uint8_t mac[CUSTODY_MAC_MAX];
-    enum tbs_err err = token->ops->hmac(session, key, tbs_bytes(NULL, 0), mac, diag);
-    if (err == TBS_OK)
-        memcpy(ret_check, mac, CUSTODY_KCV_LEN);
-    OPENSSL_cleanse(mac, sizeof mac);
-    return err;
-}
-
-static struct custody_aead check_aead(const struct custody_key *key, const uint8_t *iv)
-{
-    return (struct custody_aead){.iv = iv, .aad = tbs_bytes_str(key->id)};
-}
-
-/* There is no check value for AES-GCM that would not tie up an IV; a sealed block serves. */
-static enum tbs_err seal_check(const struct custody_token *token, void *session,
-                               const struct custody_key *key, uint8_t *ret_check,
-                               struct tbs_diag *diag)
-{
-    struct custody_aead aead = check_aead(key, ret_check);
-    enum tbs_err err =
-        key->token_iv ? TBS_OK : token->ops->random(session, ret_check, CUSTODY_GCM_IV_LEN, diag);
-    aead.made_iv = ret_check;
-    return err != TBS_OK ? err
-                         : token->ops->seal(session, key, &aead, tbs_bytes(zeros, sizeof zeros),
-                                            ret_check + CUSTODY_GCM_IV_LEN, diag);
-}
-
-static enum tbs_err open_check(const struct custody_token *token, void *session,
-                               const struct custody_key *key, const uint8_t *check,
-                               struct tbs_diag *diag)
-{
-    struct custody_aead aead = check_aead(key, check);
-    uint8_t opened[sizeof zeros + CUSTODY_GCM_TAG_LEN];
-    enum tbs_err err = token->ops->unseal(
-        session, key, &aead, tbs_bytes(check + CUSTODY_GCM_IV_LEN, sizeof opened), opened, diag);
-    if (err == TBS_OK && memcmp(opened, zeros, sizeof zeros) != 0)
-        err = tbs_fail(diag, TBS_ERR_AUTH, "it opens what it never sealed");
-    return err;
-}
-
-static enum tbs_err is_another_key(const struct custody_token *token, const char *id,
-                                   struct tbs_diag *diag)
-{
-    return tbs_fail(diag, TBS_ERR_CONFIG,
-                    "key %s on token '%s' is another key than the one that this id named before; "
-                    "an id must name one key, on all tokens and for ever",
-                    id, token->name);
-}
-
-static bool opens_what_it_seals(const struct custody_token *token, void *session,
-                                const struct custody_key *key)
-{
-    uint8_t own[CUSTODY_CHECK_LEN];
-    return seal_check(token, session, key, own, NULL) == TBS_OK &&
-           open_check(token, session, key, own, NULL) == TBS_OK;
-}
-
-/* Some tokens answer a wrong tag as they answer their own failure. Only a key that works, and
- * still does not open what was sealed before, is another one. */
-static enum tbs_err check_aes_key(const struct custody_token *token, void *session,
-                                  const struct custody_key *key, const uint8_t *check,
-                                  struct tbs_diag *diag)
-{
-    enum tbs_err err = open_check(token, session, key, check, diag);
-    if (err == TBS_ERR_TOKEN && opens_what_it_seals(token, session, key)) {
-        err = open_check(token, session, key, check, diag);
-        err = err == TBS_ERR_TOKEN ? TBS_ERR_AUTH : err;
-    }
-    return err == TBS_ERR_AUTH ? is_another_key(token, key->id, diag) : err;
-}
-
-static enum tbs_err check_signing_key(const struct custody_token *token, void *session,
-                                      const struct custody_key *key, const uint8_t *point,
-                                      struct tbs_diag *diag)
-{
-    enum tbs_err err = custody_sign_check(token, session, key, point, diag);
-    return err == TBS_ERR_AUTH ? is_another_key(token, key->id, diag) : err;
-}
-
-static enum tbs_err check_key(const struct custody_token *token, void *session,
-                              const struct custody_key *key, const uint8_t *check,
-                              const uint8_t *point, struct tbs_diag *diag)
-{
-    uint8_t kcv[CUSTODY_KCV_LEN];
-    if (key->alg == CUSTODY_AES_256_GCM)
-        return check_aes_key(token, session, key, check, diag);
-    if (key->alg == CUSTODY_ECDSA_P_256)
-        return check_signing_key(token, session, key, point, diag);
-    enum tbs_err err = hmac_check(token, session, key, kcv, diag);
-    if (err == TBS_OK && memcmp(kcv, check, sizeof kcv) != 0)
-        err = is_another_key(token, key->id, diag);
-    return err;
-}
-
-enum tbs_err custody_check_instance(struct custody_token *token, void *session,
-                                    const struct custody_entry *entry, struct tbs_diag *diag)
-{
-    return check_key(token, session, &entry->at[token->index].key, entry->check, entry->key.point,
-                     diag);
-}
 
 /* --- Adding --- */
 
@@ -146,18 +35,23 @@ struct trial {
     uint8_t check[CUSTODY_CHECK_LEN], point[CUSTODY_POINT_LEN];
     enum tbs_err err;
     struct tbs_diag why;
+    enum custody_refusal refused;
 };
 
-static enum tbs_err first_check(const struct custody_token *token, void *session,
-                                const struct custody_key *key, uint8_t *ret_check,
-                                struct tbs_diag *diag)
+/* Holds a key against the rules. Where there are any, another key than it should be is refused, and
+ * its token goes on. */
+static void try_rules(struct custody_token *token, void *session, const struct custody_key *key,
+                      struct trial *trial)
 {
-    if (key->alg == CUSTODY_ECDSA_P_256)
-        return custody_sign_check(token, session, key, key->point, diag);
-    if (key->alg != CUSTODY_AES_256_GCM)
-        return hmac_check(token, session, key, ret_check, diag);
-    enum tbs_err err = seal_check(token, session, key, ret_check, diag);
-    return err != TBS_OK ? err : open_check(token, session, key, ret_check, diag);
+    const struct custody_fact *fact;
+    trial->refused = custody_refusal_of(token->custody, key, token->serial, &fact);
+    if (trial->err == TBS_OK && fact)
+        trial->err = custody_check_fact(token, session, key, fact, &trial->why);
+    if (!token->custody->rules || trial->err != TBS_ERR_CONFIG)
+        return;
+    if (trial->refused == CUSTODY_NOT_REFUSED)
+        trial->refused = CUSTODY_DIFFERS;
+    trial->err = TBS_OK;
 }
 
 /* Without the lock: a token that hangs here holds up no other. */
@@ -169,18 +63,20 @@ static void try_key(struct custody_token *token, void *session, const struct cus
     pthread_mutex_lock(&d->lock);
     const struct custody_entry *known = find(d, tbs_bytes_str(key->id));
     if (known) {
-        ret_trial->has_check = known->has_check;
+        ret_trial->has_check = known->has_check && !known->check_refused;
         memcpy(ret_trial->check, known->check, sizeof known->check);
         memcpy(ret_trial->point, known->key.point, sizeof known->key.point);
     }
     pthread_mutex_unlock(&d->lock);
     if (known && (known->key.alg != key->alg || known->key.role != key->role))
-        ret_trial->err = is_another_key(token, key->id, &ret_trial->why);
+        ret_trial->err = custody_is_another_key(token, key->id, &ret_trial->why);
     else if (ret_trial->has_check)
-        ret_trial->err =
-            check_key(token, session, key, ret_trial->check, ret_trial->point, &ret_trial->why);
+        ret_trial->err = custody_check_key(token, session, key, ret_trial->check, ret_trial->point,
+                                           &ret_trial->why);
     else
-        ret_trial->err = first_check(token, session, key, ret_trial->check, &ret_trial->why);
+        ret_trial->err =
+            custody_first_check(token, session, key, ret_trial->check, &ret_trial->why);
+    try_rules(token, session, key, ret_trial);
 }
 
 static void put_instance(struct custody_token *token, struct custody_entry *entry,
@@ -189,15 +85,22 @@ static void put_instance(struct custody_token *token, struct custody_entry *entr
     struct custody_instance *instance = &entry->at[token->index];
     instance->key = *key;
     instance->cannot = trial->why.raw;
+    instance->refused = trial->refused;
     instance->found = true;
-    instance->there = trial->err == TBS_OK;
+    instance->there = trial->err == TBS_OK && trial->refused == CUSTODY_NOT_REFUSED;
 }
 
-static void put_check(struct custody_entry *entry, const struct trial *trial)
+static void put_check(struct custody_entry *entry, const struct custody_key *key,
+                      const struct trial *trial)
 {
-    if (trial->err != TBS_OK || entry->has_check)
+    bool is_refused = trial->refused != CUSTODY_NOT_REFUSED;
+    if (trial->err != TBS_OK || (entry->has_check && (is_refused || !entry->check_refused)))
         return;
     memcpy(entry->check, trial->check, sizeof entry->check);
+    memcpy(entry->key.kcv, trial->check, sizeof entry->key.kcv);
+    memcpy(entry->key.point, key->point, sizeof entry->key.point);
+    entry->key.has_kcv = custody_mac_len(key->alg) > 0;
+    entry->check_refused = is_refused;
     entry->has_check = true;
 }
 
@@ -208,9 +111,7 @@ static enum tbs_err add_locked(struct custody_token *token, const struct custody
     if (!entry)
         return tbs_fail(diag, TBS_ERR_NOMEM, "out of memory listing keys");
     entry->key = *key;
-    put_check(entry, trial);
-    entry->key.has_kcv = entry->has_check && custody_mac_len(key->alg) > 0;
-    memcpy(entry->key.kcv, entry->check, sizeof entry->key.kcv);
+    put_check(entry, key, trial);
     put_instance(token, entry, key, trial);
     enum tbs_err err = show(&token->custody->directory, entry, diag);
     if (err != TBS_OK)
@@ -225,13 +126,13 @@ static bool put_key(struct custody_token *token, const struct custody_key *key,
     struct custody_directory *d = &token->custody->directory;
     pthread_mutex_lock(&d->lock);
     struct custody_entry *entry = find(d, tbs_bytes_str(key->id));
-    bool is_first = !entry || !entry->has_check;
+    bool is_first = !entry || !entry->has_check || entry->check_refused;
     bool fits = trial->has_check || is_first || trial->err != TBS_OK;
     *ret_err = TBS_OK;
     if (fits && !entry) {
         *ret_err = add_locked(token, key, trial, diag);
     } else if (fits) {
-        put_check(entry, trial);
+        put_check(entry, key, trial);
         put_instance(token, entry, key, trial);
     }
     pthread_mutex_unlock(&d->lock);
@@ -296,6 +197,11 @@ void custody_directory_drop(struct custody_token *token)
 
 /* --- Finding --- */
 
+struct custody_entry *custody_find_entry(const struct custody *custody, struct tbs_bytes id)
+{
+    return find(&custody->directory, id);
+}
+
 struct custody_entry *custody_entry_of(const struct custody_key *key)
 {
     return (struct custody_entry *)key; /* its first member */
@@ -314,7 +220,7 @@ static bool is_usable(const struct custody *custody, const struct custody_entry 
 /* Keys that were there before an outage are waited for, not passed over for ever. */
 static bool was_usable(const struct custody_entry *entry)
 {
-    return entry->has_check;
+    return entry->has_check && !entry->check_refused;
 }
 
 const struct custody_key *custody_find_key(const struct custody *custody, struct tbs_bytes id,
@@ -324,28 +230,58 @@ const struct custody_key *custody_find_key(const struct custody *custody, struct
     return entry && entry->key.role == role ? &entry->key : NULL;
 }
 
+/* alg NULL: any. */
 static const struct custody_entry *last_of(const struct custody *custody, enum custody_role role,
-                                           enum custody_alg alg, bool on_an_open_token)
+                                           const enum custody_alg *alg, bool on_an_open_token)
 {
     const struct custody_directory *d = &custody->directory;
     const struct custody_entry *best = NULL;
     for (size_t i = 0; i < d->n; i++) {
         const struct custody_entry *e = d->entries[i];
         bool fits = on_an_open_token ? is_usable(custody, e, true) : was_usable(e);
-        if (e->key.role == role && e->key.alg == alg && fits &&
+        if (e->key.role == role && (!alg || e->key.alg == *alg) && fits &&
+            custody_may(custody, &e->key, CUSTODY_PROTECT, NULL) == TBS_OK &&
             (!best || strcmp(e->key.id, best->key.id) > 0))
             best = e;
     }
     return best;
 }
 
-const struct custody_key *custody_current_key(const struct custody *custody, enum custody_role role,
-                                              enum custody_alg alg)
+static const struct custody_key *current(const struct custody *custody, enum custody_role role,
+                                         const enum custody_alg *alg)
 {
     const struct custody_entry *entry = last_of(custody, role, alg, true);
     if (!entry)
         entry = last_of(custody, role, alg, false);
     return entry ? &entry->key : NULL;
+}
+
+const struct custody_key *custody_current_key(const struct custody *custody, enum custody_role role,
+                                              enum custody_alg alg)
+{
+    return current(custody, role, &alg);
+}
+
+const struct custody_key *custody_current_kek(const struct custody *custody)
+{
+    return current(custody, CUSTODY_ROLE_KEK, NULL);
+}
+
+enum tbs_err custody_why_none(const struct custody *custody, enum custody_role role,
+                              enum custody_alg alg, struct tbs_diag *diag)
+{
+    const struct custody_directory *d = &custody->directory;
+    const struct custody_entry *last = NULL;
+    for (size_t i = 0; i < d->n; i++) {
+        const struct custody_entry *e = d->entries[i];
+        if (e->key.role == role && e->key.alg == alg && was_usable(e) &&
+            (!last || strcmp(e->key.id, last->key.id) > 0))
+            last = e;
+    }
+    if (last && custody_may(custody, &last->key, CUSTODY_PROTECT, diag) != TBS_OK)
+        return TBS_ERR_DENIED;
+    return tbs_fail(diag, TBS_ERR_NOT_FOUND, "no token holds a usable %s for %s",
+                    custody_role_name(role), custody_alg_name(alg));
 }
 
 const struct custody_entry *custody_directory_canary(const struct custody_token *token)
@@ -371,14 +307,25 @@ static bool is_found(const struct custody *custody, const struct custody_entry *
     return false;
 }
 
-static bool has_any(struct custody *custody, enum custody_role role)
+static bool has_any(struct custody *custody, enum custody_role role, enum custody_use use)
 {
     const struct custody_directory *d = &custody->directory;
     for (size_t i = 0; i < d->n; i++) {
-        if (d->entries[i]->key.role == role && is_usable(custody, d->entries[i], true))
+        const struct custody_entry *e = d->entries[i];
+        if (e->key.role == role && is_usable(custody, e, true) &&
+            custody_may(custody, &e->key, use, NULL) == TBS_OK)
             return true;
     }
     return false;
+}
+
+static void say_refused(const struct custody *custody, const struct custody_entry *e,
+                        struct tbs_diag *ret_why)
+{
+    for (size_t t = 0; t < custody->n_tokens; t++) {
+        if (e->at[t].found)
+            custody_say_refused(e->at[t].refused, e->key.id, custody->tokens[t].name, ret_why);
+    }
 }
 
 void custody_directory_gaps(struct custody *custody, struct tbs_diag *ret_why)
@@ -391,10 +338,11 @@ void custody_directory_gaps(struct custody *custody, struct tbs_diag *ret_why)
             tbs_fail(ret_why, TBS_ERR_UNSUPPORTED,
                      "key %s cannot be used: no token that is up holds it and carries %s",
                      e->key.id, custody_alg_name(e->key.alg));
+        say_refused(custody, e, ret_why);
     }
-    if (!has_any(custody, CUSTODY_ROLE_KEK))
+    if (!has_any(custody, CUSTODY_ROLE_KEK, CUSTODY_PROCESS))
         tbs_fail(ret_why, TBS_ERR_NOT_FOUND, "no token that is up has a usable key-encryption key");
-    if (!has_any(custody, CUSTODY_ROLE_TPK))
+    if (!has_any(custody, CUSTODY_ROLE_TPK, CUSTODY_PROTECT))
         tbs_fail(ret_why, TBS_ERR_NOT_FOUND,
                  "no token that is up has a usable ticket-protection key");
 }
@@ -408,6 +356,7 @@ const struct custody_key *custody_keys(struct custody *custody, size_t *ret_n)
     size_t n = d->n;
     *ret_n = 0;
     custody->listed = calloc(n > 0 ? n : 1, sizeof *custody->listed);
+    pthread_mutex_lock(&d->lock); /* a first check may just fill in what a key answers */
     for (size_t i = 0; custody->listed && i < n; i++) {
         if (!is_found(custody, d->entries[i]))
             continue;
@@ -415,6 +364,7 @@ const struct custody_key *custody_keys(struct custody *custody, size_t *ret_n)
         *key = d->entries[i]->key;
         key->usable = is_usable(custody, d->entries[i], false);
     }
+    pthread_mutex_unlock(&d->lock);
     if (*ret_n > 0)
         qsort(custody->listed, *ret_n, sizeof *custody->listed, compare_ids);
     return custody->listed;

@@ -41,6 +41,7 @@ void custody_token_status(struct custody *custody, size_t i,
         .failures = t->failures,
     };
     memcpy(ret_status->name, t->name, sizeof t->name);
+    memcpy(ret_status->serial, t->serial, sizeof t->serial);
     /* Its watcher cannot say so. */
     if (t->state == CUSTODY_UP && custody_token_examination_hangs(t)) {
         ret_status->state = CUSTODY_DOWN;

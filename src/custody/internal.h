@@ -12,27 +12,43 @@
 #include <sys/queue.h>
 
 #include "custody/backend.h"
+#include "custody/rules.h"
 
 #define CUSTODY_CHECK_LEN (CUSTODY_GCM_IV_LEN + 16 + CUSTODY_GCM_TAG_LEN)
 
 /* --- directory.c: the keys, of all tokens --- */
 
+/* Why no call uses a key as one token holds it: see custody/rules.h. */
+enum custody_refusal {
+    CUSTODY_NOT_REFUSED,
+    CUSTODY_NOT_NAMED,
+    CUSTODY_NOT_NAMED_THERE,
+    CUSTODY_DIFFERS,
+    CUSTODY_SHOULD_BE_GONE,
+};
+
 /* A key as one token holds it. Written by that token's watcher while its gate is shut. */
 struct custody_instance {
     struct custody_key key;
-    _Atomic bool found;           /* on the token, and judged */
-    _Atomic bool there;           /* and it answered as it should: calls may use it */
-    _Atomic unsigned long cannot; /* what it answered instead, where found only */
+    _Atomic bool found;                   /* on the token, and judged */
+    _Atomic bool there;                   /* and it answered as it should: calls may use it */
+    _Atomic unsigned long cannot;         /* what it answered instead, where found only */
+    _Atomic enum custody_refusal refused; /* where found: it is not there then */
 };
 
 /* A key. Never freed before the custody, so that pointers to it stay good. */
 struct custody_entry {
     struct custody_key key; /* what callers see; usable and handle say nothing here */
+    /* The check is of a key that is refused: it binds no other, and gives way to that of one that
+     * is not. */
+    _Atomic bool check_refused;
     _Atomic bool has_check; /* what every instance must answer: kcv, or for AES-GCM a block of */
     uint8_t check[CUSTODY_CHECK_LEN]; /* zeros that the first instance sealed, with its IV; an
                                          AUDIT key must sign for the point in `key` */
     struct custody_instance at[CUSTODY_TOKENS_MAX];
 };
+
+struct custody_token;
 
 struct custody_directory {
     pthread_mutex_t lock; /* for adding, and for check */
@@ -40,13 +56,14 @@ struct custody_directory {
     struct custody_entry *entries[CUSTODY_KEYS_MAX];
 };
 
-struct custody_token;
 /* Takes over what a token holds now. `session` is the backend's, with the token. TBS_ERR_CONFIG
  * when a key is not the one that this id named before. */
 enum tbs_err custody_directory_update(struct custody_token *token, void *session,
                                       struct custody_key_list *list, struct tbs_diag *diag);
 /* None of this token's instances is there any more. */
 void custody_directory_drop(struct custody_token *token);
+/* NULL if there is none. */
+struct custody_entry *custody_find_entry(const struct custody *custody, struct tbs_bytes id);
 struct custody_entry *custody_entry_of(const struct custody_key *key);
 /* The instance that a probe of this token asks; NULL when it holds no key. */
 const struct custody_entry *custody_directory_canary(const struct custody_token *token);
@@ -58,6 +75,48 @@ unsigned long custody_directory_cannot(const struct custody *custody,
                                        const struct custody_entry *entry);
 /* What the KMS would miss; all zero when nothing is missing. */
 void custody_directory_gaps(struct custody *custody, struct tbs_diag *ret_why);
+
+/* --- rules.c: what may be done with a key --- */
+
+struct custody_rulebook;
+/* Copies them; freed with the custody. */
+enum tbs_err custody_put_rules(struct custody *custody, const struct custody_rules *rules,
+                               struct tbs_diag *diag);
+void custody_free_rules(struct custody *custody);
+/* As the rules say it; made there and never left where they say nothing. */
+enum custody_origin custody_origin_of(const struct custody *custody, const char *id,
+                                      const char *serial);
+/* What the rules alone say of a key on a token. *ret_fact is what they say of it, where it must
+ * have their check value; else NULL. */
+enum custody_refusal custody_refusal_of(const struct custody *custody,
+                                        const struct custody_key *key, const char *serial,
+                                        const struct custody_fact **ret_fact);
+/* False: it is not refused. */
+bool custody_say_refused(enum custody_refusal refusal, const char *id, const char *token,
+                         struct tbs_diag *ret_why);
+enum custody_use { CUSTODY_PROTECT, CUSTODY_PROCESS };
+/* The one place that says whether the rules let a key, of the directory, be used now: it is not
+ * refused, and its state and period fit. TBS_ERR_DENIED. */
+enum tbs_err custody_may(const struct custody *custody, const struct custody_key *key,
+                         enum custody_use use, struct tbs_diag *diag);
+
+/* --- check.c: check values --- */
+
+/* What a key answers for the first time, CUSTODY_CHECK_LEN octets of room; nothing for an AUDIT
+ * key, which signs for the point in it. */
+enum tbs_err custody_first_check(const struct custody_token *token, void *session,
+                                 const struct custody_key *key, uint8_t *ret_check,
+                                 struct tbs_diag *diag);
+/* Whether it answers so again. TBS_ERR_CONFIG: it is another key. */
+enum tbs_err custody_check_key(const struct custody_token *token, void *session,
+                               const struct custody_key *key, const uint8_t *check,
+                               const uint8_t *point, struct tbs_diag *diag);
+/* Whether it is the key with this check value of the rules. TBS_ERR_CONFIG as above. */
+enum tbs_err custody_check_fact(const struct custody_token *token, void *session,
+                                const struct custody_key *key, const struct custody_fact *fact,
+                                struct tbs_diag *diag);
+enum tbs_err custody_is_another_key(const struct custody_token *token, const char *id,
+                                    struct tbs_diag *diag);
 
 /* --- token.c: the life of one token --- */
 
@@ -81,7 +140,7 @@ struct custody_token {
 
     pthread_mutex_t lock; /* for all below */
     pthread_cond_t changed;
-    char name[CUSTODY_NAME_MAX + 1];
+    char name[CUSTODY_NAME_MAX + 1], serial[CUSTODY_TOKEN_SERIAL_MAX + 1];
     enum custody_state state;
     struct tbs_diag why;
     uint64_t since_ns, probe_us;
@@ -154,6 +213,8 @@ struct custody {
     size_t n_tokens;
     struct custody_token tokens[CUSTODY_TOKENS_MAX];
     struct custody_directory directory;
+    struct tbs_clock clock;
+    _Atomic(struct custody_rulebook *) rules; /* NULL: none */
     pthread_mutex_t sessions_lock;
     LIST_HEAD(, custody_session) sessions;
     struct custody_key *listed; /* of custody_keys */

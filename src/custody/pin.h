@@ -36,7 +36,8 @@ enum tbs_err pin_read_for(const char *what, const char *source, struct tbs_secre
  * anew each time, so that a PIN that was corrected is seen; what can be read only once (fd:,
  * prompt) is kept in secret memory, if keep says so. Not thread-safe. */
 struct pin_keeper {
-    const char *source; /* NULL: none */
+    const char *source;  /* NULL: none */
+    const char *records; /* folder of custody/pin_record.h; NULL: refusals are kept in memory */
     bool keep, used;
     struct tbs_secret kept;
 };

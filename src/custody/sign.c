@@ -96,7 +96,9 @@ enum tbs_err custody_sign(struct custody_session *session, const struct custody_
     struct signing s;
     uint8_t der[SIGNATURE_MAX];
     const struct custody_operation op = {custody_entry_of(audit), run_sign, &s};
-    enum tbs_err err = digest_of(data, s.digest, diag);
+    enum tbs_err err = custody_may(session->custody, audit, CUSTODY_PROTECT, diag);
+    if (err == TBS_OK)
+        err = digest_of(data, s.digest, diag);
     if (err == TBS_OK)
         err = custody_perform(session, &op, diag);
     if (err != TBS_OK)

@@ -169,10 +169,7 @@ static enum tbs_err unseal(struct custody_session *session, const struct custody
  * error, what it cannot do. */
 static const struct custody_key *choose_kek(const struct custody *custody)
 {
-    const struct custody_key *kek =
-        custody_current_key(custody, CUSTODY_ROLE_KEK, CUSTODY_AES_256_GCM);
-    if (!kek)
-        kek = custody_current_key(custody, CUSTODY_ROLE_KEK, CUSTODY_HMAC_SHA_256);
+    const struct custody_key *kek = custody_current_kek(custody);
     for (size_t i = custody->directory.n; !kek && i-- > 0;) {
         if (custody->directory.entries[i]->key.role == CUSTODY_ROLE_KEK)
             kek = &custody->directory.entries[i]->key;
@@ -247,8 +244,10 @@ enum tbs_err custody_wrap_secret(struct custody_session *session, struct tbs_byt
                         "the token holds no key-encryption key; make one with tbs-admin keys "
                         "generate kek");
 
+    err = custody_may(session->custody, kek, CUSTODY_PROTECT, diag);
     TBS_BUF_AUTO struct tbs_buf blob = tbs_buf();
-    err = wrap(session, kek, owner, secret, &blob, diag);
+    if (err == TBS_OK)
+        err = wrap(session, kek, owner, secret, &blob, diag);
     if (err != TBS_OK)
         return err;
     tbs_put_bytes(ret_blob, tbs_buf_view(&blob));
@@ -302,9 +301,21 @@ enum tbs_err custody_unwrap_secret(struct custody_session *session, struct tbs_b
     if (err == TBS_OK)
         err = find_kek(session->custody, &b, &kek, diag);
     if (err == TBS_OK)
+        err = custody_may(session->custody, kek, CUSTODY_PROCESS, diag);
+    if (err == TBS_OK)
         err = unwrap(session, kek, owner, &b, ret_secret, diag);
     if (err == TBS_ERR_AUTH)
         tbs_fail_raw(diag, TBS_ERR_AUTH, diag ? diag->raw : 0,
                      "a stored secret does not belong to this owner, or it was changed");
+    return err;
+}
+
+enum tbs_err custody_secret_kek(struct tbs_bytes blob, struct tbs_bytes *ret_id,
+                                struct tbs_diag *diag)
+{
+    struct blob b;
+    enum tbs_err err = parse(blob, &b, diag);
+    if (err == TBS_OK)
+        *ret_id = b.key_id;
     return err;
 }

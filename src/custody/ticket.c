@@ -40,6 +40,9 @@ enum tbs_err custody_wrap_ticket(struct custody_session *session, const struct c
     ticket_policy_put(&octets, policy);
     enum tbs_err err = mikey_written(&octets, diag);
 
+    if (!err)
+        err = custody_may(session->custody, tpk, CUSTODY_PROTECT, diag);
+
     if (err)
         return err;
     return ticket_seal(tbs_buf_view(&octets), contents, &inkey, tbs_bytes_str(tpk->id), core, diag);
@@ -59,6 +62,9 @@ enum tbs_err custody_unwrap_ticket(struct custody_session *session,
     if (!key.tpk)
         return tbs_fail(diag, TBS_ERR_NOT_FOUND,
                         "the ticket is protected by a TPK that this token does not hold");
+    err = custody_may(session->custody, key.tpk, CUSTODY_PROCESS, diag);
+    if (err)
+        return err;
     struct mikey_inkey inkey = inkey_of(&key);
 
     return ticket_open(ticket, &inkey, ret_contents, diag);

@@ -55,6 +55,7 @@ static bool copy_config(const struct custody_token_config *from, struct custody_
     to->module = copy(from->module, &failed);
     to->uri = copy(from->uri, &failed);
     to->pin_source = copy(from->pin_source, &failed);
+    to->pin_records = copy(from->pin_records, &failed);
     to->init_args = copy(from->init_args, &failed);
     to->tcti = copy(from->tcti, &failed);
     to->keys = copy(from->keys, &failed);
@@ -74,6 +75,7 @@ static void free_config(struct custody_token_config *c)
     free((char *)c->module);
     free((char *)c->uri);
     free((char *)c->pin_source);
+    free((char *)c->pin_records);
 }
 
 enum tbs_err custody_token_init(struct custody_token *token, struct custody *custody,
@@ -93,7 +95,9 @@ enum tbs_err custody_token_init(struct custody_token *token, struct custody *cus
     pthread_condattr_destroy(&steady);
     if (!copy_config(config, &token->config))
         return tbs_fail(diag, TBS_ERR_NOMEM, "out of memory opening the custody");
-    token->pin = (struct pin_keeper){.source = token->config.pin_source, .keep = config->keep_pin};
+    token->pin = (struct pin_keeper){.source = token->config.pin_source,
+                                     .records = token->config.pin_records,
+                                     .keep = config->keep_pin};
     const char *name = config->uri ? config->uri : config->tcti;
     snprintf(token->name, sizeof token->name, "%s", name ? name : "");
     enum tbs_err err = custody_find_backend(config->backend, &token->ops, diag);
@@ -162,22 +166,30 @@ static enum tbs_err load_keys(struct custody_token *token, struct tbs_diag *diag
     return err;
 }
 
-/* Before the gate is open for the first time: callers read the name without a lock. */
-static void name_once(struct custody_token *token)
+/* The name before the gate is open for the first time: callers read it without a lock. The serial
+ * each time: the token may be another one of that label. */
+static void name_token(struct custody_token *token)
 {
     pthread_mutex_lock(&token->lock);
     if (token->openings == 0)
         token->ops->describe(token->backend, token->name, sizeof token->name);
+    token->ops->serial(token->backend, token->serial);
     pthread_mutex_unlock(&token->lock);
+}
+
+static enum custody_origin origin_of(const void *custody, const char *id, const char *serial)
+{
+    return custody_origin_of(custody, id, serial);
 }
 
 static enum tbs_err open_all(struct custody_token *token, struct tbs_diag *diag)
 {
-    struct custody_opening opening = {&token->config, &token->pin, token->stats};
+    struct custody_opening opening = {&token->config, &token->pin, token->stats, origin_of,
+                                      token->custody};
     enum tbs_err err = token->ops->open(&opening, &token->backend, diag);
     if (err != TBS_OK)
         return err;
-    name_once(token);
+    name_token(token);
     err = token->ops->session_open(token->backend, &token->session, diag);
     return err != TBS_OK ? err : load_keys(token, diag);
 }

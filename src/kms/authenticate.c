@@ -154,9 +154,11 @@ static enum tbs_err try_decoy(struct kms_exchange *x, struct tbs_diag *diag)
 
     if (!err)
         err = try_psk(x, me, tbs_buf_view(&decoy), me, false, diag);
-    if (err == TBS_ERR_NOT_FOUND)
+    if (err == TBS_ERR_NOT_FOUND || err == TBS_ERR_DENIED)
         kms_forget_decoy(kms);
-    if (err == TBS_ERR_AUTH)
+    /* DENIED: its key may not open it any more, or none may wrap a new one now. The answer is the
+     * same, though it costs less. */
+    if (err == TBS_ERR_AUTH || err == TBS_ERR_DENIED)
         return tbs_fail(diag, TBS_ERR_AUTH, "no such subscriber or pre-shared key");
     return err;
 }
@@ -165,7 +167,8 @@ static enum tbs_err try_decoy(struct kms_exchange *x, struct tbs_diag *diag)
  * is the token's failure and not the sender's. */
 static bool speaks_against(enum tbs_err err)
 {
-    return err == TBS_ERR_AUTH || err == TBS_ERR_NOT_FOUND || err == TBS_ERR_MALFORMED;
+    return err == TBS_ERR_AUTH || err == TBS_ERR_NOT_FOUND || err == TBS_ERR_DENIED ||
+           err == TBS_ERR_MALFORMED;
 }
 
 static enum tbs_err try_each(struct kms_exchange *x, const struct store_credentials *list,

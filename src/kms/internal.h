@@ -29,6 +29,7 @@ struct kms_exchange {
     uint64_t now; /* NTP-UTC: when T was judged */
     struct store_credential credential;
     struct ticket_id identity; /* as the message or else the store says it */
+    const void *rules;         /* of the policy; held while the exchange is in work */
     struct tbs_secret psk;
     struct mikey_keys init_keys;  /* auth: set as soon as the peer is authenticated */
     struct tbs_buf core;          /* of the TICKET that is made */
@@ -63,7 +64,9 @@ bool kms_ticket_request(struct kms_exchange *x, struct tbs_buf *body, struct kms
 bool kms_ticket_resolve(struct kms_exchange *x, struct tbs_buf *body, struct kms_failure *failure);
 
 /* respond.c */
-struct policy_subject kms_subject(struct kms_exchange *x);
+/* What the policy may ask about the sender. */
+enum tbs_err kms_subject(struct kms_exchange *x, struct policy_subject *ret_subject,
+                         struct tbs_diag *diag);
 /* Begins a response (HDR, T, IDRkms is up to the caller). HDR repeats that of the message, whose
  * #CS and map are 0 and Empty, too; V is 0 (RFC 6043 4.2.1.5, 4.2.3.5, 5.4). */
 struct mikey_writer kms_begin_response(const struct kms_exchange *x, uint8_t data_type,

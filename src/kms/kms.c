@@ -46,7 +46,9 @@ static enum tbs_err check_config(const struct kms_config *c, struct tbs_diag *di
 static enum tbs_err check_tpk(const struct custody *custody, const char *suite,
                               enum custody_alg alg, struct tbs_diag *diag)
 {
-    if (custody_current_key(custody, CUSTODY_ROLE_TPK, alg))
+    /* One that may protect nothing now still opens the tickets of before. */
+    if (custody_current_key(custody, CUSTODY_ROLE_TPK, alg) ||
+        custody_why_none(custody, CUSTODY_ROLE_TPK, alg, NULL) == TBS_ERR_DENIED)
         return TBS_OK;
     return tbs_fail(diag, TBS_ERR_CONFIG,
                     "suite %s is on, but no token holds a TPK for %s: make one with tbs-admin keys "
@@ -193,6 +195,11 @@ static bool enter_cache(struct kms_exchange *x, uint8_t sender_t[REPLAY_DIGEST],
 
 static bool work(struct kms_exchange *x, struct tbs_buf *body, struct kms_failure *f)
 {
+    const struct policy *policy = &x->worker->kms->policy;
+
+    if (policy->limit(policy->settings, x->rules, x->credential.primary, x->is_request, x->now,
+                      &f->diag))
+        return kms_fails(f, KMS_DENIED, MIKEY_E_UNSPECIFIED);
     return x->is_request ? kms_ticket_request(x, body, f) : kms_ticket_resolve(x, body, f);
 }
 
@@ -217,6 +224,25 @@ static bool record(struct kms_exchange *x, enum kms_outcome outcome, struct kms_
     return kms_fails(f, KMS_UNAVAILABLE, MIKEY_E_UNSPECIFIED);
 }
 
+/* One set of rules from the decision to its line in the audit trail. */
+static enum kms_outcome work_on(struct kms_exchange *x, struct tbs_buf *body, struct kms_failure *f)
+{
+    const struct policy *policy = &x->worker->kms->policy;
+    enum kms_outcome outcome = x->is_request ? KMS_REQUEST_OK : KMS_RESOLVE_OK;
+
+    x->rules = policy->hold(policy->settings);
+    if (!work(x, body, f)) {
+        tbs_buf_reset(body);
+        outcome = f->outcome;
+    }
+    if (outcome != KMS_UNAVAILABLE && !record(x, outcome, f))
+        outcome = KMS_UNAVAILABLE;
+    policy->release(policy->settings, x->rules);
+    x->rules = NULL;
+    x->decision = (struct kms_decision){0}; /* it has views into the rules */
+    return outcome;
+}
+
 /* An authenticated message: from the cache, or worked on once. */
 static enum kms_outcome handle_authentic(struct kms_exchange *x, struct tbs_buf *body,
                                          struct kms_failure *f)
@@ -229,14 +255,8 @@ static enum kms_outcome handle_authentic(struct kms_exchange *x, struct tbs_buf 
             kms_error_message(x, f->error_no, body);
         return f->outcome;
     }
-    enum kms_outcome outcome = x->is_request ? KMS_REQUEST_OK : KMS_RESOLVE_OK;
+    enum kms_outcome outcome = work_on(x, body, f);
 
-    if (!work(x, body, f)) {
-        tbs_buf_reset(body);
-        outcome = f->outcome;
-    }
-    if (outcome != KMS_UNAVAILABLE && !record(x, outcome, f))
-        outcome = KMS_UNAVAILABLE;
     if (outcome == KMS_UNAVAILABLE) {
         tbs_buf_reset(body);
         replay_forget(replay, sender_t);

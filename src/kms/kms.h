@@ -26,7 +26,8 @@ struct kms;
 /* The policy is copied; its settings stay the caller's. Asks no token. */
 enum tbs_err kms_new(const struct kms_config *config, const struct policy *policy,
                      struct kms **ret_kms, struct tbs_diag *diag);
-/* TBS_ERR_CONFIG when a suite that is turned on has no TPK among the keys that were found. */
+/* TBS_ERR_CONFIG when a suite that is turned on has no TPK among the keys that were found. One that
+ * may not protect tickets now, by the key registry, is one. */
 enum tbs_err kms_check_keys(const struct kms *kms, const struct custody *custody,
                             struct tbs_diag *diag);
 void kms_free(struct kms *kms); /* NULL ok */
@@ -59,9 +60,10 @@ struct kms_decision {
     const char *subscriber, *psk_id; /* whose device asks */
     struct tbs_bytes identity;       /* as whom */
     bool has_policy;
-    struct ticket_policy policy; /* granted or else desired; or that of the ticket */
-    struct tbs_bytes tpk_id;     /* empty: there was no need for one yet */
-    struct tbs_bytes ticket;     /* the core of the TICKET payload; empty: there is none */
+    struct ticket_policy policy;   /* granted or else desired; or that of the ticket */
+    struct tbs_bytes tpk_id;       /* empty: there was no need for one yet */
+    struct tbs_bytes ticket;       /* the core of the TICKET payload; empty: there is none */
+    struct policy_verdict verdict; /* which rule decided; none, if the policy was not asked */
 };
 
 /* Told of each decision before its answer leaves. Where `record` fails there is no answer, but

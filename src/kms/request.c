@@ -5,7 +5,9 @@
 
 #define TP_DATA_MAX 32768 /* octets: the ticket made of it and 32 long keys fit one answer */
 
-static const uint8_t mpk_spi[4]; /* MPKs use SPI 0x00000000 */
+#define SPI_LEN 4 /* octets of the SPIs that are chosen here */
+
+static const uint8_t mpk_spi[SPI_LEN]; /* MPKs use SPI 0x00000000 */
 static const uint8_t blank[MIKEY_RAND_LEN];
 
 /* The ticket types, and the PRF that fits what protects the answer. */
@@ -67,15 +69,18 @@ static bool decide(struct kms_exchange *x, const struct ticket_policy *desired,
                    struct ticket_policy *granted, struct kms_failure *f)
 {
     const struct kms *kms = x->worker->kms;
-    struct policy_subject subject = kms_subject(x);
+    struct policy_subject subject;
     struct policy_request request = {
         .initiator = &subject,
         .desired = desired,
         .kms = {.type = MIKEY_ID_URI, .data = tbs_bytes_str(kms->identity)},
         .now = x->now,
     };
-    enum tbs_err err =
-        kms->policy.decide_request(kms->policy.settings, &request, granted, &f->diag);
+    enum tbs_err err = kms_subject(x, &subject, &f->diag);
+
+    if (!err)
+        err =
+            kms->policy.decide_request(x->rules, &request, granted, &x->decision.verdict, &f->diag);
 
     if (err == TBS_ERR_DENIED)
         return kms_fails(f, KMS_DENIED, MIKEY_E_UNSPECIFIED);
@@ -85,6 +90,32 @@ static bool decide(struct kms_exchange *x, const struct ticket_policy *desired,
     if (ticket_policy_check(granted, ticket_has_tgk(granted->keys, granted->n_keys), &f->diag))
         return kms_fails(f, KMS_POLICY, MIKEY_E_INVALID_TPPAR);
     return true;
+}
+
+/* The random octets of one ticket, asked of the token in one call: with hardware it is the calls
+ * that cost. */
+struct draw {
+    struct tbs_secret octets;
+    size_t used;
+};
+
+static enum tbs_err draw(struct kms_exchange *x, const struct ticket_policy *granted,
+                         struct draw *ret_draw, struct tbs_diag *diag)
+{
+    size_t len = MIKEY_RAND_LEN + mikey_suite_of_prf(granted->prf)->encr_key_len;
+
+    for (size_t i = 0; i < granted->n_keys; i++)
+        len += SPI_LEN + granted->keys[i].key.len + granted->keys[i].salt.len;
+    enum tbs_err err = tbs_secret_alloc(len, &ret_draw->octets, diag);
+
+    return err ? err : custody_random(x->worker->session, ret_draw->octets.data, len, diag);
+}
+
+static void take(struct draw *d, uint8_t *out, size_t len)
+{
+    if (len > 0)
+        memcpy(out, d->octets.data + d->used, len);
+    d->used += len;
 }
 
 static bool spi_taken(const struct mikey_key *keys, size_t n, struct tbs_bytes spi)
@@ -105,8 +136,9 @@ static bool all_zero(struct tbs_bytes b)
 
 /* Every key carries an SPI (RFC 6043 6.2.1): the wished one, or, where that is all zeros or
  * taken, four octets that no other key has. */
-static enum tbs_err choose_spis(struct kms_exchange *x, struct mikey_key *keys, size_t n,
-                                uint8_t (*room)[4], uint16_t *flags, struct tbs_diag *diag)
+static enum tbs_err choose_spis(struct kms_exchange *x, struct draw *d, struct mikey_key *keys,
+                                size_t n, uint8_t (*room)[SPI_LEN], uint16_t *flags,
+                                struct tbs_diag *diag)
 {
     for (size_t i = 1; i < n; i++) {
         enum tbs_err err = TBS_OK;
@@ -116,19 +148,19 @@ static enum tbs_err choose_spis(struct kms_exchange *x, struct mikey_key *keys, 
                 continue;
             *flags |= TICKET_K;
         }
-        do {
-            err = custody_random(x->worker->session, room[i], 4, diag);
-            keys[i].spi = tbs_bytes(room[i], 4);
-        } while (!err && spi_taken(keys, i, keys[i].spi));
+        take(d, room[i], SPI_LEN);
+        keys[i].spi = tbs_bytes(room[i], SPI_LEN);
+        keys[i].kv = MIKEY_KV_SPI;
+        while (!err && spi_taken(keys, i, keys[i].spi))
+            err = custody_random(x->worker->session, room[i], SPI_LEN, diag);
         if (err)
             return err;
-        keys[i].kv = MIKEY_KV_SPI;
     }
     return TBS_OK;
 }
 
-/* MPK and session keys with random octets that go from the token into secure memory. */
-static enum tbs_err make_keys(struct kms_exchange *x, struct ticket_policy *granted,
+/* MPK and session keys, in secure memory. */
+static enum tbs_err make_keys(struct kms_exchange *x, struct draw *d, struct ticket_policy *granted,
                               struct mikey_key_set *ret_set, struct tbs_diag *diag)
 {
     struct mikey_key keys[MIKEY_KEYS_MAX] = {{
@@ -137,28 +169,41 @@ static enum tbs_err make_keys(struct kms_exchange *x, struct ticket_policy *gran
         .key = tbs_bytes(blank, mikey_suite_of_prf(granted->prf)->encr_key_len),
         .spi = tbs_bytes(mpk_spi, sizeof mpk_spi),
     }};
-    uint8_t spis[MIKEY_KEYS_MAX][4];
+    uint8_t spis[MIKEY_KEYS_MAX][SPI_LEN];
     struct mikey_key_set set = {0};
     size_t n = granted->n_keys + 1;
     enum tbs_err err;
 
     memcpy(&keys[1], granted->keys, granted->n_keys * sizeof *keys);
-    err = choose_spis(x, keys, n, spis, &granted->flags, diag);
+    err = choose_spis(x, d, keys, n, spis, &granted->flags, diag);
     if (!err)
         err = mikey_key_set_copy(keys, n, &set, diag);
-    for (size_t i = 0; !err && i < set.n; i++) {
-        struct mikey_key *k = &set.key[i];
-
-        err = custody_random(x->worker->session, mikey_key_set_octets(&set, k->key), k->key.len,
-                             diag);
-        if (!err && k->salt.len > 0)
-            err = custody_random(x->worker->session, mikey_key_set_octets(&set, k->salt),
-                                 k->salt.len, diag);
-    }
     if (err)
-        mikey_key_set_free(&set);
-    else
-        *ret_set = set;
+        return err;
+    for (size_t i = 0; i < set.n; i++) {
+        const struct mikey_key *k = &set.key[i];
+
+        take(d, mikey_key_set_octets(&set, k->key), k->key.len);
+        if (k->salt.len > 0)
+            take(d, mikey_key_set_octets(&set, k->salt), k->salt.len);
+    }
+    *ret_set = set;
+    return TBS_OK;
+}
+
+static enum tbs_err make_contents(struct kms_exchange *x, struct ticket_policy *granted,
+                                  uint8_t rand[MIKEY_RAND_LEN], struct ticket_contents *contents,
+                                  struct tbs_diag *diag)
+{
+    struct draw d = {0};
+    enum tbs_err err = draw(x, granted, &d, diag);
+
+    if (!err) {
+        take(&d, rand, MIKEY_RAND_LEN);
+        contents->rand = tbs_bytes(rand, MIKEY_RAND_LEN);
+        err = make_keys(x, &d, granted, &contents->keys, diag);
+    }
+    tbs_secret_free(&d.octets);
     return err;
 }
 
@@ -171,8 +216,7 @@ static enum tbs_err make_ticket(struct kms_exchange *x, struct ticket_policy *gr
     const struct custody_key *tpk = custody_current_key(x->worker->custody, CUSTODY_ROLE_TPK, alg);
 
     if (!tpk)
-        return tbs_fail(diag, TBS_ERR_CONFIG, "the token holds no TPK for PRF Func %u",
-                        granted->prf);
+        return custody_why_none(x->worker->custody, CUSTODY_ROLE_TPK, alg, diag);
     x->decision.tpk_id = tbs_bytes_str(tpk->id);
     granted->n_keys = 0; /* KEMAC SHALL NOT be in the granted policy, RFC 6043 6.10 */
     contents->t = kms_fresh_t(x->worker->kms);
@@ -237,9 +281,7 @@ bool kms_ticket_request(struct kms_exchange *x, struct tbs_buf *body, struct kms
     note(x, &desired);
     if (!decide(x, &desired, &granted, failure))
         return false;
-    contents.rand = tbs_bytes(rand, sizeof rand);
-    if (custody_random(x->worker->session, rand, sizeof rand, diag) ||
-        make_keys(x, &granted, &contents.keys, diag) ||
+    if (make_contents(x, &granted, rand, &contents, diag) ||
         make_ticket(x, &granted, &contents, &x->core, diag) ||
         initiator_keys(&granted, &contents, &set, diag))
         return kms_fails(failure, KMS_UNAVAILABLE, MIKEY_E_UNSPECIFIED);

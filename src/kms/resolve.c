@@ -40,7 +40,8 @@ static bool open_ticket(struct kms_exchange *x, const struct mikey_payload *tick
         err = custody_unwrap_ticket(x->worker->session, ticket, contents, &f->diag);
 
     /* What else may go wrong is the token's failure. */
-    if (err && err != TBS_ERR_AUTH && err != TBS_ERR_NOT_FOUND && err != TBS_ERR_MALFORMED)
+    if (err && err != TBS_ERR_AUTH && err != TBS_ERR_NOT_FOUND && err != TBS_ERR_DENIED &&
+        err != TBS_ERR_MALFORMED)
         return kms_fails(f, KMS_UNAVAILABLE, MIKEY_E_UNSPECIFIED);
     if (err || ticket_policy_decode(ticket, policy, &f->diag))
         return bad_ticket(f, KMS_TICKET);
@@ -57,10 +58,11 @@ static bool decide(struct kms_exchange *x, const struct ticket_policy *ticket,
                    struct ticket_id *ret_identity, struct kms_failure *f)
 {
     const struct policy *policy = &x->worker->kms->policy;
-    struct policy_subject subject = kms_subject(x);
-    struct policy_resolve resolve = {.responder = &subject, .ticket = ticket};
+    struct policy_subject subject;
+    struct policy_resolve resolve = {.responder = &subject, .ticket = ticket, .now = x->now};
 
-    if (policy->decide_resolve(policy->settings, &resolve, ret_identity, &f->diag))
+    if (kms_subject(x, &subject, &f->diag) ||
+        policy->decide_resolve(x->rules, &resolve, ret_identity, &x->decision.verdict, &f->diag))
         return kms_fails(f, KMS_DENIED, MIKEY_E_UNSPECIFIED);
     return true;
 }

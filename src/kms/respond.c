@@ -41,8 +41,8 @@ static enum tbs_err is_member(void *ctx, struct tbs_bytes group, bool *ret_membe
                               struct tbs_diag *diag)
 {
     struct kms_exchange *x = ctx;
-    enum tbs_err err =
-        store_is_member(x->worker->store, group, x->credential.subscriber_id, ret_member, diag);
+    enum tbs_err err = store_is_member(x->worker->store, group, x->credential.subscriber_id,
+                                       tbs_unix_from_ntp(x->now), ret_member, diag);
 
     if (err == TBS_ERR_MALFORMED || err == TBS_ERR_LIMIT) {
         *ret_member = false;
@@ -51,10 +51,51 @@ static enum tbs_err is_member(void *ctx, struct tbs_bytes group, bool *ret_membe
     return err;
 }
 
-struct policy_subject kms_subject(struct kms_exchange *x)
+/* A list of the store's, told on as a list of the policy's. */
+struct told {
+    policy_name_fn *fn;
+    void *arg;
+};
+
+static enum tbs_err tell(void *ctx, const struct store_identity *name)
 {
-    return (struct policy_subject){
-        .ctx = x, .owns = owns, .is_member = is_member, .identity = x->identity};
+    const struct told *told = ctx;
+
+    return told->fn(told->arg, tbs_bytes_str(name->uri));
+}
+
+static enum tbs_err each_identity(void *ctx, policy_name_fn *fn, void *arg, struct tbs_diag *diag)
+{
+    struct kms_exchange *x = ctx;
+    struct told told = {fn, arg};
+
+    return store_identities_of(x->worker->store, x->credential.subscriber_id, tell, &told, diag);
+}
+
+static enum tbs_err each_group(void *ctx, policy_name_fn *fn, void *arg, struct tbs_diag *diag)
+{
+    struct kms_exchange *x = ctx;
+    struct told told = {fn, arg};
+
+    return store_groups_of(x->worker->store, x->credential.subscriber_id, tbs_unix_from_ntp(x->now),
+                           tell, &told, diag);
+}
+
+enum tbs_err kms_subject(struct kms_exchange *x, struct policy_subject *ret_subject,
+                         struct tbs_diag *diag)
+{
+    enum store_role role;
+    enum tbs_err err = store_role(x->worker->store, x->credential.subscriber_id, &role, diag);
+
+    if (!err)
+        *ret_subject = (struct policy_subject){.ctx = x,
+                                               .owns = owns,
+                                               .is_member = is_member,
+                                               .each_identity = each_identity,
+                                               .each_group = each_group,
+                                               .identity = x->identity,
+                                               .role = store_role_name(role)};
+    return err;
 }
 
 struct mikey_writer kms_begin_response(const struct kms_exchange *x, uint8_t data_type,

@@ -2,19 +2,16 @@
 
 #include <ctype.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <libgen.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include "base/secret.h"
 #include "server/address.h"
-#include "server/config_keys.h"
 #include "server/http.h"
+#include "yaml/file.h"
 
 /* Read as signed: cyaml then refuses what does not fit, instead of cutting it. */
 #define NUMBER(key, type, member) CYAML_FIELD_INT(key, CYAML_FLAG_OPTIONAL, type, member)
@@ -30,7 +27,9 @@ static const cyaml_schema_field_t kms_fields[] = {
     NUMBER("time_window", struct config_kms, time_window),
     CYAML_FIELD_SEQUENCE("suites", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL, struct config_kms,
                          suites, &number_entry, 1, 2),
-    NUMBER("max_validity", struct config_kms, max_validity), CYAML_FIELD_END};
+    NUMBER("max_validity", struct config_kms, max_validity),
+    TEXT("policy", CYAML_FLAG_OPTIONAL, struct config_kms, policy, PATH_MAX),
+    CYAML_FIELD_END};
 
 /* A token's keys, in a structure of that type at `at`. */
 #define TOKEN_FIELDS(type, at)                                                                     \
@@ -52,13 +51,30 @@ static const cyaml_schema_field_t token_fields[] = {TOKEN_FIELDS(struct config_t
 static const cyaml_schema_value_t token_entry = {
     CYAML_VALUE_MAPPING(CYAML_FLAG_DEFAULT, struct config_token, token_fields)};
 
+static const cyaml_schema_field_t custody_registry_fields[] = {
+    TEXT("file", 0, struct config_registry, file, PATH_MAX),
+    CYAML_FIELD_SEQUENCE("signers", CYAML_FLAG_POINTER, struct config_registry, signers,
+                         &text_entry, 1, CONFIG_SIGNERS_MAX),
+    NUMBER("need", struct config_registry, need),
+    CYAML_FIELD_BOOL("rehearsal", CYAML_FLAG_OPTIONAL, struct config_registry, rehearsal),
+    CYAML_FIELD_END};
+
+static const cyaml_strval_t compromised[] = {{"refuse", CONFIG_COMPROMISED_REFUSE},
+                                             {"open-with-warning", CONFIG_COMPROMISED_OPEN}};
+
 static const cyaml_schema_field_t custody_fields[] = {
     TOKEN_FIELDS(struct config_custody, token.),
     CYAML_FIELD_SEQUENCE("more_tokens", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL,
                          struct config_custody, more_tokens, &token_entry, 1,
                          CONFIG_TOKENS_MAX - 1),
+    TEXT("pin_records", CYAML_FLAG_OPTIONAL, struct config_custody, pin_records, PATH_MAX),
     CYAML_FIELD_BOOL("keep_pin", CYAML_FLAG_OPTIONAL, struct config_custody, keep_pin),
-    NUMBER("stall_ms", struct config_custody, stall_ms), CYAML_FIELD_END};
+    NUMBER("stall_ms", struct config_custody, stall_ms),
+    CYAML_FIELD_MAPPING("registry", CYAML_FLAG_OPTIONAL, struct config_custody, registry,
+                        custody_registry_fields),
+    CYAML_FIELD_ENUM("compromised", CYAML_FLAG_STRICT | CYAML_FLAG_OPTIONAL, struct config_custody,
+                     compromised, compromised, 2),
+    CYAML_FIELD_END};
 
 static const cyaml_schema_field_t store_fields[] = {
     TEXT("path", 0, struct config_store, path, PATH_MAX), CYAML_FIELD_END};
@@ -125,6 +141,7 @@ static const struct number {
     {"kms.time_window", offsetof(struct config, kms.time_window), 1, 3600, 300},
     {"kms.max_validity", offsetof(struct config, kms.max_validity), 60, 31536000, 86400},
     {"custody.stall_ms", offsetof(struct config, custody.stall_ms), 100, 60000, 2000},
+    {"custody.registry.need", offsetof(struct config, custody.registry.need), 1, 16, 2},
     {"server.front_threads", offsetof(struct config, server.front_threads), 1, 64, 1},
     {"server.workers", offsetof(struct config, server.workers), 1, 64, 2},
     {"server.queue", offsetof(struct config, server.queue), 1, 65536, 256},
@@ -146,6 +163,7 @@ static const struct {
 } needs[] = {
     {"kms.identity", "a URI of at most 255 octets, such as sip:kms@example.net"},
     {"kms.suites", "256, 128 or both, such as [256, 128]"},
+    {"kms.policy", "the path of a policy file"},
     {"custody.backend", "pkcs11 or tpm"},
     {"custody.module", "the path of a PKCS#11 module; a TPM has none"},
     {"custody.uri", "a PKCS#11 URI without a PIN, such as \"pkcs11:token=tbs\"; a TPM has none"},
@@ -160,7 +178,12 @@ static const struct {
     {"custody.quirks", "a list of at most 16 names, such as [no-copyable, max-sessions=16]"},
     {"custody.more_tokens", "a list of at most 7 tokens, each with module, uri and pin, or with "
                             "backend tpm, tcti, keys and pin, and with what else is needed"},
+    {"custody.pin_records", "the path of a folder for this user alone"},
     {"custody.keep_pin", "true or false"},
+    {"custody.registry.file", "the path of a key registry"},
+    {"custody.registry.signers", "a list of at most 16 PEM files, a signer's public key in each"},
+    {"custody.registry.rehearsal", "true or false"},
+    {"custody.compromised", "refuse or open-with-warning"},
     {"store.path", "the path of the database"},
     {"server.listen", "a numeric address and port, such as 127.0.0.1:8087"},
     {"server.management", "a loopback address and port, such as 127.0.0.1:8088"},
@@ -175,7 +198,7 @@ static const struct {
 struct loading {
     const char *file;
     char dir[PATH_MAX];
-    struct config_keys *keys;
+    struct tbs_yaml_keys *keys;
     struct config *config;
     struct tbs_diag *diag;
 };
@@ -188,9 +211,9 @@ static enum tbs_err no_memory(struct loading *l)
 /* The sentence about one value. It never repeats the value: that may be a PIN. */
 static enum tbs_err wrong(struct loading *l, const char *key)
 {
-    size_t line = config_keys_line(l->keys, key);
+    size_t line = tbs_yaml_keys_line(l->keys, key);
     if (line == 0) /* what is missing is missing in its section */
-        line = config_keys_line(l->keys, "custody");
+        line = tbs_yaml_keys_line(l->keys, "custody");
     for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++)
         if (strcmp(numbers[i].key, key) == 0)
             return tbs_fail(l->diag, TBS_ERR_CONFIG,
@@ -201,30 +224,6 @@ static enum tbs_err wrong(struct loading *l, const char *key)
         if (strcmp(needs[i].key, key) == 0)
             need = needs[i].need;
     return tbs_fail(l->diag, TBS_ERR_CONFIG, "%s:%zu: %s must be %s", l->file, line, key, need);
-}
-
-static enum tbs_err read_file(struct loading *l, struct tbs_buf *text)
-{
-    int fd = open(l->file, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-    if (fd < 0)
-        return tbs_fail_raw(l->diag, errno == ENOENT ? TBS_ERR_NOT_FOUND : TBS_ERR_IO,
-                            (unsigned long)errno, "cannot open the configuration %s: %s", l->file,
-                            strerror(errno));
-    uint8_t part[4096];
-    ssize_t got;
-    while ((got = read(fd, part, sizeof part)) > 0 && text->len <= CONFIG_FILE_MAX)
-        tbs_put_bytes(text, tbs_bytes(part, (size_t)got));
-    int error = errno;
-    close(fd);
-    if (got < 0)
-        return tbs_fail_raw(l->diag, TBS_ERR_IO, (unsigned long)error,
-                            "cannot read the configuration %s: %s", l->file, strerror(error));
-    if (text->failed)
-        return no_memory(l);
-    if (text->len > CONFIG_FILE_MAX)
-        return tbs_fail(l->diag, TBS_ERR_CONFIG, "the configuration %s is larger than %d octets",
-                        l->file, CONFIG_FILE_MAX);
-    return TBS_OK;
 }
 
 static enum tbs_err find_dir(struct loading *l)
@@ -238,51 +237,28 @@ static enum tbs_err find_dir(struct loading *l)
     return TBS_OK;
 }
 
-/* cyaml reports a failure as a list of places, the innermost first: the key is put together
- * from them. Entries of lists belong to their list. */
-__attribute__((format(printf, 3, 0))) static void on_cyaml_log(cyaml_log_t level, void *ctx,
-                                                               const char *fmt, va_list args)
-{
-    (void)level;
-    char *key = ctx, line[256], name[64], longer[256];
-    vsnprintf(line, sizeof line, fmt, args);
-    if (sscanf(line, " in mapping field '%63[^']'", name) != 1)
-        return;
-    snprintf(longer, sizeof longer, "%s%s%s", name, *key ? "." : "", key);
-    strcpy(key, longer);
-}
-
 static enum tbs_err fill(struct loading *l, struct tbs_bytes text)
 {
-    char key[256] = "";
-    const cyaml_config_t with = {.log_fn = on_cyaml_log,
-                                 .log_ctx = key,
-                                 .mem_fn = cyaml_mem,
-                                 .log_level = CYAML_LOG_ERROR,
-                                 .flags = CYAML_CFG_NO_ALIAS};
-    cyaml_err_t err =
-        cyaml_load_data(text.data, text.len, &with, &root, (cyaml_data_t **)&l->config, NULL);
-    if (err == CYAML_OK)
-        return TBS_OK;
-    if (err == CYAML_ERR_OOM)
-        return no_memory(l);
-    if (config_keys_line(l->keys, key) > 0)
+    char key[YAML_KEY_MAX];
+    enum tbs_err err =
+        tbs_yaml_fill(l->file, text, &root, (cyaml_data_t **)&l->config, key, l->diag);
+    if (err == TBS_ERR_CONFIG && tbs_yaml_keys_line(l->keys, key) > 0)
         return wrong(l, key);
-    return tbs_fail(l->diag, TBS_ERR_CONFIG, "%s: not accepted: %s", l->file, cyaml_strerror(err));
+    return err;
 }
 
 static enum tbs_err check_numbers(struct loading *l)
 {
     for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++) {
         unsigned *value = (unsigned *)((char *)l->config + numbers[i].offset);
-        if (config_keys_line(l->keys, numbers[i].key) == 0)
+        if (tbs_yaml_keys_line(l->keys, numbers[i].key) == 0)
             *value = numbers[i].preset;
         if (*value < numbers[i].min || *value > numbers[i].max)
             return wrong(l, numbers[i].key);
     }
-    if (config_keys_line(l->keys, "custody.keep_pin") == 0)
+    if (tbs_yaml_keys_line(l->keys, "custody.keep_pin") == 0)
         l->config->custody.keep_pin = true;
-    if (config_keys_line(l->keys, "log.level") == 0)
+    if (tbs_yaml_keys_line(l->keys, "log.level") == 0)
         l->config->log.level = LOG_LEVEL_INFO;
     return TBS_OK;
 }
@@ -341,16 +317,30 @@ static enum tbs_err make_token_absolute(struct loading *l, struct config_token *
     return err;
 }
 
+static enum tbs_err make_registry_absolute(struct loading *l, struct config_registry *registry)
+{
+    enum tbs_err err = make_absolute(l, &registry->file, 0);
+    for (unsigned i = 0; err == TBS_OK && i < registry->signers_count; i++)
+        err = make_absolute(l, &registry->signers[i], 0);
+    return err;
+}
+
 static enum tbs_err make_paths_absolute(struct loading *l)
 {
     struct config *c = l->config;
     enum tbs_err err = make_absolute(l, &c->store.path, 0);
     if (err == TBS_OK)
+        err = make_absolute(l, &c->kms.policy, 0);
+    if (err == TBS_OK)
         err = make_absolute(l, &c->server.address_file, 0);
     if (err == TBS_OK)
         err = make_absolute(l, &c->audit.file, 0);
     if (err == TBS_OK)
+        err = make_absolute(l, &c->custody.pin_records, 0);
+    if (err == TBS_OK)
         err = make_token_absolute(l, &c->custody.token);
+    if (err == TBS_OK)
+        err = make_registry_absolute(l, &c->custody.registry);
     for (unsigned i = 0; err == TBS_OK && i < c->custody.more_tokens_count; i++)
         err = make_token_absolute(l, &c->custody.more_tokens[i]);
     return err;
@@ -469,6 +459,11 @@ static enum tbs_err check_texts(struct loading *l)
     for (unsigned i = 0; i < c->custody.more_tokens_count; i++)
         if (find_wrong(&c->custody.more_tokens[i]))
             return wrong(l, "custody.more_tokens");
+    if (c->custody.registry.file && c->custody.registry.need > c->custody.registry.signers_count)
+        return tbs_fail(l->diag, TBS_ERR_CONFIG,
+                        "%s:%zu: custody.registry.need is %u, and there are %u signers", l->file,
+                        tbs_yaml_keys_line(l->keys, "custody.registry"), c->custody.registry.need,
+                        c->custody.registry.signers_count);
     if (address_parse(c->server.listen, &address, NULL) != TBS_OK)
         return wrong(l, "server.listen");
     if (address_parse(c->server.management, &address, NULL) != TBS_OK ||
@@ -481,13 +476,13 @@ static enum tbs_err check_texts(struct loading *l)
 
 static enum tbs_err load(struct loading *l, struct tbs_buf *text)
 {
-    enum tbs_err err = read_file(l, text);
+    enum tbs_err err = tbs_yaml_read_file("configuration", l->file, CONFIG_FILE_MAX, text, l->diag);
     if (err == TBS_OK)
         err = find_dir(l);
     if (err == TBS_OK)
-        err = config_keys_new(l->file, tbs_buf_view(text), &l->keys, l->diag);
+        err = tbs_yaml_keys_new(l->file, tbs_buf_view(text), &l->keys, l->diag);
     if (err == TBS_OK)
-        err = config_keys_check(l->keys, root_fields, l->diag);
+        err = tbs_yaml_keys_check(l->keys, root_fields, l->diag);
     if (err == TBS_OK)
         err = fill(l, tbs_buf_view(text));
     if (err == TBS_OK)
@@ -506,7 +501,7 @@ enum tbs_err config_load(const char *file, struct config **ret_config, struct tb
     struct loading l = {.file = file, .diag = diag};
     TBS_BUF_AUTO struct tbs_buf text = tbs_buf();
     enum tbs_err err = load(&l, &text);
-    config_keys_free(l.keys);
+    tbs_yaml_keys_free(l.keys);
     if (err == TBS_OK)
         *ret_config = l.config;
     else
@@ -516,7 +511,5 @@ enum tbs_err config_load(const char *file, struct config **ret_config, struct tb
 
 void config_free(struct config *config)
 {
-    const cyaml_config_t with = {.mem_fn = cyaml_mem};
-    if (config)
-        cyaml_free(&with, &root, config, 0);
+    tbs_yaml_free(&root, config);
 }

@@ -18,6 +18,7 @@ struct config_kms {
     unsigned *suites;      /* of 256 and 128, without repetition; default 256 alone */
     unsigned suites_count; /* 1 or 2 */
     unsigned max_validity; /* seconds a ticket may be valid, 60-31536000; default 86400 */
+    char *policy;          /* a file; default NULL: the policy that is built in */
 };
 
 #define CONFIG_TOKENS_MAX 8
@@ -41,13 +42,28 @@ struct config_token {
     bool plain_bus; /* nothing is encrypted on the way; default false */
 };
 
+#define CONFIG_SIGNERS_MAX 16
+
+struct config_registry {
+    char *file;             /* required where there is the section; NULL: no key registry */
+    char **signers;         /* required; PEM files, a public key each */
+    unsigned signers_count; /* at most CONFIG_SIGNERS_MAX */
+    unsigned need;          /* so many of them must have signed, 1 to signers_count; default 2 */
+    bool rehearsal;         /* takes the registry of a rehearsal, and no other; default false */
+};
+
+enum config_compromised { CONFIG_COMPROMISED_REFUSE, CONFIG_COMPROMISED_OPEN };
+
 struct config_custody {
     struct config_token token; /* the first, whose keys stand in the section itself */
     struct config_token *more_tokens;
     unsigned more_tokens_count; /* at most CONFIG_TOKENS_MAX - 1 */
+    char *pin_records;          /* folder where refused PINs are remembered; default NULL */
     bool keep_pin;              /* of fd: and prompt, for logins after an outage; default true */
     unsigned stall_ms;          /* a call that hangs for so long takes its token down, 100-60000;
                                    default 2000 */
+    struct config_registry registry;
+    enum config_compromised compromised; /* what such a key may do; default refuse */
 };
 
 struct config_store {

@@ -18,7 +18,8 @@
 #include "server/worker.h"
 
 #define FRONTS_MAX 64
-#define WATCH_MS 200          /* between looks for workers that hang */
+#define WATCH_MS 200 /* between looks for workers that hang */
+#define TICK_S 60
 #define SPARE_DESCRIPTORS 128 /* token module, log, listeners, management */
 #define THREAD_DESCRIPTORS 5  /* a front's event loop and accept, a worker's store and token */
 
@@ -30,7 +31,7 @@ struct server {
     const struct server_config *config;
     struct server_handler handler;
     struct event_base *base;
-    struct event *signal[SIGNALS], *ended, *grace, *watchdog, *watch;
+    struct event *signal[SIGNALS], *ended, *grace, *watchdog, *watch, *tick;
     int fd, management_fd;
     char address[ADDRESS_TEXT], management_address[ADDRESS_TEXT];
     bool address_file_written;
@@ -154,6 +155,14 @@ static void on_watch(evutil_socket_t fd, short what, void *arg)
     workers_watch(s->workers);
 }
 
+static void on_tick(evutil_socket_t fd, short what, void *arg)
+{
+    (void)fd, (void)what;
+    struct server *s = arg;
+    if (s->handler.tick)
+        s->handler.tick(s->handler.ctx);
+}
+
 static enum tbs_err open_loop(struct server *s, struct tbs_diag *diag)
 {
     bool complete = (s->base = event_base_new()) != NULL;
@@ -163,7 +172,8 @@ static enum tbs_err open_loop(struct server *s, struct tbs_diag *diag)
     }
     complete = complete && (s->ended = event_new(s->base, -1, 0, on_front_ended, s)) &&
                (s->grace = evtimer_new(s->base, on_grace_over, s)) &&
-               (s->watch = event_new(s->base, -1, EV_PERSIST, on_watch, s));
+               (s->watch = event_new(s->base, -1, EV_PERSIST, on_watch, s)) &&
+               (s->tick = event_new(s->base, -1, EV_PERSIST, on_tick, s));
     if (!complete)
         return tbs_fail(diag, TBS_ERR_NOMEM, "out of memory for the event loop");
     s->watchdog = notify_watchdog(s->base);
@@ -282,6 +292,8 @@ static void serve(struct server *s)
               LOG_NUMBER("workers", s->config->workers));
     notify_ready(s->address);
     event_add(s->watch, &(struct timeval){.tv_usec = WATCH_MS * 1000});
+    on_tick(-1, 0, s);
+    event_add(s->tick, &(struct timeval){.tv_sec = TICK_S});
     event_base_loop(s->base, 0);
 }
 
@@ -291,7 +303,7 @@ static void server_free(struct server *s)
         front_free(s->front[i]);
     management_close(&s->management);
     struct event *const events[] = {s->signal[0], s->signal[1], s->signal[2], s->ended,
-                                    s->grace,     s->watchdog,  s->watch};
+                                    s->grace,     s->watchdog,  s->watch,     s->tick};
     for (size_t i = 0; i < sizeof events / sizeof events[0]; i++)
         if (events[i])
             event_free(events[i]);

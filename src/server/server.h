@@ -42,12 +42,15 @@ struct server_handler {
     enum tbs_err (*worker_open)(void *ctx, unsigned index, void **ret_worker, struct tbs_diag *);
     void (*worker_close)(void *worker);
     void (*handle)(void *worker, const struct server_request *, struct server_reply *);
-    /* In server_run's thread, so both must be quick and safe beside the workers. */
+    /* In server_run's thread, as all that follow, so they must be quick and safe beside the
+     * workers. */
     enum tbs_err (*ready)(void *ctx, struct tbs_diag *);
     /* SIGHUP: logs what it has applied; on failure the old stays. */
     enum tbs_err (*reload)(void *ctx, struct tbs_diag *);
     /* Appends to /metrics with metrics_printf; may be NULL. */
     void (*metrics)(void *ctx, struct tbs_buf *text);
+    /* When serving begins and every minute from then on: for what comes with time; may be NULL. */
+    void (*tick)(void *ctx);
 };
 
 /* First thing in main: ignores SIGPIPE, since a peer or a token that has left is an error of

@@ -17,7 +17,7 @@ enum tbs_err store_find_credential(struct store *store, struct tbs_bytes psk_id,
                                    struct store_credential *ret_credential, struct tbs_diag *diag)
 {
     char name[STORE_NAME_MAX + 1];
-    enum tbs_err err = store_name("PSK id", psk_id, name, diag);
+    enum tbs_err err = tbs_name("PSK id", psk_id, name, diag);
     if (err != TBS_OK)
         return err;
     STORE_QUERY_AUTO struct store_query q = store_query(store, STMT_CREDENTIAL_FIND);
@@ -71,6 +71,26 @@ enum tbs_err store_find_credentials_by_identity(struct store *store, struct tbs_
     return err;
 }
 
+enum tbs_err store_credential_list(struct store *store, const char *after, size_t max,
+                                   store_credential_fn *fn, void *ctx, struct tbs_diag *diag)
+{
+    STORE_QUERY_AUTO struct store_query q = store_query(store, STMT_CREDENTIAL_LIST);
+    bool row = false;
+    store_bind_text(&q, after ? after : "");
+    store_bind_int(&q, (int64_t)max);
+    enum tbs_err err = store_query_next(&q, &row, diag);
+    while (err == TBS_OK && row) {
+        struct store_credential credential;
+        read_credential(&q, &credential);
+        err = store_query_status(&q, diag);
+        if (err == TBS_OK)
+            err = fn(ctx, &credential);
+        if (err == TBS_OK)
+            err = store_query_next(&q, &row, diag);
+    }
+    return err;
+}
+
 static enum tbs_err check_room(struct store *store, const struct store_subscriber *owner,
                                struct tbs_diag *diag)
 {
@@ -79,7 +99,7 @@ static enum tbs_err check_room(struct store *store, const struct store_subscribe
     enum tbs_err err = store_query_one(&q, "subscriber", owner->primary, diag);
     if (err == TBS_OK && store_column_int(&q, 0) >= STORE_CREDENTIALS_MAX)
         err = tbs_fail(diag, TBS_ERR_LIMIT, "'%s' has %u credentials already; remove one first",
-                       store_show(owner->primary).text, STORE_CREDENTIALS_MAX);
+                       tbs_name_show(owner->primary).text, STORE_CREDENTIALS_MAX);
     return err;
 }
 
@@ -95,20 +115,27 @@ static enum tbs_err insert_credential(struct store *store, int64_t subscriber_id
     return store_query_change(&q, "PSK id", psk_id, diag);
 }
 
+static enum tbs_err check_wrapped(struct tbs_bytes wrapped, struct tbs_diag *diag)
+{
+    if (wrapped.len == 0)
+        return tbs_fail(diag, TBS_ERR_INVALID, "a credential needs a wrapped PSK");
+    if (wrapped.len > STORE_WRAPPED_MAX)
+        return tbs_fail(diag, TBS_ERR_LIMIT, "the wrapped PSK has %zu octets, the limit is %d",
+                        wrapped.len, STORE_WRAPPED_MAX);
+    return TBS_OK;
+}
+
 enum tbs_err store_credential_add(struct store *store, struct tbs_bytes identity,
                                   struct tbs_bytes psk_id, struct tbs_bytes wrapped, time_t now,
                                   struct tbs_diag *diag)
 {
     struct store_identity id;
     char name[STORE_NAME_MAX + 1];
-    if (wrapped.len == 0)
-        return tbs_fail(diag, TBS_ERR_INVALID, "a credential needs a wrapped PSK");
-    if (wrapped.len > STORE_WRAPPED_MAX)
-        return tbs_fail(diag, TBS_ERR_LIMIT, "the wrapped PSK has %zu octets, the limit is %d",
-                        wrapped.len, STORE_WRAPPED_MAX);
-    enum tbs_err err = store_identity_canonical(identity, &id, diag);
+    enum tbs_err err = check_wrapped(wrapped, diag);
     if (err == TBS_OK)
-        err = store_name("PSK id", psk_id, name, diag);
+        err = store_identity_canonical(identity, &id, diag);
+    if (err == TBS_OK)
+        err = tbs_name("PSK id", psk_id, name, diag);
     if (err == TBS_OK)
         err = store_txn_begin(store, diag);
     if (err != TBS_OK)
@@ -122,11 +149,27 @@ enum tbs_err store_credential_add(struct store *store, struct tbs_bytes identity
     return store_txn_end(store, err, diag);
 }
 
+enum tbs_err store_credential_rewrap(struct store *store, const char *psk_id,
+                                     struct tbs_bytes before, struct tbs_bytes wrapped,
+                                     struct tbs_diag *diag)
+{
+    enum tbs_err err = check_wrapped(wrapped, diag);
+    if (err == TBS_OK)
+        err = store_writable(store, diag);
+    if (err != TBS_OK)
+        return err;
+    STORE_QUERY_AUTO struct store_query q = store_query(store, STMT_CREDENTIAL_REWRAP);
+    store_bind_blob(&q, wrapped);
+    store_bind_text(&q, psk_id);
+    store_bind_blob(&q, before);
+    return store_query_change(&q, "PSK id", psk_id, diag);
+}
+
 enum tbs_err store_credential_set_active(struct store *store, struct tbs_bytes psk_id, bool active,
                                          struct tbs_diag *diag)
 {
     char name[STORE_NAME_MAX + 1];
-    enum tbs_err err = store_name("PSK id", psk_id, name, diag);
+    enum tbs_err err = tbs_name("PSK id", psk_id, name, diag);
     if (err == TBS_OK)
         err = store_writable(store, diag);
     if (err != TBS_OK)
@@ -141,7 +184,7 @@ enum tbs_err store_credential_remove(struct store *store, struct tbs_bytes psk_i
                                      struct tbs_diag *diag)
 {
     char name[STORE_NAME_MAX + 1];
-    enum tbs_err err = store_name("PSK id", psk_id, name, diag);
+    enum tbs_err err = tbs_name("PSK id", psk_id, name, diag);
     if (err == TBS_OK)
         err = store_writable(store, diag);
     if (err != TBS_OK)

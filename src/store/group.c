@@ -14,7 +14,7 @@ enum tbs_err store_group_exists(struct store *store, struct tbs_bytes group_uri,
 }
 
 enum tbs_err store_is_member(struct store *store, struct tbs_bytes group_uri, int64_t subscriber_id,
-                             bool *ret_member, struct tbs_diag *diag)
+                             time_t now, bool *ret_member, struct tbs_diag *diag)
 {
     struct store_identity group;
     enum tbs_err err = store_identity_canonical(group_uri, &group, diag);
@@ -23,7 +23,17 @@ enum tbs_err store_is_member(struct store *store, struct tbs_bytes group_uri, in
     STORE_QUERY_AUTO struct store_query q = store_query(store, STMT_MEMBER_FIND);
     store_bind_text(&q, group.uri);
     store_bind_int(&q, subscriber_id);
+    store_bind_int(&q, now);
     return store_query_next(&q, ret_member, diag);
+}
+
+enum tbs_err store_groups_of(struct store *store, int64_t subscriber_id, time_t now,
+                             store_identity_fn *fn, void *ctx, struct tbs_diag *diag)
+{
+    STORE_QUERY_AUTO struct store_query q = store_query(store, STMT_MEMBER_GROUPS);
+    store_bind_int(&q, subscriber_id);
+    store_bind_int(&q, now);
+    return store_each_identity(&q, fn, ctx, diag);
 }
 
 static enum tbs_err group_id(struct store *store, const char *uri, int64_t *ret_id,
@@ -56,7 +66,7 @@ static enum tbs_err insert_group(struct store *store, const char *uri, const cha
         return err;
     if (taken)
         return tbs_fail(diag, TBS_ERR_EXISTS, "'%s' is an identity in the store already",
-                        store_show(uri).text);
+                        tbs_name_show(uri).text);
     STORE_QUERY_AUTO struct store_query q = store_query(store, STMT_GROUP_INSERT);
     store_bind_text(&q, uri);
     store_bind_text(&q, name);
@@ -70,7 +80,7 @@ enum tbs_err store_group_add(struct store *store, struct tbs_bytes group_uri, st
     char shown[STORE_NAME_MAX + 1] = "";
     enum tbs_err err = store_identity_canonical(group_uri, &group, diag);
     if (err == TBS_OK && name.len != 0)
-        err = store_name("group's name", name, shown, diag);
+        err = tbs_name("group's name", name, shown, diag);
     if (err == TBS_OK)
         err = store_txn_begin(store, diag);
     if (err != TBS_OK)
@@ -111,9 +121,14 @@ enum tbs_err store_group_list(struct store *store, store_group_fn *fn, void *ctx
     return err;
 }
 
-/* Adds or deletes the pair; both statements take the same parameters. */
-static enum tbs_err change_member(struct store *store, enum store_stmt which, const char *group_uri,
-                                  const char *identity, struct tbs_diag *diag)
+struct change {
+    enum store_stmt which; /* adds or deletes; both take group and subscriber first */
+    struct store_validity validity;
+};
+
+static enum tbs_err change_member(struct store *store, const struct change *change,
+                                  const char *group_uri, const char *identity,
+                                  struct tbs_diag *diag)
 {
     int64_t group = 0;
     struct store_subscriber owner;
@@ -122,13 +137,17 @@ static enum tbs_err change_member(struct store *store, enum store_stmt which, co
         err = store_owner(store, identity, &owner, diag);
     if (err != TBS_OK)
         return err;
-    STORE_QUERY_AUTO struct store_query q = store_query(store, which);
+    STORE_QUERY_AUTO struct store_query q = store_query(store, change->which);
     store_bind_int(&q, group);
     store_bind_int(&q, owner.id);
+    if (change->which == STMT_MEMBER_INSERT) {
+        store_bind_int(&q, change->validity.from);
+        store_bind_int(&q, change->validity.until);
+    }
     return store_query_change(&q, "group member", identity, diag);
 }
 
-static enum tbs_err member_transaction(struct store *store, enum store_stmt which,
+static enum tbs_err member_transaction(struct store *store, const struct change *change,
                                        struct tbs_bytes group_uri, struct tbs_bytes identity,
                                        struct tbs_diag *diag)
 {
@@ -140,23 +159,48 @@ static enum tbs_err member_transaction(struct store *store, enum store_stmt whic
         err = store_txn_begin(store, diag);
     if (err != TBS_OK)
         return err;
-    return store_txn_end(store, change_member(store, which, group.uri, id.uri, diag), diag);
+    return store_txn_end(store, change_member(store, change, group.uri, id.uri, diag), diag);
 }
 
 enum tbs_err store_member_add(struct store *store, struct tbs_bytes group_uri,
-                              struct tbs_bytes identity, struct tbs_diag *diag)
+                              struct tbs_bytes identity, struct store_validity validity,
+                              struct tbs_diag *diag)
 {
-    return member_transaction(store, STMT_MEMBER_INSERT, group_uri, identity, diag);
+    struct change change = {STMT_MEMBER_INSERT, validity};
+    if (validity.from < 0 || validity.until < 0 ||
+        (validity.until != 0 && validity.until <= validity.from))
+        return tbs_fail(diag, TBS_ERR_INVALID, "a membership ends after it begins");
+    return member_transaction(store, &change, group_uri, identity, diag);
 }
 
 enum tbs_err store_member_remove(struct store *store, struct tbs_bytes group_uri,
                                  struct tbs_bytes identity, struct tbs_diag *diag)
 {
-    return member_transaction(store, STMT_MEMBER_DELETE, group_uri, identity, diag);
+    struct change change = {.which = STMT_MEMBER_DELETE};
+    return member_transaction(store, &change, group_uri, identity, diag);
 }
 
-enum tbs_err store_member_list(struct store *store, struct tbs_bytes group_uri,
-                               store_subscriber_fn *fn, void *ctx, struct tbs_diag *diag)
+static enum tbs_err each_member(struct store_query *q, store_member_fn *fn, void *ctx,
+                                struct tbs_diag *diag)
+{
+    struct store_member member;
+    bool row = false;
+    enum tbs_err err;
+    while ((err = store_query_next(q, &row, diag)) == TBS_OK && row) {
+        store_read_subscriber(q, &member.subscriber);
+        member.validity.from = store_column_int(q, 5);
+        member.validity.until = store_column_int(q, 6);
+        err = store_query_status(q, diag);
+        if (err == TBS_OK)
+            err = fn(ctx, &member);
+        if (err != TBS_OK)
+            break;
+    }
+    return err;
+}
+
+enum tbs_err store_member_list(struct store *store, struct tbs_bytes group_uri, store_member_fn *fn,
+                               void *ctx, struct tbs_diag *diag)
 {
     struct store_identity group;
     int64_t id = 0;
@@ -167,5 +211,5 @@ enum tbs_err store_member_list(struct store *store, struct tbs_bytes group_uri,
         return err;
     STORE_QUERY_AUTO struct store_query q = store_query(store, STMT_MEMBER_LIST);
     store_bind_int(&q, id);
-    return store_each_subscriber(&q, fn, ctx, diag);
+    return each_member(&q, fn, ctx, diag);
 }

@@ -27,6 +27,8 @@ enum store_stmt {
     STMT_CREDENTIAL_INSERT,
     STMT_CREDENTIAL_SET_ACTIVE,
     STMT_CREDENTIAL_DELETE,
+    STMT_CREDENTIAL_LIST,
+    STMT_CREDENTIAL_REWRAP,
     STMT_GROUP_FIND,
     STMT_GROUP_INSERT,
     STMT_GROUP_DELETE,
@@ -35,13 +37,14 @@ enum store_stmt {
     STMT_MEMBER_INSERT,
     STMT_MEMBER_DELETE,
     STMT_MEMBER_LIST,
+    STMT_MEMBER_GROUPS,
     STMT_COUNT,
 };
 
 extern const char *const store_statements[STMT_COUNT];
 
 /* migrations[n] takes a file from schema version n to n + 1, and sets user_version. */
-#define STORE_SCHEMA_VERSION 1
+#define STORE_SCHEMA_VERSION 2
 extern const char *const store_migrations[STORE_SCHEMA_VERSION];
 extern const char store_mark_as_ours[]; /* sets application_id */
 #define STORE_APPLICATION_ID 0x5442534b /* "TBSK" */
@@ -102,20 +105,16 @@ void store_column_text(struct store_query *q, int column, char ret_text[STORE_NA
 void store_column_blob(struct store_query *q, int column, uint8_t *ret_blob, size_t max,
                        size_t *ret_len);
 
-/* Copies a name that keeps to the rules in store.h; `what` is for the sentence. */
-enum tbs_err store_name(const char *what, struct tbs_bytes in, char ret_name[STORE_NAME_MAX + 1],
-                        struct tbs_diag *diag);
-
-/* A checked name, cut to what leaves room for a sentence: store_show(name).text */
-struct store_shown {
-    char text[104];
-};
-struct store_shown store_show(const char *name);
-
 /* `uri` is canonical. */
 enum tbs_err store_owner(struct store *store, const char *uri,
                          struct store_subscriber *ret_subscriber, struct tbs_diag *diag);
+/* The columns of a subscriber, the first five of a row. */
+void store_read_subscriber(struct store_query *q, struct store_subscriber *ret_subscriber);
 enum tbs_err store_each_subscriber(struct store_query *q, store_subscriber_fn *fn, void *ctx,
                                    struct tbs_diag *diag);
+
+/* A list whose only column is a URI. */
+enum tbs_err store_each_identity(struct store_query *q, store_identity_fn *fn, void *ctx,
+                                 struct tbs_diag *diag);
 
 #endif

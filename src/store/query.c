@@ -59,7 +59,7 @@ static const char *advice_for(int rc)
 enum tbs_err store_sqlite_fail(struct store *store, int rc, struct tbs_diag *diag)
 {
     return tbs_fail_raw(diag, class_of(rc), (unsigned long)rc, "store %s: %s: %s",
-                        store_show(store->path).text, sqlite3_errstr(rc), advice_for(rc));
+                        tbs_name_show(store->path).text, sqlite3_errstr(rc), advice_for(rc));
 }
 
 enum tbs_err store_exec(struct store *store, const char *sql, struct tbs_diag *diag)
@@ -156,7 +156,7 @@ enum tbs_err store_query_one(struct store_query *q, const char *what, const char
     enum tbs_err err = store_query_next(q, &row, diag);
     if (err == TBS_OK && !row)
         err = tbs_fail(diag, TBS_ERR_NOT_FOUND, "there is no %s '%s' in the store", what,
-                       store_show(name).text);
+                       tbs_name_show(name).text);
     return err;
 }
 
@@ -167,10 +167,10 @@ enum tbs_err store_query_change(struct store_query *q, const char *what, const c
     enum tbs_err err = store_query_next(q, &row, diag);
     if (err == TBS_ERR_EXISTS)
         return tbs_fail_raw(diag, err, (unsigned long)q->rc, "%s '%s' is in the store already",
-                            what, store_show(name).text);
+                            what, tbs_name_show(name).text);
     if (err == TBS_OK && sqlite3_changes(q->store->db) == 0)
         return tbs_fail(diag, TBS_ERR_NOT_FOUND, "there is no %s '%s' in the store", what,
-                        store_show(name).text);
+                        tbs_name_show(name).text);
     return err;
 }
 
@@ -214,4 +214,10 @@ void store_column_blob(struct store_query *q, int column, uint8_t *ret_blob, siz
         q->rc = SQLITE_CORRUPT;
     else
         memcpy(ret_blob, blob, *ret_len = len);
+}
+
+enum tbs_err store_identity_canonical(struct tbs_bytes identity,
+                                      struct store_identity *ret_identity, struct tbs_diag *diag)
+{
+    return tbs_identity_canonical(identity, ret_identity->uri, diag);
 }

@@ -54,11 +54,18 @@ const char *const store_migrations[STORE_SCHEMA_VERSION] = {
     "CREATE INDEX group_member_subscriber ON group_member (subscriber);"
 
     "PRAGMA user_version = 1;",
+
+    /* Unix seconds, from the first inside to the first outside; NULL does not bind. */
+    "ALTER TABLE group_member ADD COLUMN valid_from INTEGER CHECK (valid_from > 0);"
+    "ALTER TABLE group_member ADD COLUMN valid_until INTEGER CHECK (valid_until > 0);"
+    "PRAGMA user_version = 2;",
 };
 
 #define SUBSCRIBER_COLUMNS "s.id, s.primary_identity, s.active, s.created, n.role"
 #define CREDENTIAL_COLUMNS                                                                         \
     "s.id, s.primary_identity, s.active, c.psk_id, c.active, c.created, c.wrapped"
+#define VALID_AT(now)                                                                              \
+    " AND coalesce(m.valid_from, 0) <= " now " AND coalesce(m.valid_until, " now " + 1) > " now
 #define WITH_ROLE " LEFT JOIN network_function n ON n.subscriber = s.id"
 
 const char *const store_statements[STMT_COUNT] = {
@@ -92,6 +99,11 @@ const char *const store_statements[STMT_COUNT] = {
                                " VALUES (?1, ?2, ?3, ?4)",
     [STMT_CREDENTIAL_SET_ACTIVE] = "UPDATE credential SET active = ?1 WHERE psk_id = ?2",
     [STMT_CREDENTIAL_DELETE] = "DELETE FROM credential WHERE psk_id = ?1",
+    [STMT_CREDENTIAL_LIST] =
+        "SELECT " CREDENTIAL_COLUMNS " FROM credential c JOIN subscriber s ON s.id = c.subscriber"
+        " WHERE c.psk_id > ?1 ORDER BY c.psk_id LIMIT ?2",
+    [STMT_CREDENTIAL_REWRAP] = "UPDATE credential SET wrapped = ?1"
+                               " WHERE psk_id = ?2 AND wrapped = ?3",
 
     [STMT_GROUP_FIND] = "SELECT id FROM grp WHERE uri = ?1",
     [STMT_GROUP_INSERT] = "INSERT INTO grp (uri, name) VALUES (?1, ?2)",
@@ -99,10 +111,14 @@ const char *const store_statements[STMT_COUNT] = {
     [STMT_GROUP_LIST] = "SELECT uri, name FROM grp ORDER BY uri",
 
     [STMT_MEMBER_FIND] = "SELECT 1 FROM grp g JOIN group_member m ON m.grp = g.id"
-                         " WHERE g.uri = ?1 AND m.subscriber = ?2",
-    [STMT_MEMBER_INSERT] = "INSERT INTO group_member (grp, subscriber) VALUES (?1, ?2)",
+                         " WHERE g.uri = ?1 AND m.subscriber = ?2" VALID_AT("?3"),
+    [STMT_MEMBER_INSERT] = "INSERT INTO group_member (grp, subscriber, valid_from, valid_until)"
+                           " VALUES (?1, ?2, nullif(?3, 0), nullif(?4, 0))",
     [STMT_MEMBER_DELETE] = "DELETE FROM group_member WHERE grp = ?1 AND subscriber = ?2",
     [STMT_MEMBER_LIST] =
-        "SELECT " SUBSCRIBER_COLUMNS " FROM group_member m"
+        "SELECT " SUBSCRIBER_COLUMNS
+        ", coalesce(m.valid_from, 0), coalesce(m.valid_until, 0) FROM group_member m"
         " JOIN subscriber s ON s.id = m.subscriber" WITH_ROLE " WHERE m.grp = ?1 ORDER BY s.id",
+    [STMT_MEMBER_GROUPS] = "SELECT g.uri FROM group_member m JOIN grp g ON g.id = m.grp"
+                           " WHERE m.subscriber = ?1" VALID_AT("?2"),
 };

@@ -48,7 +48,7 @@ static enum tbs_err open_file(struct store *store, const char *path, struct tbs_
 {
     if (!realpath(path, store->path))
         return tbs_fail_raw(diag, errno == ENOENT ? TBS_ERR_NOT_FOUND : TBS_ERR_IO,
-                            (unsigned long)errno, "store %s: %s", store_show(path).text,
+                            (unsigned long)errno, "store %s: %s", tbs_name_show(path).text,
                             strerror(errno));
     int rc =
         sqlite3_open_v2(store->path, &store->db,
@@ -104,19 +104,19 @@ static enum tbs_err check_is_ours(struct store *store, struct tbs_diag *diag)
     if (err == TBS_OK && id != STORE_APPLICATION_ID)
         err = tbs_fail(diag, TBS_ERR_CONFIG,
                        "%s is not a tbs-kms store (application id %d); check the path",
-                       store_show(store->path).text, id);
+                       tbs_name_show(store->path).text, id);
     if (err == TBS_OK)
         err = schema_version(store, &version, diag);
     if (err == TBS_OK && (version < 0 || version > STORE_SCHEMA_VERSION))
         err = tbs_fail(diag, TBS_ERR_UNSUPPORTED,
                        "store %s has schema version %d, this program knows those up to %d; "
                        "use a newer tbs-kms",
-                       store_show(store->path).text, version, STORE_SCHEMA_VERSION);
+                       tbs_name_show(store->path).text, version, STORE_SCHEMA_VERSION);
     if (err == TBS_OK && version < STORE_SCHEMA_VERSION && store->mode == STORE_READ_ONLY)
         err = tbs_fail(diag, TBS_ERR_CONFIG,
                        "store %s has schema version %d, this program needs %d; "
                        "run any tbs-admin command that changes it first",
-                       store_show(store->path).text, version, STORE_SCHEMA_VERSION);
+                       tbs_name_show(store->path).text, version, STORE_SCHEMA_VERSION);
     return err;
 }
 
@@ -139,7 +139,7 @@ static enum tbs_err ensure_wal(struct store *store, struct tbs_diag *diag)
         return tbs_fail(diag, TBS_ERR_CONFIG,
                         "store %s: its file system has no shared memory for WAL mode; "
                         "keep it on a local disk",
-                        store_show(store->path).text);
+                        tbs_name_show(store->path).text);
     return TBS_OK;
 }
 
@@ -150,7 +150,7 @@ static enum tbs_err migrate_steps(struct store *store, struct tbs_diag *diag)
     enum tbs_err err = schema_version(store, &version, diag);
     if (err == TBS_OK && (version < 0 || version > STORE_SCHEMA_VERSION))
         err = tbs_fail(diag, TBS_ERR_UNSUPPORTED, "store %s was just migrated by a newer tbs-kms",
-                       store_show(store->path).text);
+                       tbs_name_show(store->path).text);
     for (int step = version; err == TBS_OK && step < STORE_SCHEMA_VERSION; step++)
         err = store_exec(store, store_migrations[step], diag);
     return err;
@@ -238,7 +238,7 @@ static enum tbs_err make_file(const char *path, struct tbs_diag *diag)
         close(fd);
         return TBS_OK;
     }
-    struct store_shown name = store_show(path);
+    struct tbs_shown name = tbs_name_show(path);
     if (errno == EEXIST)
         return tbs_fail_raw(diag, TBS_ERR_EXISTS, EEXIST, "%s exists already; it is left as it is",
                             name.text);

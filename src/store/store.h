@@ -20,12 +20,12 @@
 #include <stdint.h>
 #include <time.h>
 
-#include "base/bytes.h"
 #include "base/error.h"
+#include "base/name.h"
 
-#define STORE_NAME_MAX 255        /* octets in an identity, a PSK id, a group's URI or name */
-#define STORE_WRAPPED_MAX 1024    /* octets in a wrapped PSK */
-#define STORE_CREDENTIALS_MAX 16u /* credentials of one subscriber */
+#define STORE_NAME_MAX TBS_NAME_MAX /* octets in an identity, a PSK id, a group's URI or name */
+#define STORE_WRAPPED_MAX 1024      /* octets in a wrapped PSK */
+#define STORE_CREDENTIALS_MAX 16u   /* credentials of one subscriber */
 
 struct store;
 
@@ -80,6 +80,16 @@ struct store_group {
     char name[STORE_NAME_MAX + 1]; /* for people; may be empty */
 };
 
+/* From `from` on, until just before `until`, in Unix seconds; 0 does not bind. */
+struct store_validity {
+    time_t from, until;
+};
+
+struct store_member {
+    struct store_subscriber subscriber;
+    struct store_validity validity;
+};
+
 /* Makes a new, empty store with mode 0600. TBS_ERR_EXISTS if there is a file already,
  * TBS_ERR_NOT_FOUND if its folder does not exist. */
 enum tbs_err store_create(const char *path, struct tbs_diag *diag);
@@ -96,11 +106,8 @@ void store_close(struct store *store); /* NULL ok */
  * copy of the file alone would lack what is in the -wal file beside it. Errors as store_create. */
 enum tbs_err store_backup(struct store *store, const char *path, struct tbs_diag *diag);
 
-/* The one spelling under which an identity is kept and compared, octet for octet: scheme and
- * host of sip: and sips: URIs and the realm of a user@realm NAI in lower case (RFC 3261
- * 19.1.4, RFC 7542 2.5), tel: URIs in lower case throughout (RFC 3966 4). ASCII letters
- * only; escapes, parameters and visual separators stay as they are. Other schemes are
- * TBS_ERR_MALFORMED. Every function below does this itself. Thread-safe. */
+/* The one spelling under which an identity is kept and compared, that of tbs_identity_canonical.
+ * Every function below does this itself. Thread-safe. */
 enum tbs_err store_identity_canonical(struct tbs_bytes identity,
                                       struct store_identity *ret_identity, struct tbs_diag *diag);
 
@@ -108,6 +115,8 @@ enum tbs_err store_identity_canonical(struct tbs_bytes identity,
 const char *store_role_name(enum store_role role);
 /* The inverse; TBS_ERR_NOT_FOUND for any other word. Thread-safe. */
 enum tbs_err store_role_parse(const char *name, enum store_role *ret_role, struct tbs_diag *diag);
+
+typedef enum tbs_err store_identity_fn(void *ctx, const struct store_identity *identity);
 
 /* --- What the KMS asks for each request; no disabled entry is hidden, look at `active`. --- */
 
@@ -122,9 +131,15 @@ enum tbs_err store_find_credentials_by_identity(struct store *store, struct tbs_
 /* TBS_ERR_NOT_FOUND: no subscriber has this identity. */
 enum tbs_err store_identity_owner(struct store *store, struct tbs_bytes identity,
                                   struct store_subscriber *ret_subscriber, struct tbs_diag *diag);
-/* False also where there is no such group or subscriber. */
+/* At `now`, in Unix seconds. False also where there is no such group or subscriber. */
 enum tbs_err store_is_member(struct store *store, struct tbs_bytes group_uri, int64_t subscriber_id,
-                             bool *ret_member, struct tbs_diag *diag);
+                             time_t now, bool *ret_member, struct tbs_diag *diag);
+/* Calls fn for each group that the subscriber is a member of at `now`, as lists do (below). */
+enum tbs_err store_groups_of(struct store *store, int64_t subscriber_id, time_t now,
+                             store_identity_fn *fn, void *ctx, struct tbs_diag *diag);
+/* Calls fn for each of the subscriber's identities, as lists do (below). */
+enum tbs_err store_identities_of(struct store *store, int64_t subscriber_id, store_identity_fn *fn,
+                                 void *ctx, struct tbs_diag *diag);
 enum tbs_err store_group_exists(struct store *store, struct tbs_bytes group_uri, bool *ret_exists,
                                 struct tbs_diag *diag);
 /* TBS_ERR_NOT_FOUND: no such subscriber. */
@@ -142,8 +157,9 @@ enum tbs_err store_role(struct store *store, int64_t subscriber_id, enum store_r
  * same list again (TBS_ERR_INVALID). --- */
 
 typedef enum tbs_err store_subscriber_fn(void *ctx, const struct store_subscriber *subscriber);
-typedef enum tbs_err store_identity_fn(void *ctx, const struct store_identity *identity);
+typedef enum tbs_err store_credential_fn(void *ctx, const struct store_credential *credential);
 typedef enum tbs_err store_group_fn(void *ctx, const struct store_group *group);
+typedef enum tbs_err store_member_fn(void *ctx, const struct store_member *member);
 
 /* From begin to end nobody else writes. end commits if err is TBS_OK, else nothing of it was
  * done; gives err, or why it could not commit. */
@@ -176,13 +192,22 @@ enum tbs_err store_role_set(struct store *store, struct tbs_bytes identity, enum
 
 /* `wrapped` is 1 to STORE_WRAPPED_MAX octets, bound by its maker to the primary identity and
  * the PSK id. TBS_ERR_LIMIT: longer, or the subscriber has STORE_CREDENTIALS_MAX already.
- * To list, use store_find_credentials_by_identity. */
+ * Those of one subscriber: store_find_credentials_by_identity. */
 enum tbs_err store_credential_add(struct store *store, struct tbs_bytes identity,
                                   struct tbs_bytes psk_id, struct tbs_bytes wrapped, time_t now,
                                   struct tbs_diag *diag);
 enum tbs_err store_credential_set_active(struct store *store, struct tbs_bytes psk_id, bool active,
                                          struct tbs_diag *diag);
 enum tbs_err store_credential_remove(struct store *store, struct tbs_bytes psk_id,
+                                     struct tbs_diag *diag);
+/* Up to `max` credentials of all subscribers, by their PSK ids: those after `after`, NULL for the
+ * first ones. To go through all while others change them. */
+enum tbs_err store_credential_list(struct store *store, const char *after, size_t max,
+                                   store_credential_fn *fn, void *ctx, struct tbs_diag *diag);
+/* Puts `wrapped` in the place of `before`. TBS_ERR_NOT_FOUND where there is no such credential, or
+ * where it does not hold `before` any more. */
+enum tbs_err store_credential_rewrap(struct store *store, const char *psk_id,
+                                     struct tbs_bytes before, struct tbs_bytes wrapped,
                                      struct tbs_diag *diag);
 
 /* A group URI is spelled like an identity, and is unique among both. name: 0 to 255 octets. */
@@ -192,11 +217,14 @@ enum tbs_err store_group_remove(struct store *store, struct tbs_bytes group_uri,
                                 struct tbs_diag *diag);
 enum tbs_err store_group_list(struct store *store, store_group_fn *fn, void *ctx,
                               struct tbs_diag *diag);
+/* TBS_ERR_INVALID: a validity that is negative, or ends before it begins. TBS_ERR_EXISTS: it is a
+ * member already, at whatever time. */
 enum tbs_err store_member_add(struct store *store, struct tbs_bytes group_uri,
-                              struct tbs_bytes identity, struct tbs_diag *diag);
+                              struct tbs_bytes identity, struct store_validity validity,
+                              struct tbs_diag *diag);
 enum tbs_err store_member_remove(struct store *store, struct tbs_bytes group_uri,
                                  struct tbs_bytes identity, struct tbs_diag *diag);
-enum tbs_err store_member_list(struct store *store, struct tbs_bytes group_uri,
-                               store_subscriber_fn *fn, void *ctx, struct tbs_diag *diag);
+enum tbs_err store_member_list(struct store *store, struct tbs_bytes group_uri, store_member_fn *fn,
+                               void *ctx, struct tbs_diag *diag);
 
 #endif

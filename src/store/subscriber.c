@@ -31,7 +31,7 @@ enum tbs_err store_role_parse(const char *name, enum store_role *ret_role, struc
     return tbs_fail(diag, TBS_ERR_NOT_FOUND,
                     "there is no role '%s'; the roles are transcoder, recorder, focus, voicemail, "
                     "application-server, media-gateway, emergency and none",
-                    store_show(name).text);
+                    tbs_name_show(name).text);
 }
 
 /* NULL, from the outer join, is a subscriber that is no network function. */
@@ -47,7 +47,7 @@ static enum store_role column_role(struct store_query *q, int column)
     return role;
 }
 
-static void read_subscriber(struct store_query *q, struct store_subscriber *ret_subscriber)
+void store_read_subscriber(struct store_query *q, struct store_subscriber *ret_subscriber)
 {
     ret_subscriber->id = store_column_int(q, 0);
     store_column_text(q, 1, ret_subscriber->primary);
@@ -65,7 +65,7 @@ enum tbs_err store_owner(struct store *store, const char *uri,
     if (err != TBS_OK)
         return err;
     struct store_subscriber subscriber;
-    read_subscriber(&q, &subscriber);
+    store_read_subscriber(&q, &subscriber);
     err = store_query_status(&q, diag);
     if (err == TBS_OK)
         *ret_subscriber = subscriber;
@@ -79,7 +79,7 @@ enum tbs_err store_each_subscriber(struct store_query *q, store_subscriber_fn *f
     bool row = false;
     enum tbs_err err;
     while ((err = store_query_next(q, &row, diag)) == TBS_OK && row) {
-        read_subscriber(q, &subscriber);
+        store_read_subscriber(q, &subscriber);
         err = store_query_status(q, diag);
         if (err == TBS_OK)
             err = fn(ctx, &subscriber);
@@ -128,7 +128,7 @@ static enum tbs_err insert_identity(struct store *store, int64_t subscriber_id, 
         return err;
     if (taken)
         return tbs_fail(diag, TBS_ERR_EXISTS, "'%s' is a group in the store already",
-                        store_show(uri).text);
+                        tbs_name_show(uri).text);
     STORE_QUERY_AUTO struct store_query q = store_query(store, STMT_IDENTITY_INSERT);
     store_bind_int(&q, subscriber_id);
     store_bind_text(&q, uri);
@@ -242,7 +242,7 @@ static enum tbs_err remove_identity(struct store *store, const char *uri, struct
         return tbs_fail(diag, TBS_ERR_INVALID,
                         "'%s' is a primary identity, to which PSKs are bound; it goes only with "
                         "its subscriber",
-                        store_show(uri).text);
+                        tbs_name_show(uri).text);
     STORE_QUERY_AUTO struct store_query q = store_query(store, STMT_IDENTITY_DELETE);
     store_bind_text(&q, uri);
     return store_query_change(&q, "identity", uri, diag);
@@ -260,26 +260,37 @@ enum tbs_err store_identity_remove(struct store *store, struct tbs_bytes identit
     return store_txn_end(store, remove_identity(store, id.uri, diag), diag);
 }
 
-enum tbs_err store_identity_list(struct store *store, struct tbs_bytes identity,
-                                 store_identity_fn *fn, void *ctx, struct tbs_diag *diag)
+enum tbs_err store_each_identity(struct store_query *q, store_identity_fn *fn, void *ctx,
+                                 struct tbs_diag *diag)
 {
-    struct store_subscriber owner;
-    enum tbs_err err = store_identity_owner(store, identity, &owner, diag);
-    if (err != TBS_OK)
-        return err;
-    STORE_QUERY_AUTO struct store_query q = store_query(store, STMT_IDENTITY_LIST);
-    store_bind_int(&q, owner.id);
     bool row = false;
-    while ((err = store_query_next(&q, &row, diag)) == TBS_OK && row) {
+    enum tbs_err err;
+    while ((err = store_query_next(q, &row, diag)) == TBS_OK && row) {
         struct store_identity id;
-        store_column_text(&q, 0, id.uri);
-        err = store_query_status(&q, diag);
+        store_column_text(q, 0, id.uri);
+        err = store_query_status(q, diag);
         if (err == TBS_OK)
             err = fn(ctx, &id);
         if (err != TBS_OK)
             break;
     }
     return err;
+}
+
+enum tbs_err store_identities_of(struct store *store, int64_t subscriber_id, store_identity_fn *fn,
+                                 void *ctx, struct tbs_diag *diag)
+{
+    STORE_QUERY_AUTO struct store_query q = store_query(store, STMT_IDENTITY_LIST);
+    store_bind_int(&q, subscriber_id);
+    return store_each_identity(&q, fn, ctx, diag);
+}
+
+enum tbs_err store_identity_list(struct store *store, struct tbs_bytes identity,
+                                 store_identity_fn *fn, void *ctx, struct tbs_diag *diag)
+{
+    struct store_subscriber owner;
+    enum tbs_err err = store_identity_owner(store, identity, &owner, diag);
+    return err == TBS_OK ? store_identities_of(store, owner.id, fn, ctx, diag) : err;
 }
 
 static enum tbs_err clear_role(struct store *store, const struct store_subscriber *owner,

@@ -1,5 +1,7 @@
 #include "ticket/policy.h"
 
+#include <string.h>
+
 #include "base/clock.h"
 #include "mikey/protect.h"
 
@@ -208,6 +210,27 @@ enum tbs_err ticket_policy_check(const struct ticket_policy *policy, bool has_tg
         return tbs_fail(diag, TBS_ERR_INVALID,
                         "the Ticket Policy's validity period ends before it starts");
     return TBS_OK;
+}
+
+bool ticket_is_mark(const struct ticket_id *app)
+{
+    struct tbs_bytes mark = tbs_bytes_str(TICKET_MARK);
+
+    return tbs_bytes_equal(tbs_bytes_slice(app->data, 0, mark.len), mark);
+}
+
+bool ticket_has_mark(const struct ticket_policy *policy, const char *mark, const char *rest)
+{
+    size_t len = strlen(mark);
+
+    for (size_t i = 0; i < policy->n_apps; i++) {
+        struct tbs_bytes app = policy->apps[i].data;
+
+        if (app.len >= len && memcmp(app.data, mark, len) == 0 &&
+            tbs_bytes_equal(tbs_bytes_slice(app, len, app.len - len), tbs_bytes_str(rest)))
+            return true;
+    }
+    return false;
 }
 
 bool ticket_policy_valid_at(const struct ticket_policy *policy, uint64_t now)

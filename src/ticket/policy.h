@@ -61,6 +61,16 @@ enum tbs_err ticket_policy_check(const struct ticket_policy *policy, bool has_tg
 /* True when a key of the list is a TGK (not a group TGK). */
 bool ticket_has_tgk(const struct mikey_key *keys, size_t n);
 
+/* Marks: identities in IDRapp by which a ticket says what its Initiator allows. They name no
+ * application (which IDs there are is up to the implementation, RFC 6043 6.10). */
+#define TICKET_MARK "tbs:"
+#define TICKET_MARK_END_TO_END "tbs:end-to-end"   /* no network function may resolve it */
+#define TICKET_MARK_RETARGET "tbs:allow:retarget" /* other users than those named may */
+#define TICKET_MARK_ALLOW "tbs:allow:"            /* with its role: this network function may */
+bool ticket_is_mark(const struct ticket_id *app);
+/* True when IDRapp has the mark `mark` followed by `rest`. */
+bool ticket_has_mark(const struct ticket_policy *policy, const char *mark, const char *rest);
+
 /* True where `now` (NTP-UTC) lies inside [start, end]; an absent bound does not bind. */
 bool ticket_policy_valid_at(const struct ticket_policy *policy, uint64_t now);
 

@@ -27,7 +27,7 @@ struct bench {
     struct config *config;
     struct recorder *recorder;
     struct custody *custody;
-    struct policy_builtin builtin;
+    struct policy_live *policy;
     struct kms *kms;
     struct kms_worker worker; /* the main thread's */
     struct subscriber subscriber[SUBSCRIBERS];

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "kms/psk.h"
+#include "policies/rules.h"
 #include "tools/common/tokens.h"
 
 #define REPLAY_ENTRIES (1u << 20) /* as the daemon */
@@ -147,10 +148,16 @@ static enum tbs_err new_kms(struct bench *b, struct tbs_diag *diag)
         .clock = tbs_clock_system(),
     };
 
-    b->builtin.max_validity = b->config->kms.max_validity;
-    struct policy policy = policy_builtin(&b->builtin);
-    enum tbs_err err = kms_new(&config, &policy, &b->kms, diag);
+    struct policy_rules *rules;
+    enum tbs_err err = policy_rules_default(b->config->kms.max_validity, &rules, diag);
 
+    if (!err)
+        err = policy_live_new(rules, &b->policy, diag);
+    if (err)
+        return err;
+    struct policy policy = policy_of_live(b->policy);
+
+    err = kms_new(&config, &policy, &b->kms, diag);
     b->worker.kms = b->kms;
     return err;
 }
@@ -174,6 +181,7 @@ void bench_close(struct bench *bench)
 {
     messages_free(&bench->messages);
     kms_free(bench->kms);
+    policy_live_free(bench->policy);
     close_worker(&bench->worker);
     custody_close(bench->custody);
     config_free(bench->config);

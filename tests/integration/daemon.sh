@@ -60,9 +60,9 @@ refused() { # status, part of the sentence, command...
         wrong "$*: status $status instead of $want with '$part': $said"
 }
 
-destroy_key() { # id
+destroy_key() { # id; in the real token, where the mock passes on to it
     SOFTHSM2_CONF=$kms/softhsm2.conf USER_PIN=$(cat "$kms/user.pin") pkcs11-tool \
-        --module "$(sed -n 's/^ *module: //p' "$kms/tbs-kmsd.yaml")" --login \
+        --module "${MOCK_PKCS11_MODULE:-$(sed -n 's/^ *module: //p' "$kms/tbs-kmsd.yaml")}" --login \
         --pin env:USER_PIN --delete-object --type secrkey \
         --id "$(printf %s "$1" | od -An -tx1 | tr -d ' \n')" 2>/dev/null
 }

@@ -28,4 +28,7 @@ echo "$said"
 for program in tbs tbs-admin tbs-kmsd tbs-media; do
     "$(find "$prefix" -name $program -type f)" --version >/dev/null
 done
-[ "$(find "$prefix" -name 'tbs*.[158]*' | wc -l)" -ge 5 ] || { echo "a manual page is missing"; exit 1; }
+[ "$(find "$prefix" -name 'tbs*.[158]*' | wc -l)" -ge 6 ] || { echo "a manual page is missing"; exit 1; }
+for policy in "$(find "$prefix" -path '*policies/cases' -type d)"/*.yaml; do
+    "$(find "$prefix" -name tbs-admin -type f)" policy test "$policy"
+done

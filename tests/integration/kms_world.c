@@ -14,11 +14,12 @@
 #include <unistd.h>
 
 #include "kms/psk.h"
+#include "policies/rules.h"
 
 #define KEPT_MAX 64
 
 struct world world;
-static struct policy_builtin builtin = {.max_validity = WORLD_DAY};
+static struct policy_live *live;
 static struct tbs_buf kept[KEPT_MAX]; /* answers until the end of the test */
 static size_t n_kept;
 
@@ -146,7 +147,7 @@ static void make_store(void)
     check(store_group_add(world.store, tbs_bytes_str(WORLD_TEAM), tbs_bytes_str("team"), &diag),
           &diag);
     check(store_member_add(world.store, tbs_bytes_str(WORLD_TEAM),
-                           tbs_bytes_str("sip:bob@example.net"), &diag),
+                           tbs_bytes_str("sip:bob@example.net"), (struct store_validity){0}, &diag),
           &diag);
 }
 
@@ -166,7 +167,14 @@ struct kms_config world_config(void)
 
 struct policy world_policy(void)
 {
-    return policy_builtin(&builtin);
+    struct policy_rules *rules;
+    struct tbs_diag diag = {0};
+
+    if (!live) {
+        check(policy_rules_default(WORLD_DAY, &rules, &diag), &diag);
+        check(policy_live_new(rules, &live, &diag), &diag);
+    }
+    return policy_of_live(live);
 }
 
 void world_new_kms(const struct kms_config *config, const struct policy *policy)
@@ -200,6 +208,8 @@ int world_teardown(void **state)
     (void)state;
     kms_free(world.kms);
     world.kms = NULL;
+    policy_live_free(live);
+    live = NULL;
     store_close(world.store);
     world.store = NULL;
     for (size_t i = 0; i < 3; i++)

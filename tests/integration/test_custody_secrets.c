@@ -171,8 +171,9 @@ static void the_largest_and_smallest_come_back(void **state)
     }
 }
 
-/* A newer KEK takes over; what the older one protected still opens; an AES-GCM KEK is
- * preferred; a blob names its KEK, so that it does not open on another token. */
+/* A newer KEK takes over, of whichever algorithm; what the older ones protected still opens; an
+ * older one that comes later does not take over; a blob names its KEK, so that it does not open on
+ * another token. */
 static void keks_rotate_and_stay_apart(void **state)
 {
     (void)state;
@@ -187,13 +188,17 @@ static void keks_rotate_and_stay_apart(void **state)
     assert_int_equal(unwrap(&o, owner, tbs_buf_view(&old)), TBS_OK);
 
     assert_int_equal(custody_generate_key(o.custody, CUSTODY_ROLE_KEK, CUSTODY_AES_256_GCM,
-                                          "kek-2025-12", NULL, NULL),
+                                          "kek-2026-03", NULL, NULL),
                      TBS_OK);
     TBS_BUF_AUTO struct tbs_buf gcm = wrap(&o);
-    assert_memory_equal(gcm.data + 3, "kek-2025-12", 11);
+    assert_memory_equal(gcm.data + 3, "kek-2026-03", 11);
     assert_int_equal(gcm.data[1], 1);
     assert_int_equal(unwrap(&o, owner, tbs_buf_view(&new)), TBS_OK);
     assert_int_equal(unwrap(&o, owner, tbs_buf_view(&gcm)), TBS_OK);
+    assert_int_equal(custody_generate_key(o.custody, CUSTODY_ROLE_KEK, CUSTODY_HMAC_SHA_256,
+                                          "kek-2025-12", NULL, NULL),
+                     TBS_OK);
+    assert_string_equal(custody_current_kek(o.custody)->id, "kek-2026-03");
 
     struct opened other = open_token("gcm");
     assert_int_equal(unwrap(&other, owner, tbs_buf_view(&new)), TBS_ERR_NOT_FOUND);

@@ -101,9 +101,10 @@ static void only_authentic_messages_are_remembered(void **state)
 static struct tbs_bytes in_work;
 static enum kms_outcome meanwhile;
 
-static enum tbs_err decide_while_it_comes_again(const void *settings,
+static enum tbs_err decide_while_it_comes_again(const void *rules,
                                                 const struct policy_request *request,
                                                 struct ticket_policy *ret_granted,
+                                                struct policy_verdict *ret_verdict,
                                                 struct tbs_diag *diag)
 {
     struct kms_response again = world_send(in_work);
@@ -111,7 +112,7 @@ static enum tbs_err decide_while_it_comes_again(const void *settings,
     meanwhile = again.outcome;
     assert_int_equal(again.body.len, 0);
     tbs_buf_free(&again.body);
-    return world_policy().decide_request(settings, request, ret_granted, diag);
+    return world_policy().decide_request(rules, request, ret_granted, ret_verdict, diag);
 }
 
 static void a_message_in_work_is_not_worked_on_twice(void **state)

@@ -84,7 +84,7 @@ cut=$!
 await_throw_away
 kill -KILL $cut
 wait $cut 2>/dev/null || true
-objects | grep -q "^$test_id" || wrong "SIGKILL left nothing; is the test still one?"
+grep -q "^$test_id" <<<"$(objects)" || wrong "SIGKILL left nothing; is the test still one?"
 daemon_start # they are in nobody's way
 daemon_stop
 token_test

@@ -9,6 +9,8 @@ import sys
 # those of C, POSIX and OpenSSL.
 ROOMS = {
     "src/base": ([], []),
+    "src/registry": (["base"], ["jansson.h"]),
+    "src/yaml": (["base"], ["cyaml", "yaml.h"]),
     "src/mikey": (["base"], []),
     "src/ticket": (["base", "mikey"], []),
     "src/client": (["base", "mikey", "ticket"], ["curl"]),
@@ -17,9 +19,9 @@ ROOMS = {
     "src/audit": (["base", "custody"], ["jansson.h"]),
     "pkcs11": (["base", "custody", "mikey"], ["p11-kit"]),
     "tpm": (["base", "custody"], ["tss2", "jansson.h"]),
-    "policies": (["base", "mikey", "ticket"], []),
+    "policies": (["base", "yaml", "mikey", "ticket"], ["cyaml"]),
     "src/kms": (["base", "mikey", "ticket", "store", "custody", "policies", "audit"], []),
-    "src/server": (["base"], ["event2", "cyaml", "yaml.h", "systemd"]),
+    "src/server": (["base", "yaml"], ["event2", "cyaml", "systemd"]),
 }
 LIBRARIES = ["p11-kit", "sqlite3.h", "event2", "cyaml", "yaml.h", "systemd", "curl", "jansson.h",
              "srtp2", "sndfile.h", "pcap", "tss2"]

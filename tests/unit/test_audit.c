@@ -23,6 +23,7 @@
 #include "audit/file.h"
 #include "audit/verify.h"
 #include "base/base64.h"
+#include "base/hex.h"
 #include "base/secret.h"
 
 #define LINES 20
@@ -296,7 +297,7 @@ static json_t *checkpoint_of(const struct audit_head *head)
     assert_int_equal(EVP_DigestSign(ctx, signature, &len, (const uint8_t *)text, strlen(text)), 1);
     EVP_MD_CTX_free(ctx);
     tbs_put_base64(&base64, tbs_bytes(signature, len));
-    audit_hex(tbs_bytes(head->hash, sizeof head->hash), hex);
+    tbs_hex(tbs_bytes(head->hash, sizeof head->hash), hex);
     json_t *fields = json_pack("{s:I,s:s,s:s,s:s%}", "covers", (json_int_t)head->seq, "head", hex,
                                "key", "audit-test", "signature", (char *)base64.data, base64.len);
     tbs_buf_free(&base64);

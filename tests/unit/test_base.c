@@ -8,6 +8,7 @@
 
 #include "base/bytes.h"
 #include "base/clock.h"
+#include "base/hex.h"
 #include "base/secret.h"
 
 static void reader_stops_at_the_end_and_stays_failed(void **state)
@@ -80,6 +81,25 @@ static void rfc6043_6_3_time_crosses_2036(void **state)
         tbs_ntp_diff_seconds(tbs_ntp_now(tbs_clock_system()), tbs_ntp_from_unix(time(NULL))) <= 1);
 }
 
+static void hex_takes_only_what_it_writes(void **state)
+{
+    (void)state;
+    static const char *const wrong[] = {"",     "0",     "0x1f", "00f",   "00F0",
+                                        "00 0", "00ff0", "g0ff", "00ff00"};
+    const uint8_t octets[] = {0x00, 0xff};
+    uint8_t back[2] = {7, 7};
+    char text[5];
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++)
+        assert_false(tbs_unhex(wrong[i], back, 2));
+    assert_int_equal(back[0], 7);
+    tbs_hex(tbs_bytes(octets, 2), text);
+    assert_string_equal(text, "00ff");
+    assert_true(tbs_unhex(text, back, 2));
+    assert_memory_equal(back, octets, 2);
+    tbs_hex(tbs_bytes(NULL, 0), text);
+    assert_string_equal(text, "");
+}
+
 static void errors_have_names_and_one_sentence(void **state)
 {
     (void)state;
@@ -100,6 +120,7 @@ int main(void)
         cmocka_unit_test(slices_never_leave_their_view),
         cmocka_unit_test(secrets_copy_compare_and_empty),
         cmocka_unit_test(rfc6043_6_3_time_crosses_2036),
+        cmocka_unit_test(hex_takes_only_what_it_writes),
         cmocka_unit_test(errors_have_names_and_one_sentence),
     };
     return cmocka_run_group_tests_name("base", tests, NULL, NULL);

@@ -263,6 +263,30 @@ static void a_pin_in_the_file_is_refused_and_not_repeated(void **state)
     assert_null(strstr(diag.text, SECRET));
 }
 
+static void refused_registry(const char *registry, const char *word)
+{
+    char text[512];
+    snprintf(text, sizeof text, "  pin: prompt\n  registry: %s\n", registry);
+    refused_instead("  pin: prompt\n", text, 7, word);
+}
+
+static void a_key_registry_needs_signers(void **state)
+{
+    (void)state;
+    refused_registry("keys", "a section with keys of its own");
+    refused_registry("{signers: [a, b]}", "lacks the required key 'file'");
+    refused_registry("{file: keys}", "lacks the required key 'signers'");
+    refused_registry("{file: '', signers: [a, b]}", "custody.registry.file");
+    refused_registry("{file: keys, signers: []}", "custody.registry.signers must be a list");
+    refused_registry("{file: keys, signers: [a, b], need: 0}", "from 1 to 16");
+    refused_registry("{file: keys, signers: [a, b], need: 3}", "is 3, and there are 2 signers");
+    refused_registry("{file: keys, signers: [a]}", "is 2, and there are 1 signers");
+    refused_registry("{file: keys, signers: [a, b], rehearsal: yes}", "true or false");
+    refused_registry("{file: keys, signers: [a, b], who: me}", "unknown key 'who'");
+    refused_instead("  pin: prompt\n", "  pin: prompt\n  compromised: open\n", 7,
+                    "refuse or open-with-warning");
+}
+
 static void the_least_file_gets_the_documented_presets(void **state)
 {
     (void)state;
@@ -285,6 +309,8 @@ static void the_least_file_gets_the_documented_presets(void **state)
     assert_int_equal(c->custody.more_tokens_count, 0);
     assert_true(c->custody.keep_pin);
     assert_int_equal(c->custody.stall_ms, 2000);
+    assert_null(c->custody.registry.file);
+    assert_int_equal(c->custody.compromised, CONFIG_COMPROMISED_REFUSE);
     assert_null(c->custody.token.init_args);
     snprintf(path, sizeof path, "%s/kms.db", dir);
     assert_string_equal(c->store.path, path);
@@ -319,7 +345,9 @@ static void a_full_file_is_taken_and_its_paths_made_absolute(void **state)
                "  environment:\n    - SOFTHSM2_CONF=/etc/s.conf\n    - EMPTY=\n"
                "  init_args: \"configdir='sql:/x' flags=\"\n  quirks: [no-local, max-sessions=9]\n"
                "  more_tokens:\n    - {module: n.so, uri: 'pkcs11:token=u', pin: file:./p}\n"
-               "  keep_pin: false\n  stall_ms: 100\n"
+               "  keep_pin: false\n  stall_ms: 100\n  pin_records: refused\n  compromised: "
+               "open-with-warning\n"
+               "  registry: {file: keys, signers: [a.pem, /b.pem], need: 1, rehearsal: true}\n"
                "store: {path: /var/lib/kms.db}\n"
                "server: {listen: '[::1]:0', management: '[::1]:1', path: /k, front_threads: 64, "
                "workers: 3, queue: 1, connections: 2, deadline_ms: 10, idle_timeout_s: 1, "
@@ -344,6 +372,16 @@ static void a_full_file_is_taken_and_its_paths_made_absolute(void **state)
     assert_string_equal(c->custody.more_tokens[0].pin, want);
     assert_false(c->custody.keep_pin);
     assert_int_equal(c->custody.stall_ms, 100);
+    snprintf(want, sizeof want, "%s/refused", dir);
+    assert_string_equal(c->custody.pin_records, want);
+    assert_int_equal(c->custody.compromised, CONFIG_COMPROMISED_OPEN);
+    snprintf(want, sizeof want, "%s/keys", dir);
+    assert_string_equal(c->custody.registry.file, want);
+    snprintf(want, sizeof want, "%s/a.pem", dir);
+    assert_string_equal(c->custody.registry.signers[0], want);
+    assert_string_equal(c->custody.registry.signers[1], "/b.pem");
+    assert_int_equal(c->custody.registry.need, 1);
+    assert_true(c->custody.registry.rehearsal);
     assert_string_equal(c->store.path, "/var/lib/kms.db");
     snprintf(want, sizeof want, "%s/run/address", dir);
     assert_string_equal(c->server.address_file, want);
@@ -382,6 +420,7 @@ int main(void)
         cmocka_unit_test(suites_are_256_and_128_once_each),
         cmocka_unit_test(addresses_and_texts_have_their_forms),
         cmocka_unit_test(a_pin_in_the_file_is_refused_and_not_repeated),
+        cmocka_unit_test(a_key_registry_needs_signers),
         cmocka_unit_test(the_least_file_gets_the_documented_presets),
         cmocka_unit_test(each_further_token_is_checked_like_the_first),
         cmocka_unit_test(a_full_file_is_taken_and_its_paths_made_absolute),

@@ -26,6 +26,7 @@
 #define BOB "bob@example.org"
 #define TEAM "sip:team@example.org"
 #define NOW 1700000000
+#define ALWAYS ((struct store_validity){0})
 #define NOBODY 65534
 
 struct place {
@@ -96,7 +97,7 @@ static int make_filled_store(void **state)
     assert_ok(store_credential_add(p->store, str(ALICE), str("alice-phone"), str("wrapped-1"), NOW,
                                    &diag));
     assert_ok(store_group_add(p->store, str(TEAM), str("The team"), &diag));
-    assert_ok(store_member_add(p->store, str(TEAM), str(ALICE_TEL), &diag));
+    assert_ok(store_member_add(p->store, str(TEAM), str(ALICE_TEL), ALWAYS, &diag));
     assert_ok(store_role_set(p->store, str(BOB), STORE_ROLE_RECORDER, &diag));
     return 0;
 }
@@ -172,11 +173,23 @@ static void identities_have_one_spelling(void **state)
     static const char *const spellings[][2] = {
         {"SIP:Alice@Example.ORG", "sip:Alice@example.org"},
         {"sips:Bob@EXAMPLE.org:5061;Transport=TCP?Subject=X",
-         "sips:Bob@example.org:5061;Transport=TCP?Subject=X"},
-        {"sip:Conference.Example.ORG;x=Y", "sip:conference.example.org;x=Y"},
+         "sips:Bob@example.org:5061;transport=tcp?Subject=X"},
+        {"sip:Conference.Example.ORG;x=Y", "sip:conference.example.org;x=y"},
         {"sip:a;B?C/d@[2001:DB8::1]:5060", "sip:a;B?C/d@[2001:db8::1]:5060"},
         {"TEL:+1-201-555-0123;Phone-Context=Example.ORG",
-         "tel:+1-201-555-0123;phone-context=example.org"},
+         "tel:+12015550123;phone-context=example.org"},
+        /* RFC 3261 19.1.4 */
+        {"sip:%61lice@atlanta.com;transport=TCP", "sip:alice@atlanta.com;transport=tcp"},
+        {"SIP:ALICE@AtLanTa.CoM;Transport=udp", "sip:ALICE@atlanta.com;transport=udp"},
+        {"sip:biloxi.com;transport=tcp;method=REGISTER?to=sip:bob%40biloxi.com",
+         "sip:biloxi.com;method=register;transport=tcp?to=sip:bob%40biloxi.com"},
+        {"sip:b%2fc%3b%e2%82@h;x=%3b;a", "sip:b%2Fc%3B%E2%82@h;a;x=%3B"},
+        /* RFC 3966 3, 4, 5 */
+        {"tel:+358-(555)-123.4567;EXT=1-2;isub=1-2", "tel:+3585551234567;ext=12;isub=1-2"},
+        {"tel:863-1234;Phone-Context=+1-914-555", "tel:8631234;phone-context=+1914555"},
+        {"tel:7042;phone-context=My-Host.Example.COM",
+         "tel:7042;phone-context=my-host.example.com"},
+        {"tel:*A-1#;b=c;phone-context=example.com", "tel:*a1#;b=c;phone-context=example.com"},
         {"Bob.Smith@IMS.Mnc001.3gppNetwork.ORG", "Bob.Smith@ims.mnc001.3gppnetwork.org"},
         {"J\xc3\xbcrgen@Example.ORG", "J\xc3\xbcrgen@example.org"},
         {"\xf0\x9f\x99\x82@example.org", "\xf0\x9f\x99\x82@example.org"},
@@ -208,6 +221,19 @@ static void other_identities_are_malformed(void **state)
         "a@b@c",
         "tel:",
         "tel:1@example.org",
+        "tel:7042",
+        "tel:+",
+        "tel:+()-",
+        "tel:+1a",
+        "tel:+1;",
+        "tel:+1;a=1;A=2",
+        "tel:+1;=a",
+        "sip:a%@example.org",
+        "sip:a%4@example.org",
+        "sip:a%zz@example.org",
+        "sip:a@example.org;x;X=1",
+        "sip:a@example.org;",
+        "sip:a@example.org;a;b;c;d;e;f;g;h;i;j;k;l;m;n;o;p;q",
         "mailto:alice@example.org",
         "http://example.org/",
         "sip:al ice@example.org",
@@ -349,6 +375,24 @@ static void an_older_schema_is_brought_up_to_date(void **state)
     struct store *reader;
     assert_ok(store_open(p->path, STORE_READ_ONLY, &reader, &diag));
     store_close(reader);
+}
+
+/* A member of schema version 1 is one for ever. */
+static void members_of_version_1_stay(void **state)
+{
+    struct place *p = *state;
+    bool yes = false;
+    raw_sql(p->path, "PRAGMA application_id = 0x5442534b");
+    raw_sql(p->path, store_migrations[0]);
+    raw_sql(p->path, "BEGIN;"
+                     "INSERT INTO subscriber (id, primary_identity, created) VALUES (7, 'a@b', 1);"
+                     "INSERT INTO identity VALUES ('a@b', 7);"
+                     "INSERT INTO grp VALUES (1, 'sip:g@h', '');"
+                     "INSERT INTO group_member VALUES (1, 7); COMMIT;");
+    assert_ok(store_open(p->path, STORE_READ_WRITE, &p->store, &diag));
+    assert_int_equal(raw_number(p->path, "PRAGMA user_version"), STORE_SCHEMA_VERSION);
+    assert_ok(store_is_member(p->store, str("sip:g@h"), 7, 1, &yes, &diag));
+    assert_true(yes);
 }
 
 static void a_migration_that_fails_changes_nothing(void **state)
@@ -676,7 +720,7 @@ static void subscriber_goes_with_all_that_is_his(void **state)
                  store_identity_owner(p->store, str(ALICE_TEL), &s, &diag));
     assert_fails(TBS_ERR_NOT_FOUND, "alice-phone",
                  store_find_credential(p->store, str("alice-phone"), &c, &diag));
-    assert_ok(store_is_member(p->store, str(TEAM), before.id, &member, &diag));
+    assert_ok(store_is_member(p->store, str(TEAM), before.id, NOW, &member, &diag));
     assert_false(member);
     enum store_role role;
     assert_fails(TBS_ERR_NOT_FOUND, "id", store_role(p->store, before.id, &role, &diag));
@@ -826,16 +870,94 @@ static void a_subscriber_has_at_most_16_credentials(void **state)
 
 /* --- Groups and roles --- */
 
+static enum tbs_err join_credential(void *ctx, const struct store_credential *credential)
+{
+    strcat(strcat(ctx, credential->psk_id), " ");
+    return TBS_OK;
+}
+
+static void credentials_of_all_come_page_by_page(void **state)
+{
+    struct place *p = *state;
+    char first[64] = "", second[64] = "", rest[64] = "";
+    assert_ok(store_credential_add(p->store, str(BOB), str("b-1"), str("W1"), NOW, &diag));
+    assert_ok(store_credential_add(p->store, str(ALICE), str("c-1"), str("W2"), NOW, &diag));
+    assert_ok(store_credential_add(p->store, str(ALICE), str("a-1"), str("W3"), NOW, &diag));
+    assert_ok(store_credential_list(p->store, NULL, 2, join_credential, first, &diag));
+    assert_string_equal(first, "a-1 alice-phone ");
+    assert_ok(store_credential_remove(p->store, str("alice-phone"), &diag));
+    assert_ok(store_credential_list(p->store, "alice-phone", 2, join_credential, second, &diag));
+    assert_string_equal(second, "b-1 c-1 ");
+    assert_ok(store_credential_list(p->store, "c-1", 2, join_credential, rest, &diag));
+    assert_string_equal(rest, "");
+}
+
+static void a_blob_is_replaced_only_by_who_has_seen_it(void **state)
+{
+    struct place *p = *state;
+    struct store_credential c;
+    assert_ok(store_credential_add(p->store, str(BOB), str("b-1"), str("W1"), NOW, &diag));
+    assert_fails(TBS_ERR_NOT_FOUND, "b-1",
+                 store_credential_rewrap(p->store, "b-1", str("W0"), str("W2"), &diag));
+    assert_fails(TBS_ERR_NOT_FOUND, "b-2",
+                 store_credential_rewrap(p->store, "b-2", str("W1"), str("W2"), &diag));
+    assert_fails(TBS_ERR_INVALID, "needs a wrapped PSK",
+                 store_credential_rewrap(p->store, "b-1", str("W1"), str(""), &diag));
+    assert_ok(store_find_credential(p->store, str("b-1"), &c, &diag));
+    assert_memory_equal(c.wrapped, "W1", 2);
+    assert_ok(store_credential_rewrap(p->store, "b-1", str("W1"), str("W2"), &diag));
+    assert_ok(store_find_credential(p->store, str("b-1"), &c, &diag));
+    assert_memory_equal(c.wrapped, "W2", 2);
+}
+
 static enum tbs_err join_group(void *ctx, const struct store_group *group)
 {
     strcat(strcat(strcat(strcat(ctx, group->uri), "="), group->name), " ");
     return TBS_OK;
 }
 
-static enum tbs_err join_member(void *ctx, const struct store_subscriber *subscriber)
+static enum tbs_err join_member(void *ctx, const struct store_member *member)
 {
-    strcat(strcat(ctx, subscriber->primary), " ");
+    strcat(strcat(ctx, member->subscriber.primary), " ");
     return TBS_OK;
+}
+
+static bool is_member_at(struct place *p, time_t now)
+{
+    struct store_subscriber bob;
+    bool yes = false, listed;
+    char groups[256] = "";
+    assert_ok(store_identity_owner(p->store, str(BOB), &bob, &diag));
+    assert_ok(store_is_member(p->store, str(TEAM), bob.id, now, &yes, &diag));
+    assert_ok(store_groups_of(p->store, bob.id, now, join_identity, groups, &diag));
+    listed = strcmp(groups, TEAM " ") == 0;
+    assert_true(listed || groups[0] == '\0');
+    assert_int_equal(yes, listed);
+    return yes;
+}
+
+static void memberships_begin_and_end(void **state)
+{
+    struct place *p = *state;
+    static const struct store_validity wrong[] = {{-1, 0}, {0, -1}, {NOW, NOW}, {NOW + 1, NOW}};
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++)
+        assert_fails(TBS_ERR_INVALID, "ends after it begins",
+                     store_member_add(p->store, str(TEAM), str(BOB), wrong[i], &diag));
+    struct store_validity day = {NOW, NOW + 86400};
+    assert_ok(store_member_add(p->store, str(TEAM), str(BOB), day, &diag));
+    assert_false(is_member_at(p, NOW - 1));
+    assert_true(is_member_at(p, NOW));
+    assert_true(is_member_at(p, NOW + 86399));
+    assert_false(is_member_at(p, NOW + 86400));
+    assert_fails(TBS_ERR_EXISTS, BOB,
+                 store_member_add(p->store, str(TEAM), str(BOB), ALWAYS, &diag));
+    assert_ok(store_member_remove(p->store, str(TEAM), str(BOB), &diag));
+    assert_ok(
+        store_member_add(p->store, str(TEAM), str(BOB), (struct store_validity){NOW, 0}, &diag));
+    assert_false(is_member_at(p, NOW - 1));
+    assert_true(is_member_at(p, (time_t)1 << 40));
+    assert_ok(store_member_remove(p->store, str(TEAM), str(BOB), &diag));
+    assert_false(is_member_at(p, NOW));
 }
 
 static void groups_have_members(void **state)
@@ -848,25 +970,25 @@ static void groups_have_members(void **state)
     assert_ok(store_identity_owner(p->store, str(BOB), &bob, &diag));
     assert_ok(store_group_exists(p->store, str("SIP:team@EXAMPLE.org"), &yes, &diag));
     assert_true(yes);
-    assert_ok(store_is_member(p->store, str("SIP:team@EXAMPLE.org"), alice.id, &yes, &diag));
+    assert_ok(store_is_member(p->store, str("SIP:team@EXAMPLE.org"), alice.id, NOW, &yes, &diag));
     assert_true(yes);
-    assert_ok(store_is_member(p->store, str(TEAM), bob.id, &yes, &diag));
+    assert_ok(store_is_member(p->store, str(TEAM), bob.id, NOW, &yes, &diag));
     assert_false(yes);
     assert_ok(store_group_add(p->store, str("sip:All@x.org"), str(""), &diag));
     yes = true;
-    assert_ok(store_is_member(p->store, str("sip:All@x.org"), alice.id, &yes, &diag));
+    assert_ok(store_is_member(p->store, str("sip:All@x.org"), alice.id, NOW, &yes, &diag));
     assert_false(yes);
     assert_ok(store_group_list(p->store, join_group, text, &diag));
     assert_string_equal(text, "sip:All@x.org= " TEAM "=The team ");
 
-    assert_ok(store_member_add(p->store, str(TEAM), str(BOB), &diag));
+    assert_ok(store_member_add(p->store, str(TEAM), str(BOB), ALWAYS, &diag));
     text[0] = '\0';
     assert_ok(store_member_list(p->store, str(TEAM), join_member, text, &diag));
     assert_string_equal(text, ALICE " " BOB " ");
     assert_ok(store_member_remove(p->store, str(TEAM), str(ALICE), &diag));
-    assert_ok(store_is_member(p->store, str(TEAM), alice.id, &yes, &diag));
+    assert_ok(store_is_member(p->store, str(TEAM), alice.id, NOW, &yes, &diag));
     assert_false(yes);
-    assert_ok(store_is_member(p->store, str(TEAM), bob.id, &yes, &diag));
+    assert_ok(store_is_member(p->store, str(TEAM), bob.id, NOW, &yes, &diag));
     assert_true(yes);
 
     assert_ok(store_group_remove(p->store, str(TEAM), &diag));
@@ -874,7 +996,7 @@ static void groups_have_members(void **state)
     assert_false(yes);
     assert_ok(store_group_add(p->store, str(TEAM), str(""), &diag));
     yes = true;
-    assert_ok(store_is_member(p->store, str(TEAM), bob.id, &yes, &diag)); /* not as before */
+    assert_ok(store_is_member(p->store, str(TEAM), bob.id, NOW, &yes, &diag)); /* not as before */
     assert_false(yes);
 }
 
@@ -892,17 +1014,17 @@ static void group_errors_name_what_is_wrong(void **state)
     assert_fails(TBS_ERR_NOT_FOUND, "x@x.org", store_group_remove(s, str("sip:x@x.org"), &diag));
     assert_fails(TBS_ERR_NOT_FOUND, ALICE, store_group_remove(s, str(ALICE), &diag));
     assert_fails(TBS_ERR_MALFORMED, "team", store_group_exists(s, str("team"), &yes, &diag));
-    assert_fails(TBS_ERR_MALFORMED, "team", store_is_member(s, str("team"), 1, &yes, &diag));
-    assert_fails(TBS_ERR_EXISTS, ALICE, store_member_add(s, str(TEAM), str(ALICE), &diag));
+    assert_fails(TBS_ERR_MALFORMED, "team", store_is_member(s, str("team"), 1, NOW, &yes, &diag));
+    assert_fails(TBS_ERR_EXISTS, ALICE, store_member_add(s, str(TEAM), str(ALICE), ALWAYS, &diag));
     assert_fails(TBS_ERR_NOT_FOUND, "x@x.org",
-                 store_member_add(s, str("sip:x@x.org"), str(ALICE), &diag));
+                 store_member_add(s, str("sip:x@x.org"), str(ALICE), ALWAYS, &diag));
     assert_fails(TBS_ERR_NOT_FOUND, "eve@e.org",
-                 store_member_add(s, str(TEAM), str("eve@e.org"), &diag));
+                 store_member_add(s, str(TEAM), str("eve@e.org"), ALWAYS, &diag));
     assert_fails(TBS_ERR_NOT_FOUND, BOB, store_member_remove(s, str(TEAM), str(BOB), &diag));
     assert_fails(TBS_ERR_NOT_FOUND, "x@x.org",
                  store_member_list(s, str("sip:x@x.org"), join_member, text, &diag));
     /* A group is no subscriber, so groups do not nest. */
-    assert_fails(TBS_ERR_NOT_FOUND, TEAM, store_member_add(s, str(TEAM), str(TEAM), &diag));
+    assert_fails(TBS_ERR_NOT_FOUND, TEAM, store_member_add(s, str(TEAM), str(TEAM), ALWAYS, &diag));
 }
 
 static void roles_are_set_changed_and_cleared(void **state)
@@ -972,7 +1094,7 @@ static void names_are_never_sql(void **state)
         "sip:x'y@example.org",
         "sip:'OR'1'='1@example.org",
         "sip:');DROP/**/TABLE/**/subscriber;--@example.org",
-        "sip:\"x\"`y`[z]\\%_*?1:a$b@example.org",
+        "sip:\"x\"`y`[z]\\%2F_*?1:a$b@example.org",
     };
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         struct store_subscriber s;
@@ -1048,7 +1170,7 @@ static void a_read_only_handle_changes_nothing(void **state)
         store_credential_remove(r, psk, &diag),
         store_group_add(r, n, n, &diag),
         store_group_remove(r, g, &diag),
-        store_member_add(r, g, b, &diag),
+        store_member_add(r, g, b, ALWAYS, &diag),
         store_member_remove(r, g, a, &diag),
     };
     for (size_t i = 0; i < sizeof refusals / sizeof *refusals; i++)
@@ -1246,6 +1368,7 @@ int main(void)
         IN_FOLDER(files_that_are_no_store_are_refused),
         IN_FOLDER(a_newer_schema_is_refused_and_left_alone),
         IN_FOLDER(an_older_schema_is_brought_up_to_date),
+        IN_FOLDER(members_of_version_1_stay),
         IN_FOLDER(a_migration_that_fails_changes_nothing),
         IN_FOLDER(damaged_files_are_refused),
         WITH_FILLED(damage_found_later_is_reported),
@@ -1264,7 +1387,10 @@ int main(void)
         WITH_FILLED(credential_is_found_by_psk_id_and_by_identity),
         WITH_FILLED(credential_errors_name_what_is_wrong),
         WITH_FILLED(a_subscriber_has_at_most_16_credentials),
+        WITH_FILLED(credentials_of_all_come_page_by_page),
+        WITH_FILLED(a_blob_is_replaced_only_by_who_has_seen_it),
         WITH_FILLED(groups_have_members),
+        WITH_FILLED(memberships_begin_and_end),
         WITH_FILLED(group_errors_name_what_is_wrong),
         WITH_FILLED(roles_are_set_changed_and_cleared),
         WITH_FILLED(lists_allow_lookups_and_stop_when_told),

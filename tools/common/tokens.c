@@ -4,7 +4,8 @@
 
 static_assert(CONFIG_TOKENS_MAX == CUSTODY_TOKENS_MAX, "every configured token has its place");
 
-static struct custody_token_config token_of(const struct config_token *c, bool keep_pin)
+static struct custody_token_config token_of(const struct config_custody *custody,
+                                            const struct config_token *c)
 {
     return (struct custody_token_config){
         .backend = c->backend,
@@ -19,16 +20,17 @@ static struct custody_token_config token_of(const struct config_token *c, bool k
         .tcti = c->tcti,
         .keys = c->keys,
         .plain_bus = c->plain_bus,
-        .keep_pin = keep_pin,
+        .keep_pin = custody->keep_pin,
+        .pin_records = custody->pin_records,
     };
 }
 
 void tokens_of(const struct config_custody *config, struct tokens *ret_tokens)
 {
     *ret_tokens = (struct tokens){0};
-    ret_tokens->token[0] = token_of(&config->token, config->keep_pin);
+    ret_tokens->token[0] = token_of(config, &config->token);
     for (unsigned i = 0; i < config->more_tokens_count; i++)
-        ret_tokens->token[i + 1] = token_of(&config->more_tokens[i], config->keep_pin);
+        ret_tokens->token[i + 1] = token_of(config, &config->more_tokens[i]);
     ret_tokens->custody.tokens = ret_tokens->token;
     ret_tokens->custody.n_tokens = 1 + config->more_tokens_count;
     ret_tokens->custody.stall_ms = config->stall_ms;

@@ -9,6 +9,8 @@
 #include "custody/custody.h"
 #include "server/config.h"
 #include "store/store.h"
+#include "ticket/policy.h"
+#include "tools/common/key_registry.h"
 
 enum exit_code { EXIT_OK, EXIT_FAILED, EXIT_USAGE, EXIT_CONFIG, EXIT_REMARKS, EXIT_UNFIT };
 
@@ -20,6 +22,7 @@ struct admin {
     bool json;
     struct config *config;
     struct store *store;
+    struct key_registry *registry; /* NULL: none */
     struct custody *custody;
     struct custody_session *session;
     struct audit *audit; /* of a command that changes something */
@@ -48,6 +51,7 @@ extern const struct admin_command admin_group_commands[];
 extern const struct admin_command admin_key_commands[];
 extern const struct admin_command admin_token_commands[];
 extern const struct admin_command admin_audit_commands[];
+extern const struct admin_command admin_policy_commands[];
 
 #define ADMIN_PIN_FILES_MAX 4
 
@@ -55,7 +59,9 @@ extern const struct admin_command admin_audit_commands[];
 struct admin_options {
     const char *psk_id, *psk_out, *psk_in, *account_out, *url;
     const char *name, *identity, *module, *listen, *management, *kek, *alg, *id, *public_key;
-    const char *seconds, *sessions, *token, *tcti;
+    const char *seconds, *sessions, *from, *until, *at, *token, *tcti;
+    const char *applications[TICKET_APPS_MAX];
+    size_t n_applications;
     const char *pin_files[ADMIN_PIN_FILES_MAX];
     size_t n_pin_files;
 };
@@ -65,5 +71,12 @@ extern struct admin_options admin_options;
  * Takes `rows` (an array of arrays of strings) over. */
 void admin_print(const struct admin *a, const char *const *columns, json_t *rows);
 struct tbs_bytes admin_text(const char *word);
+
+/* From an option such as 2026-12-31 or 2026-12-31T18:00:00Z, UTC; text NULL: 0. */
+enum tbs_err admin_time(const char *option, const char *text, time_t *ret_seconds,
+                        struct tbs_diag *diag);
+#define ADMIN_TIME_MAX 32
+/* The other way; "-" for 0. Gives `out`. */
+const char *admin_time_text(time_t seconds, char out[ADMIN_TIME_MAX]);
 
 #endif

@@ -37,6 +37,10 @@ enum tbs_err admin_audit_begin(struct admin *a, const struct admin_command *c, i
                        list_of(n, words), "uid", (json_int_t)getuid());
     if (admin_options.psk_id)
         json_object_set_new(fields, "psk", audit_text(tbs_bytes_str(admin_options.psk_id)));
+    if (admin_options.from)
+        json_object_set_new(fields, "from", audit_text(tbs_bytes_str(admin_options.from)));
+    if (admin_options.until)
+        json_object_set_new(fields, "until", audit_text(tbs_bytes_str(admin_options.until)));
     err = audit_write(a->audit, "administration", fields, diag);
     audit_stats(a->audit, &stats);
     a->audit_line = stats.seq;
@@ -63,6 +67,16 @@ enum tbs_err admin_audit_end(struct admin *a, enum tbs_err err, struct tbs_diag 
 enum tbs_err admin_audit_key(struct audit *audit, const char *id, struct tbs_diag *diag)
 {
     return audit ? audit_write(audit, "key-generated", json_pack("{s:s}", "key", id), diag)
+                 : TBS_OK;
+}
+
+enum tbs_err admin_audit_rewrap(struct audit *audit, const char *kek, size_t moved, size_t left,
+                                struct tbs_diag *diag)
+{
+    return audit ? audit_write(audit, "keys-rewrapped",
+                               json_pack("{s:s,s:I,s:I}", "key", kek, "moved", (json_int_t)moved,
+                                         "left", (json_int_t)left),
+                               diag)
                  : TBS_OK;
 }
 

@@ -12,5 +12,8 @@ enum tbs_err admin_audit_begin(struct admin *a, const struct admin_command *comm
 enum tbs_err admin_audit_end(struct admin *a, enum tbs_err err, struct tbs_diag *diag);
 /* A new key. */
 enum tbs_err admin_audit_key(struct audit *audit, const char *id, struct tbs_diag *diag);
+/* Stored keys moved to this KEK; so many are under another one. */
+enum tbs_err admin_audit_rewrap(struct audit *audit, const char *kek, size_t moved, size_t left,
+                                struct tbs_diag *diag);
 
 #endif

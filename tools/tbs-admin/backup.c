@@ -177,6 +177,10 @@ static void tell(const struct config *config, const char *folder)
     if (!with_token)
         printf("Not in it: the token. Back it up by its own means; the store is of no use without "
                "its keys.\n");
+    if (config->custody.registry.file)
+        printf(
+            "Not in it: the key registry and its signers' public keys. Keep the newest registry; "
+            "an older one brings keys back that were withdrawn.\n");
     if (!with_pin)
         printf("Not in it: any PIN. Keep the PIN files in another place; the token is of no use "
                "without its PIN.\n");

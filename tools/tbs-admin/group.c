@@ -37,9 +37,21 @@ static enum tbs_err change_members(struct admin *a, int n, char **words, change_
     return store_txn_end(a->store, err, diag);
 }
 
+static struct store_validity validity;
+
+static enum tbs_err join(struct store *store, struct tbs_bytes group, struct tbs_bytes identity,
+                         struct tbs_diag *diag)
+{
+    return store_member_add(store, group, identity, validity, diag);
+}
+
 static enum tbs_err group_join(struct admin *a, int n, char **words, struct tbs_diag *diag)
 {
-    return change_members(a, n, words, store_member_add, diag);
+    enum tbs_err err = admin_time("--from", admin_options.from, &validity.from, diag);
+
+    if (!err)
+        err = admin_time("--until", admin_options.until, &validity.until, diag);
+    return err ? err : change_members(a, n, words, join, diag);
 }
 
 static enum tbs_err group_leave(struct admin *a, int n, char **words, struct tbs_diag *diag)
@@ -53,9 +65,14 @@ static enum tbs_err group_row(void *ctx, const struct store_group *g)
     return TBS_OK;
 }
 
-static enum tbs_err member_row(void *ctx, const struct store_subscriber *s)
+static enum tbs_err member_row(void *ctx, const struct store_member *m)
 {
-    json_array_append_new(ctx, json_pack("[s,s]", s->primary, s->active ? "active" : "disabled"));
+    char from[ADMIN_TIME_MAX], until[ADMIN_TIME_MAX];
+
+    json_array_append_new(ctx, json_pack("[s,s,s,s]", m->subscriber.primary,
+                                         m->subscriber.active ? "active" : "disabled",
+                                         admin_time_text(m->validity.from, from),
+                                         admin_time_text(m->validity.until, until)));
     return TBS_OK;
 }
 
@@ -77,7 +94,7 @@ static enum tbs_err group_list(struct admin *a, int n, char **words, struct tbs_
 
 static enum tbs_err group_members(struct admin *a, int n, char **words, struct tbs_diag *diag)
 {
-    static const char *const columns[] = {"member", "state", NULL};
+    static const char *const columns[] = {"member", "state", "from", "until", NULL};
     enum tbs_err err = admin_store(a, STORE_READ_ONLY, diag);
     json_t *rows = json_array();
 
@@ -95,7 +112,8 @@ const struct admin_command admin_group_commands[] = {
     {"group", "add", "GROUP [--name TEXT]", 1, 1, group_add, "a new group, without members", true},
     {"group", "remove", "GROUP", 1, 1, group_remove, "forget a group", true},
     {"group", "list", "", 0, 0, group_list, "all groups"},
-    {"group", "join", "GROUP URI...", 2, 16, group_join, "add members", true},
+    {"group", "join", "GROUP URI... [--from TIME] [--until TIME]", 2, 16, group_join,
+     "add members, for ever or from and until a time", true},
     {"group", "leave", "GROUP URI...", 2, 16, group_leave,
      "remove members; they can resolve no ticket for the group any more", true},
     {"group", "members", "GROUP", 1, 1, group_members, "who is in a group"},

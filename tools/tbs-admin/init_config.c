@@ -78,6 +78,7 @@ static void put_custody(struct writer *w, const struct custody_token_config *cus
     put_pair(w, "uri", custody->uri);
     put_pair(w, "pin", custody->pin_source);
     put_list(w, "environment", custody->environment, custody->n_environment);
+    put_pair(w, "pin_records", "refused-pins");
 }
 
 static void put_sections(struct writer *w, const struct custody_token_config *custody, bool signs)

@@ -1,16 +1,19 @@
 /* tbs-admin keys and status: what the token holds and how it is; and new keys for it. */
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "tools/tbs-admin/admin.h"
 #include "tools/tbs-admin/audit.h"
 #include "tools/tbs-admin/new_key.h"
+#include "tools/tbs-admin/registry.h"
+#include "tools/tbs-admin/rewrap.h"
 
 /* As the list shows them and as a command names them. */
 static const char *const role_names[] = {"TPK", "KEK", "AUDIT"};
 static const char *const role_words[] = {"tpk", "kek", "audit"};
 
-static json_t *key_row(const struct custody_key *k)
+static json_t *key_row(struct admin *a, const struct custody_key *k)
 {
     char kcv[2 * CUSTODY_KCV_LEN + 1] = "-", custody[CUSTODY_UNVERIFIED_MAX + 64];
     bool provable = k->always_sensitive && k->never_extractable && k->local;
@@ -19,14 +22,18 @@ static json_t *key_row(const struct custody_key *k)
         snprintf(kcv + 2 * i, 3, "%02x", k->kcv[i]);
     snprintf(custody, sizeof custody, "%s%s%s", provable ? "made here, never left" : "not provable",
              k->unverified[0] ? "; not verified: " : "", k->unverified);
-    return json_pack("[s,s,s,s,s,s]", k->id, role_names[k->role], custody_alg_name(k->alg), kcv,
-                     custody, k->usable ? "usable" : "not usable here");
+    json_t *row = json_pack("[s,s,s,s,s,s]", k->id, role_names[k->role], custody_alg_name(k->alg),
+                            kcv, custody, k->usable ? "usable" : "not usable here");
+
+    admin_registry_put(a, k->id, row);
+    return row;
 }
 
 static enum tbs_err keys(struct admin *a, int n, char **words, struct tbs_diag *diag)
 {
-    static const char *const columns[] = {"id",      "role",  "algorithm", "check_value",
-                                          "custody", "state", NULL};
+    static const char *const columns[] = {
+        "id",    "role",     "algorithm",     "check_value",   "custody",
+        "state", "registry", "protect_until", "process_until", NULL};
     enum tbs_err err = admin_custody(a, diag);
     json_t *rows;
     size_t n_keys;
@@ -38,7 +45,7 @@ static enum tbs_err keys(struct admin *a, int n, char **words, struct tbs_diag *
 
     rows = json_array();
     for (size_t i = 0; i < n_keys; i++)
-        json_array_append_new(rows, key_row(&list[i]));
+        json_array_append_new(rows, key_row(a, &list[i]));
     admin_print(a, columns, rows);
     return TBS_OK;
 }
@@ -57,19 +64,20 @@ static enum tbs_err parse_role(const char *word, enum custody_role *ret_role, st
 static const struct custody_key *key_in_use(const struct custody *custody,
                                             const struct key_kind *kind)
 {
-    const struct custody_key *key = NULL;
-
-    if (kind->role == CUSTODY_ROLE_KEK)
-        key = custody_current_key(custody, kind->role, CUSTODY_AES_256_GCM);
-    return key ? key : custody_current_key(custody, kind->role, kind->alg);
+    return kind->role == CUSTODY_ROLE_KEK ? custody_current_kek(custody)
+                                          : custody_current_key(custody, kind->role, kind->alg);
 }
 
-static void tell(const struct custody *custody, const struct key_kind *kind, const char *id)
+static void tell(struct custody *custody, const struct key_kind *kind, const char *id)
 {
     const struct custody_key *in_use = key_in_use(custody, kind);
+    struct custody_standing s;
 
     printf("The token has the new key %s.\n", id);
-    if (in_use && strcmp(in_use->id, id) != 0)
+    if (custody_standing(custody, id, &s))
+        printf("It is not used before the key registry names it: see tbs-admin keys "
+               "check-values.\n");
+    else if (in_use && strcmp(in_use->id, id) != 0)
         printf("It is not in use: %s comes before it, see tbs-admin(8).\n", in_use->id);
     else if (kind->role == CUSTODY_ROLE_TPK)
         printf("Reload every tbs-kmsd that uses this token: then new tickets are made with it.\n"
@@ -81,7 +89,8 @@ static void tell(const struct custody *custody, const struct key_kind *kind, con
     else
         printf("Reload every tbs-kmsd that uses this token before you add a device, whose key "
                "will be wrapped with it.\n"
-               "The older key must stay: it still wraps the devices' keys of before.\n");
+               "The older key must stay until tbs-admin keys rewrap has moved the devices' keys "
+               "of before.\n");
 }
 
 static enum tbs_err keys_generate(struct admin *a, int n, char **words, struct tbs_diag *diag)
@@ -132,6 +141,28 @@ static void list_quirks(struct custody *custody, char *ret_text, size_t size)
                                 quirks[i].can_show && !quirks[i].needed ? " (not needed)" : "");
 }
 
+/* "kek-2026-11: 12, kek-2027-01: 3": when nothing is under an old key any more, it may go. */
+static enum tbs_err list_stored_keys(struct admin *a, char *ret_text, size_t size,
+                                     struct tbs_diag *diag)
+{
+    size_t n, len = 0, of_no_key;
+    const struct custody_key *list = custody_keys(a->custody, &n);
+    size_t *under = calloc(n + 1, sizeof *under);
+    enum tbs_err err = under ? rewrap_count(a->store, list, n, under, &of_no_key, diag)
+                             : tbs_fail(diag, TBS_ERR_NOMEM, "out of memory counting stored keys");
+
+    snprintf(ret_text, size, "none");
+    for (size_t i = 0; i < n && !err && len < size; i++)
+        if (list[i].role == CUSTODY_ROLE_KEK)
+            len += (size_t)snprintf(ret_text + len, size - len, "%s%s: %zu", len > 0 ? ", " : "",
+                                    list[i].id, under[i]);
+    if (!err && of_no_key > 0 && len < size)
+        snprintf(ret_text + len, size - len, "%sof no key here: %zu", len > 0 ? ", " : "",
+                 of_no_key);
+    free(under);
+    return err;
+}
+
 static size_t count_unverified(struct custody *custody)
 {
     size_t n, unverified = 0;
@@ -147,7 +178,7 @@ static enum tbs_err status(struct admin *a, int n, char **words, struct tbs_diag
     static const char *const columns[] = {"what", "is", NULL};
     struct custody_health health;
     size_t subscribers = 0, groups = 0, n_keys;
-    char text[3][64], token[400], quirks[400];
+    char text[3][64], token[400], quirks[400], stored[400];
     enum tbs_err err = admin_store(a, STORE_READ_ONLY, diag);
 
     (void)n, (void)words;
@@ -159,6 +190,8 @@ static enum tbs_err status(struct admin *a, int n, char **words, struct tbs_diag
         err = admin_custody(a, diag);
     if (!err)
         err = custody_health(a->session, &health, diag);
+    if (!err)
+        err = list_stored_keys(a, stored, sizeof stored, diag);
     if (err)
         return err;
     custody_keys(a->custody, &n_keys);
@@ -172,16 +205,22 @@ static enum tbs_err status(struct admin *a, int n, char **words, struct tbs_diag
     snprintf(token, sizeof token, "%s%s%s", custody_state_name(health.state),
              health.why.text[0] ? ": " : "", health.why.text);
     admin_print(a, columns,
-                json_pack("[[s,s],[s,s],[s,s],[s,s],[s,s],[s,s]]", "kms", a->config->kms.identity,
-                          "token", token, "quirks", quirks, "keys", text[0], "subscribers", text[1],
-                          "groups", text[2]));
+                json_pack("[[s,s],[s,s],[s,s],[s,s],[s,o],[s,s],[s,s],[s,s]]", "kms",
+                          a->config->kms.identity, "token", token, "quirks", quirks, "keys",
+                          text[0], "key registry", admin_registry_summary(a), "stored keys", stored,
+                          "subscribers", text[1], "groups", text[2]));
     return TBS_OK;
 }
 
 const struct admin_command admin_key_commands[] = {
     {"keys", "generate", "tpk|kek|audit [--alg ALGORITHM] [--id ID]", 1, 1, keys_generate,
      "make one more key in the token, for tbs-kmsd from its next start or reload", true},
-    {"keys", NULL, "", 0, 0, keys, "the keys in the token, with their check values"},
+    {"keys", "rewrap", "", 0, 0, rewrap,
+     "protect every stored key with the newest KEK; may be ended and goes on the next time", true},
+    {"keys", "check-values", "", 0, 0, admin_check_values,
+     "what a key registry must say of the keys in the token"},
+    {"keys", NULL, "", 0, 0, keys,
+     "the keys in the token, with what the key registry says of them"},
     {"status", NULL, "", 0, 0, status, "token, keys and store at a glance"},
     {0},
 };

@@ -15,7 +15,7 @@ struct admin_options admin_options;
 
 static const struct admin_command *const groups[] = {
     admin_init_commands, admin_backup_commands, admin_subscriber_commands, admin_group_commands,
-    admin_key_commands,  admin_audit_commands,  admin_token_commands};
+    admin_key_commands,  admin_audit_commands,  admin_token_commands,      admin_policy_commands};
 
 enum tbs_err admin_config(struct admin *a, struct tbs_diag *diag)
 {
@@ -38,7 +38,10 @@ enum tbs_err admin_custody(struct admin *a, struct tbs_diag *diag)
     struct tokens tokens;
 
     tokens_of(&a->config->custody, &tokens);
-    err = custody_open(&tokens.custody, &a->custody, diag);
+    err = key_registry_open(a->config, &a->registry, diag);
+    tokens.custody.rules = a->registry ? &a->registry->rules : NULL;
+    if (!err)
+        err = custody_open(&tokens.custody, &a->custody, diag);
     return err ? err : custody_session_open(a->custody, &a->session, diag);
 }
 
@@ -131,8 +134,12 @@ enum option_key {
     KEY_SECONDS,
     KEY_SESSIONS,
     KEY_ID,
+    KEY_FROM,
+    KEY_UNTIL,
+    KEY_AT,
     KEY_PUBLIC_KEY, /* the last of those with one argument */
     KEY_PIN_FILE,
+    KEY_APPLICATION,
 };
 
 /* Where the argument of an option goes. */
@@ -154,6 +161,9 @@ static const char **const arguments[] = {
     [KEY_SECONDS] = &admin_options.seconds,
     [KEY_SESSIONS] = &admin_options.sessions,
     [KEY_ID] = &admin_options.id,
+    [KEY_FROM] = &admin_options.from,
+    [KEY_UNTIL] = &admin_options.until,
+    [KEY_AT] = &admin_options.at,
     [KEY_PUBLIC_KEY] = &admin_options.public_key,
 };
 
@@ -177,6 +187,11 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
         return 0;
     case 'j':
         w->admin->json = true;
+        return 0;
+    case KEY_APPLICATION:
+        if (admin_options.n_applications == TICKET_APPS_MAX)
+            argp_error(state, "--application comes at most %d times", TICKET_APPS_MAX);
+        admin_options.applications[admin_options.n_applications++] = arg;
         return 0;
     case KEY_PIN_FILE:
         if (admin_options.n_pin_files == ADMIN_PIN_FILES_MAX)
@@ -231,6 +246,9 @@ static const struct argp argp = {
              "with --account-out: of the KMS (default: where the configuration says it listens)",
              1},
             {"name", KEY_NAME, "TEXT", 0, "a group's name for people", 1},
+            {"from", KEY_FROM, "TIME", 0,
+             "group join: when it begins, in UTC, such as 2026-12-01 or 2026-12-01T08:00:00Z", 1},
+            {"until", KEY_UNTIL, "TIME", 0, "group join: when it has ended", 1},
             {"identity", KEY_IDENTITY, "URI", 0,
              "init: the KMS's identity (default sip:kms@example.net)", 2},
             {"token", KEY_TOKEN, "softhsm|tpm", 0, "init: what holds the keys (default softhsm)",
@@ -254,6 +272,10 @@ static const struct argp argp = {
              3},
             {"pin-file", KEY_PIN_FILE, "FILE", 0,
              "backup: put this PIN file into it, too; may be repeated", 4},
+            {"application", KEY_APPLICATION, "ID", 0,
+             "policy explain-...: of the ticket (IDRapp), or a mark; may be repeated", 5},
+            {"at", KEY_AT, "TIME", 0,
+             "policy explain-...: in UTC, such as 2026-12-31T18:00:00Z (default now)", 5},
             {"public-key", KEY_PUBLIC_KEY, "FILE", 0,
              "audit verify: the public keys that signed, in PEM", 3},
             {"seconds", KEY_SECONDS, "N", 0, "token-bench: for each kind of operation (default 1)",
@@ -271,7 +293,7 @@ static const struct argp argp = {
            "sip:alice@example.net --psk-id alice-phone --psk-out alice-phone.psk\n\n"
            "Exit status: 0 done, 1 failed, 2 usage, 3 configuration; of audit verify 4 broken, 5 "
            "forged, 6 unfinished, 7 unsigned; of token-test 4 fit with remarks, 5 unfit or "
-           "dangerous.",
+           "dangerous; of policy check 4 findings.",
     .help_filter = help_filter,
 };
 
@@ -336,6 +358,7 @@ int main(int argc, char **argv)
     audit_close(admin.audit);
     store_close(admin.store);
     custody_session_close(admin.session);
+    key_registry_free(admin.registry);
     custody_close(admin.custody);
     config_free(admin.config);
     return status;

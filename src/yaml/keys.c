@@ -1,11 +1,11 @@
-#include "server/config_keys.h"
+#include "yaml/keys.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <yaml.h>
 
-struct config_keys {
+struct tbs_yaml_keys {
     const char *file;
     yaml_document_t document;
 };
@@ -57,10 +57,10 @@ static enum tbs_err load_one(yaml_parser_t *parser, const char *file, yaml_docum
     return err;
 }
 
-enum tbs_err config_keys_new(const char *file, struct tbs_bytes text, struct config_keys **ret_keys,
-                             struct tbs_diag *diag)
+enum tbs_err tbs_yaml_keys_new(const char *file, struct tbs_bytes text,
+                               struct tbs_yaml_keys **ret_keys, struct tbs_diag *diag)
 {
-    struct config_keys *keys = calloc(1, sizeof *keys);
+    struct tbs_yaml_keys *keys = calloc(1, sizeof *keys);
     yaml_parser_t parser;
     if (!keys || !yaml_parser_initialize(&parser)) {
         free(keys);
@@ -78,7 +78,7 @@ enum tbs_err config_keys_new(const char *file, struct tbs_bytes text, struct con
     return err;
 }
 
-void config_keys_free(struct config_keys *keys)
+void tbs_yaml_keys_free(struct tbs_yaml_keys *keys)
 {
     if (!keys)
         return;
@@ -87,7 +87,7 @@ void config_keys_free(struct config_keys *keys)
 }
 
 /* libyaml's accessor takes a document that it does not change. */
-static yaml_node_t *node_at(const struct config_keys *keys, int index)
+static yaml_node_t *node_at(const struct tbs_yaml_keys *keys, int index)
 {
     return yaml_document_get_node((yaml_document_t *)&keys->document, index);
 }
@@ -98,7 +98,7 @@ static bool is_named(const yaml_node_t *node, const char *name, size_t len)
            memcmp(node->data.scalar.value, name, len) == 0;
 }
 
-static yaml_node_pair_t *pair_named(const struct config_keys *keys, const yaml_node_t *mapping,
+static yaml_node_pair_t *pair_named(const struct tbs_yaml_keys *keys, const yaml_node_t *mapping,
                                     const char *name, size_t len)
 {
     for (yaml_node_pair_t *p = mapping->data.mapping.pairs.start;
@@ -108,20 +108,38 @@ static yaml_node_pair_t *pair_named(const struct config_keys *keys, const yaml_n
     return NULL;
 }
 
-size_t config_keys_line(const struct config_keys *keys, const char *path)
+/* The entry of a list that the first `len` octets of `path` count from 0; NULL: there is none. */
+static const yaml_node_t *entry_at(const struct tbs_yaml_keys *keys, const yaml_node_t *list,
+                                   const char *path, size_t len)
+{
+    size_t n = (size_t)(list->data.sequence.items.top - list->data.sequence.items.start), i = 0;
+    for (size_t at = 0; at < len; at++) {
+        if (path[at] < '0' || path[at] > '9' || i > n)
+            return NULL;
+        i = 10 * i + (size_t)(path[at] - '0');
+    }
+    return i < n ? node_at(keys, list->data.sequence.items.start[i]) : NULL;
+}
+
+size_t tbs_yaml_keys_line(const struct tbs_yaml_keys *keys, const char *path)
 {
     const yaml_node_t *node = node_at(keys, 1); /* the root, which is a mapping */
-    while (node->type == YAML_MAPPING_NODE) {
+    for (;;) {
         size_t len = strcspn(path, ".");
-        const yaml_node_pair_t *pair = pair_named(keys, node, path, len);
-        if (!pair)
+        const yaml_node_t *place = NULL;
+        if (node->type == YAML_MAPPING_NODE) {
+            const yaml_node_pair_t *pair = pair_named(keys, node, path, len);
+            place = pair ? node_at(keys, pair->key) : NULL;
+            node = pair ? node_at(keys, pair->value) : NULL;
+        } else if (node->type == YAML_SEQUENCE_NODE) {
+            place = node = entry_at(keys, node, path, len);
+        }
+        if (!place)
             return 0;
         if (path[len] == 0)
-            return node_at(keys, pair->key)->start_mark.line + 1;
+            return place->start_mark.line + 1;
         path += len + 1;
-        node = node_at(keys, pair->value);
     }
-    return 0;
 }
 
 static const cyaml_schema_field_t *field_of(const cyaml_schema_field_t *fields,
@@ -133,8 +151,9 @@ static const cyaml_schema_field_t *field_of(const cyaml_schema_field_t *fields,
     return NULL;
 }
 
-static enum tbs_err unknown_key(const struct config_keys *keys, const cyaml_schema_field_t *fields,
-                                const yaml_node_t *key, struct tbs_diag *diag)
+static enum tbs_err unknown_key(const struct tbs_yaml_keys *keys,
+                                const cyaml_schema_field_t *fields, const yaml_node_t *key,
+                                struct tbs_diag *diag)
 {
     char known[160];
     size_t len = 0;
@@ -147,7 +166,7 @@ static enum tbs_err unknown_key(const struct config_keys *keys, const cyaml_sche
                     known);
 }
 
-static enum tbs_err wrong_kind(const struct config_keys *keys, const char *key,
+static enum tbs_err wrong_kind(const struct tbs_yaml_keys *keys, const char *key,
                                const yaml_node_t *node, const char *kind, struct tbs_diag *diag)
 {
     return tbs_fail(diag, TBS_ERR_CONFIG, "%s:%zu: '%s' must be %s", keys->file,
@@ -162,7 +181,7 @@ static bool is_decimal(const yaml_node_t *node)
     return len > 0 && strspn(text, "0123456789") == len && (text[0] != '0' || len == 1);
 }
 
-static enum tbs_err check_scalar(const struct config_keys *keys, const char *key,
+static enum tbs_err check_scalar(const struct tbs_yaml_keys *keys, const char *key,
                                  const cyaml_schema_value_t *schema, const yaml_node_t *node,
                                  struct tbs_diag *diag)
 {
@@ -176,11 +195,11 @@ static enum tbs_err check_scalar(const struct config_keys *keys, const char *key
     return TBS_OK;
 }
 
-static enum tbs_err check_mapping(const struct config_keys *keys, const yaml_node_t *mapping,
+static enum tbs_err check_mapping(const struct tbs_yaml_keys *keys, const yaml_node_t *mapping,
                                   const char *name, const cyaml_schema_field_t *fields,
                                   struct tbs_diag *diag);
 
-static enum tbs_err check_entry(const struct config_keys *keys, const char *key,
+static enum tbs_err check_entry(const struct tbs_yaml_keys *keys, const char *key,
                                 const cyaml_schema_value_t *schema, const yaml_node_t *entry,
                                 struct tbs_diag *diag)
 {
@@ -194,7 +213,7 @@ static enum tbs_err check_entry(const struct config_keys *keys, const char *key,
     return check_scalar(keys, key, schema, entry, diag);
 }
 
-static enum tbs_err check_value(const struct config_keys *keys, const cyaml_schema_field_t *field,
+static enum tbs_err check_value(const struct tbs_yaml_keys *keys, const cyaml_schema_field_t *field,
                                 const yaml_node_t *node, struct tbs_diag *diag)
 {
     if (field->value.type == CYAML_MAPPING) {
@@ -219,7 +238,7 @@ static enum tbs_err check_value(const struct config_keys *keys, const cyaml_sche
     return TBS_OK;
 }
 
-static enum tbs_err check_mapping(const struct config_keys *keys, const yaml_node_t *mapping,
+static enum tbs_err check_mapping(const struct tbs_yaml_keys *keys, const yaml_node_t *mapping,
                                   const char *name, const cyaml_schema_field_t *fields,
                                   struct tbs_diag *diag)
 {
@@ -245,8 +264,8 @@ static enum tbs_err check_mapping(const struct config_keys *keys, const yaml_nod
     return TBS_OK;
 }
 
-enum tbs_err config_keys_check(const struct config_keys *keys, const cyaml_schema_field_t *fields,
-                               struct tbs_diag *diag)
+enum tbs_err tbs_yaml_keys_check(const struct tbs_yaml_keys *keys,
+                                 const cyaml_schema_field_t *fields, struct tbs_diag *diag)
 {
     return check_mapping(keys, node_at(keys, 1), "the file", fields, diag);
 }

@@ -1,0 +1,97 @@
+/* Between the files of the verifier. */
+#ifndef TBS_EVIDENCE_VERIFY_INTERNAL_H
+#define TBS_EVIDENCE_VERIFY_INTERNAL_H
+
+#include <limits.h>
+
+#include "evidence/transcript.h"
+#include "evidence/verify.h"
+#include "registry/signed.h"
+
+#define VERIFY_KEYS_MAX 512 /* public keys of all folders */
+
+struct verifier {
+    const struct verify_options *options;
+    struct tbs_diag *diag;
+    json_t *findings, *reports;
+    bool no_memory;
+
+    /* What the ceremonies have brought about so far. Both are set back when a step begins anew. */
+    json_t *keys;    /* id: {"role", "template", "method", "value", "wrapped": {token: true}} */
+    json_t *objects; /* token: {"CLASS id": true}, as they must be in its next inventory */
+    json_t *keys_before, *objects_before;
+    struct signed_signer *public_keys[VERIFY_KEYS_MAX]; /* of keys/ in all folders */
+    size_t n_public;
+    char head[TRANSCRIPT_HEX_LEN + 1]; /* of the ceremony before; empty: none */
+    char drill[32];                    /* when the last drill ended; empty: there was none */
+
+    /* The ceremony at hand. */
+    const char *folder;
+    const json_t *script;
+    json_t *lines, *hashes; /* of its transcript */
+    json_t *report;
+    bool rehearsal, closed, aborted, resumed;
+    size_t line;         /* from 1 */
+    json_t *people;      /* [{"role", "name", "key"}] */
+    json_t *waivers;     /* [{"rule", "of", ...}] */
+    size_t steps_done;   /* of the script */
+    const json_t *step;  /* that has begun; NULL: none */
+    json_t *step_signed; /* {role or key id: true} */
+    json_t *step_seen;   /* {"TYPE TOKEN": true}, its lines so far */
+    json_t *blobs;       /* {file: true}, those of which the record speaks */
+    json_t *last_signed; /* {SPKI hash: true}, of those who signed all facts */
+};
+
+/* One sentence; line 0: of no line. */
+void verify_tell(struct verifier *v, const char *rule, size_t line, const char *fmt, ...)
+    __attribute__((format(printf, 4, 5)));
+void verify_remark(struct verifier *v, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+/* A string of an object; "" when it is none. */
+const char *verify_text(const json_t *object, const char *name);
+/* Whether the script or the record waives this for a key or a token. */
+bool verify_waived(struct verifier *v, const char *rule, const char *key, const char *token);
+void verify_set(struct verifier *v, json_t *object, const char *name, json_t *value);
+/* The element whose "id" is this; NULL. */
+const json_t *verify_find(const json_t *array, const char *id);
+/* "folder/name". False, with a finding, when that is too long or leads elsewhere. */
+bool verify_path(struct verifier *v, const char *name, char ret_path[PATH_MAX]);
+
+/* --- verify_record.c --- */
+
+/* Lines and their hashes, or findings and none of both. */
+enum tbs_err verify_read_record(struct verifier *v);
+void verify_lines(struct verifier *v);
+
+/* --- verify_steps.c: who was there, in which order, and who signed --- */
+
+void verify_signin(struct verifier *v, const json_t *line);
+void verify_step(struct verifier *v, const json_t *line);
+void verify_seen(struct verifier *v, const json_t *line);
+void verify_checkpoint(struct verifier *v, const json_t *line);
+void verify_steps_end(struct verifier *v);
+
+/* --- verify_keys.c: what tokens hold --- */
+
+void verify_keygen(struct verifier *v, const json_t *line);
+void verify_attr(struct verifier *v, const json_t *line);
+void verify_kcv(struct verifier *v, const json_t *line);
+void verify_unwrap(struct verifier *v, const json_t *line);
+void verify_attack(struct verifier *v, const json_t *line);
+void verify_destroy(struct verifier *v, const json_t *line);
+void verify_inventory(struct verifier *v, const json_t *line);
+
+/* --- verify_files.c: what lies beside the record --- */
+
+enum tbs_err verify_read_keys(struct verifier *v);
+/* NULL when nobody in any folder has it. */
+const struct signed_signer *verify_public(const struct verifier *v, const char *key);
+/* The latest that was in a file of this name; NULL. */
+const struct signed_signer *verify_public_named(const struct verifier *v, const char *file);
+/* The id of the ceremony key with this SPKI hash; NULL. */
+const char *verify_ceremony_key(const struct verifier *v, const char *key);
+bool verify_file_hash(struct verifier *v, const char *name, const char *what, const char *sha256);
+void verify_wrap(struct verifier *v, const json_t *line);
+void verify_registry(struct verifier *v, const json_t *line);
+void verify_files_end(struct verifier *v);
+
+#endif

@@ -1,0 +1,38 @@
+/* What the steps about keys share. */
+#ifndef TBS_CEREMONY_KEYS_H
+#define TBS_CEREMONY_KEYS_H
+
+#include "ceremony/internal.h"
+#include "templates/rules.h"
+
+enum key_origin { KEY_LOCAL, KEY_SEALED, KEY_RESTORED, KEY_TRUSTED };
+
+/* A member that is a text; "" when there is none. */
+const char *keys_text(const json_t *object, const char *key);
+/* What the script says of the step's key. */
+const struct script_key *keys_script(const struct run *run);
+/* What is known of a key since it was made; NULL: nothing. */
+json_t *keys_known(const struct run *run, const char *id);
+/* Of the transport pair that a token unwraps with. */
+void keys_transport_id(const char *token, char ret_id[VAULT_ID_MAX + 1]);
+enum tbs_err keys_decode(const char *base64, struct tbs_buf *octets, struct tbs_diag *diag);
+
+/* Compares what was read back with what its template says, and records both, and the check value.
+ * TBS_ERR_DENIED with the first finding that is not waived. */
+enum tbs_err keys_judge(struct run *run, const struct run_token *token, const char *id,
+                        const char *template, const json_t *key, enum key_origin origin,
+                        struct tbs_diag *diag);
+/* For the rules of src/templates: those of a token, and of a key (NULL: none); owned by the
+ * caller. */
+json_t *keys_waivers(const struct run *run, const char *token, const char *id);
+/* A key that was made, and the token that it was made in. */
+enum tbs_err keys_remember(struct run *run, const struct run_token *token, const json_t *key,
+                           struct tbs_diag *diag);
+/* A token that holds it; origin is "local" or "restored". */
+enum tbs_err keys_add_holder(struct run *run, const struct run_token *token, const char *id,
+                             const char *origin, struct tbs_diag *diag);
+/* The public half of a pair, for those who verify. */
+enum tbs_err keys_publish(struct run *run, const char *name, const json_t *key,
+                          struct tbs_diag *diag);
+
+#endif

@@ -1,0 +1,53 @@
+/* Performing a ceremony: step by step, at a terminal, with a journal to go on from after a crash.
+ *
+ * A ceremony has a folder:
+ *   ceremony.yaml, site.yaml   copies, to the octet, of what was performed
+ *   transcript.jsonl           the record that others verify
+ *   journal.jsonl              what resuming needs; no evidence
+ *   registry.jsonl             the signed registry of keys, once a step has written it
+ *   blobs/ID.TOKEN.blob        wrapped keys
+ *   keys/NAME.pem              public keys of those who sign
+ *   rehearsal/                 in a rehearsal: tokens, PINs and people's keys, none of them secret
+ *
+ * For one thread, in a program that does nothing else: PKCS#11 logins hold for the process. */
+#ifndef TBS_CEREMONY_RUN_H
+#define TBS_CEREMONY_RUN_H
+
+#include <stdbool.h>
+
+#include "base/error.h"
+
+struct run_options {
+    const char *script; /* ceremony.yaml */
+    const char *site;   /* site.yaml; NULL in a rehearsal */
+    const char
+        *after; /* the folder of the ceremony before, whose registry and tokens go on; NULL */
+    const char *module; /* rehearsal: SoftHSM's, or one that stands before it */
+    bool rehearse;
+    bool automatic; /* rehearsal: the program gives the answers */
+};
+
+enum run_end {
+    RUN_DONE,    /* the ceremony is closed */
+    RUN_STOPPED, /* somebody said stop; it can be resumed or aborted */
+    RUN_ABORTED,
+};
+
+/* A ceremony in a new folder. TBS_ERR_EXISTS when there is one; TBS_ERR_CONFIG when lint finds
+ * anything; TBS_ERR_DENIED when a step's people are not there. On any error after the folder was
+ * made, the ceremony can be resumed or aborted. */
+enum tbs_err run_new(const char *folder, const struct run_options *options, enum run_end *ret_end,
+                     struct tbs_diag *diag);
+
+/* Goes on where the journal ends: what the step at hand had made is destroyed, and the step begins
+ * anew. TBS_ERR_DENIED when the script, the site, this program or what is on a token is not as it
+ * was. */
+enum tbs_err run_resume(const char *folder, bool automatic, enum run_end *ret_end,
+                        struct tbs_diag *diag);
+
+/* Destroys what the step at hand had made, records it, and closes the ceremony as aborted. The same
+ * must be true as for run_resume. */
+enum tbs_err run_abort(const char *folder, bool automatic, enum run_end *ret_end,
+                       struct tbs_diag *diag);
+
+#endif

@@ -1,0 +1,132 @@
+#!/usr/bin/env bash
+# The shipped ceremonies, rehearsed one after the other on SoftHSM tokens; what they leave is read
+# by others: openssl and pkcs11-tool.
+set -euo pipefail
+ceremony=$1 scripts=$2
+. "$(dirname "$0")/ceremony_common.sh"
+
+# --- Before the room ---
+
+sed 's/on: \[A\], to: \[B, V\]/on: [A], to: [B, W]/' "$scripts/initialise-and-generate.yaml" >"$dir/bad.yaml"
+refused 4 "token W is not in tokens" "$ceremony" lint "$dir/bad.yaml"
+[ "$("$ceremony" lint --json "$dir/bad.yaml" | jq -r '.[0].rule')" = unknown-token ] || wrong "lint --json"
+refused 3 "token W is not in tokens" rehearse "$dir/bad" "$dir/bad.yaml"
+[ ! -e "$dir/bad" ] || wrong "a bad script made a folder"
+refused 2 "needs --site" "$ceremony" run --script "$dir/bad.yaml" "$dir/bad"
+refused 2 "for rehearsals only" "$ceremony" run --answers auto --site x --script "$dir/bad.yaml" "$dir/bad"
+refused 1 "there is no folder" "$ceremony" resume --answers auto "$dir/none"
+
+refused 1 "cannot open" "$ceremony" words "$dir/none"
+printf abc >"$dir/abc" # FIPS 180-2, B.1
+[ "$("$ceremony" words "$dir/abc" | head -n 1)" = \
+    ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad ] || wrong "the hash of abc"
+[ "$("$ceremony" words "$dir/abc" | tail -n 1 | wc -w)" = 32 ] || wrong "not a word for each octet"
+
+# --- The first ---
+
+first=$dir/first
+rehearse "$first" "$scripts/initialise-and-generate.yaml" >"$dir/first.out"
+refused 1 "cannot make the new folder" rehearse "$first" "$scripts/initialise-and-generate.yaml"
+refused 7 "is closed" "$ceremony" resume --answers auto "$first"
+[ "$(head -n 1 "$first/transcript.jsonl" | jq .rehearsal)" = true ] || wrong "the record does not say rehearsal"
+[ "$(head -n 1 "$first/registry.jsonl" | jq .rehearsal)" = true ] || wrong "the registry does not say rehearsal"
+[ "$(head -n 1 "$first/blobs/tpk-2026-01.B.blob" | jq .rehearsal)" = true ] || wrong "the blob does not say rehearsal"
+cmp "$first/ceremony.yaml" "$scripts/initialise-and-generate.yaml" || wrong "another script was performed"
+[ "$(head -n 1 "$first/transcript.jsonl" | jq -r .script_sha256)" = \
+    "$(sha256sum <"$first/ceremony.yaml" | cut -d' ' -f1)" ] || wrong "the hash of the script"
+chain "$first"
+
+# Each signature of the registry by openssl.
+signatures "$first/registry.jsonl" "$first" 2
+for blob in "$first"/blobs/*.blob; do
+    signatures "$blob" "$first" 1
+done
+checkpoints "$first" 6
+
+# The same key in three tokens, by their own word.
+for id in kek-2026-01 tpk-2026-01 tpk-2026-02; do
+    n=$(jq -r "select(.type == \"kcv\" and .id == \"$id\") | .value" "$first/transcript.jsonl" | sort -u | wc -l)
+    [ "$n" = 1 ] || wrong "$id has $n check values"
+done
+attempts=$(jq 'select(.type == "attack") | .attempts[].name' "$first/transcript.jsonl" | wc -l)
+[ "$attempts" -ge 20 ] || wrong "only $attempts attacks"
+
+# pkcs11-tool reads the attributes, and computes the check value.
+hex() {
+    od -An -tx1 | tr -d ' \n'
+}
+tool() { # token, arguments...; it warns of what it cannot read
+    SOFTHSM2_CONF=$first/rehearsal/tokens/softhsm2.conf pkcs11-tool --module "$softhsm" \
+        --token-label "tbs-$1" --login --pin "$(cat "$first/rehearsal/tokens/$1.user-pin")" "${@:2}" 2>/dev/null
+}
+tool A --list-objects --type secrkey >"$dir/objects"
+grep -q 'label: *tpk-2026-01' "$dir/objects" || wrong "pkcs11-tool does not see tpk-2026-01 on A"
+grep -q canary "$dir/objects" && wrong "the canary is still there"
+: >"$dir/empty"
+for token in A B V; do
+    tool $token --sign --mechanism SHA256-HMAC --id "$(printf tpk-2026-01 | hex)" --input-file "$dir/empty" \
+        --output-file "$dir/mac" >/dev/null || wrong "pkcs11-tool cannot sign on $token"
+    [ "$(head -c 5 "$dir/mac" | hex)" = "$(jq -r 'select(.type == "kcv" and .id == "tpk-2026-01") | .value' "$first/transcript.jsonl" | head -1)" ] ||
+        wrong "another check value on $token by pkcs11-tool"
+done
+
+# --- What follows it ---
+
+refused 7 "after a rehearsal only" "$ceremony" run --after "$first" --script "$scripts/rotate-tpk.yaml" \
+    --site "$first/site.yaml" "$dir/real"
+rehearse "$dir/rotate" "$scripts/rotate-tpk.yaml" --after "$first" >"$dir/rotate.out"
+state() { # folder, key
+    head -n 1 "$1/registry.jsonl" | jq -r ".keys[] | select(.id == \"$2\") | .state"
+}
+[ "$(state "$dir/rotate" tpk-2026-01)" = deactivated ] || wrong "tpk-2026-01 is not deactivated"
+[ "$(state "$dir/rotate" tpk-2026-02)" = active ] || wrong "tpk-2026-02 is not active"
+[ "$(head -n 1 "$dir/rotate/registry.jsonl" | jq -r .previous)" = \
+    "$(head -n 1 "$first/registry.jsonl" | tr -d '\n' | sha256sum | cut -d' ' -f1)" ] || wrong "previous"
+[ "$(head -n 1 "$dir/rotate/transcript.jsonl" | jq -r .parent)" = \
+    "$(tail -n 1 "$first/transcript.jsonl" | tr -d '\n' | sha256sum | cut -d' ' -f1)" ] || wrong "parent"
+
+# Somebody was at token V meanwhile.
+tool V --keygen --key-type aes:32 --label planted --id 31 >/dev/null
+refused 7 "token V, object 1:" rehearse "$dir/planted" "$scripts/destroy-tpk.yaml" --after "$dir/rotate"
+refused 7 "token V has 1 objects that no step made" "$ceremony" abort --answers auto "$dir/planted"
+tool V --delete-object --type secrkey --id 31 >/dev/null
+refused 6 "aborted and closed" "$ceremony" abort --answers auto "$dir/planted"
+tool B --list-objects --type secrkey >"$dir/objects"
+grep -q 'label: *tpk-2026-01' "$dir/objects" || wrong "tpk-2026-01 is not on B"
+rehearse "$dir/destroy" "$scripts/destroy-tpk.yaml" --after "$dir/rotate" >"$dir/destroy.out"
+[ "$(state "$dir/destroy" tpk-2026-01)" = destroyed ] || wrong "tpk-2026-01 is not destroyed"
+for token in A B V; do
+    tool $token --list-objects --type secrkey >"$dir/objects"
+    grep -q 'label: *tpk-2026-01' "$dir/objects" && wrong "tpk-2026-01 is still on $token"
+    grep -q 'label: *tpk-2026-02' "$dir/objects" || wrong "tpk-2026-02 went, too, on $token"
+done
+rehearse "$dir/drill" "$scripts/disaster-recovery-drill.yaml" --after "$dir/destroy" >"$dir/drill.out"
+before=$(cat "$first/rehearsal/tokens/V.user-pin")
+rehearse "$dir/custodians" "$scripts/custodian-change.yaml" --after "$dir/drill" >"$dir/custodians.out"
+[ "$before" != "$(cat "$first/rehearsal/tokens/V.user-pin")" ] || wrong "the PIN of V is the same"
+rehearse "$dir/compromise" "$scripts/compromise-tpk.yaml" --after "$dir/custodians" >"$dir/compromise.out"
+[ "$(state "$dir/compromise" tpk-2026-02)" = compromised ] || wrong "tpk-2026-02 is not compromised"
+
+# --- Two people change a state ---
+
+registry=$dir/compromise/registry.jsonl
+keys=$dir/compromise/keys
+change() { # key file, key file, key, state
+    "$ceremony" state --registry "$registry" --signer "$first/keys/csk-2026-01.pem" \
+        --signer "$keys/IW-1.pem" --signer "$keys/EW-1.pem" --key "$1" --key "$2" "$3" "$4"
+}
+iw=$dir/compromise/rehearsal/IW-1.key.pem ew=$dir/compromise/rehearsal/EW-1.key.pem
+cp "$registry" "$dir/registry.before"
+refused 7 "two different signers" change "$iw" "$iw" tpk-2026-03 deactivated
+refused 7 "two different signers" change "$iw" "$first/rehearsal/IW-1.key.pem" tpk-2026-03 deactivated
+refused 7 "tpk-2026-02" change "$iw" "$ew" tpk-2026-02 active
+refused 1 "tpk-1999" change "$iw" "$ew" tpk-1999-01 active
+refused 7 "in a ceremony" change "$iw" "$ew" tpk-2026-02 destroyed
+refused 2 "is no state" change "$iw" "$ew" tpk-2026-02 lost
+cmp "$registry" "$dir/registry.before" || wrong "a refused change wrote the registry"
+change "$iw" "$ew" tpk-2026-03 deactivated >/dev/null
+[ "$(state "$dir/compromise" tpk-2026-03)" = deactivated ] || wrong "tpk-2026-03 is not deactivated"
+signatures "$registry" "$dir/compromise" 2
+sed -i '1s/"deactivated"/"active"/' "$registry"
+refused 7 "" change "$iw" "$ew" tpk-2026-03 compromised
+echo "all is well"

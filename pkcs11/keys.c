@@ -43,17 +43,11 @@ static enum tbs_err collect(struct p11_token *token, struct p11_objects *o, stru
     return TBS_OK;
 }
 
-enum tbs_err p11_find_objects(struct p11_token *token, CK_OBJECT_CLASS class, const char *id,
-                              struct p11_objects *ret, struct tbs_diag *diag)
+enum tbs_err p11_find(struct p11_token *token, CK_ATTRIBUTE *template, CK_ULONG n,
+                      struct p11_objects *ret, struct tbs_diag *diag)
 {
-    CK_BBOOL yes = CK_TRUE;
-    CK_ATTRIBUTE template[] = {
-        {CKA_CLASS, &class, sizeof class},
-        {CKA_TOKEN, &yes, sizeof yes},
-        {CKA_ID, (void *)id, id ? strlen(id) : 0},
-    };
     struct p11_objects o = {0};
-    CK_RV rv = P11(token, C_FindObjectsInit, token->holder, template, id ? 3 : 2);
+    CK_RV rv = P11(token, C_FindObjectsInit, token->holder, template, n);
     if (rv != CKR_OK)
         return p11_fail(diag, rv, "finding keys on token '%s'", token->name);
     enum tbs_err err = collect(token, &o, diag);
@@ -64,6 +58,18 @@ enum tbs_err p11_find_objects(struct p11_token *token, CK_OBJECT_CLASS class, co
     }
     *ret = o;
     return TBS_OK;
+}
+
+enum tbs_err p11_find_objects(struct p11_token *token, CK_OBJECT_CLASS class, const char *id,
+                              struct p11_objects *ret, struct tbs_diag *diag)
+{
+    CK_BBOOL yes = CK_TRUE;
+    CK_ATTRIBUTE template[] = {
+        {CKA_CLASS, &class, sizeof class},
+        {CKA_TOKEN, &yes, sizeof yes},
+        {CKA_ID, (void *)id, id ? strlen(id) : 0},
+    };
+    return p11_find(token, template, id ? 3 : 2, ret, diag);
 }
 
 /* --- Listing --- */

@@ -170,6 +170,9 @@ struct p11_objects {
     CK_OBJECT_HANDLE *handles;
     size_t n, cap;
 };
+/* All objects that fit the template. The caller frees ret->handles. */
+enum tbs_err p11_find(struct p11_token *token, CK_ATTRIBUTE *template, CK_ULONG n,
+                      struct p11_objects *ret, struct tbs_diag *diag);
 /* All token objects of a class, or those with this id. The caller frees ret->handles. */
 enum tbs_err p11_find_objects(struct p11_token *token, CK_OBJECT_CLASS class, const char *id,
                               struct p11_objects *ret, struct tbs_diag *diag);

@@ -98,6 +98,12 @@ bool signed_verifies(EVP_PKEY *public, struct tbs_bytes octets, struct tbs_bytes
     return ok;
 }
 
+bool signed_signer_verifies(const struct signed_signer *signer, struct tbs_bytes octets,
+                            struct tbs_bytes signature)
+{
+    return signed_verifies(signer->public, octets, signature);
+}
+
 enum tbs_err signed_by_pkey(void *pkey, struct tbs_bytes octets, struct tbs_buf *ret_signature,
                             struct tbs_diag *diag)
 {

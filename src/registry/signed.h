@@ -77,6 +77,10 @@ enum tbs_err signed_lines_verify(const struct signed_lines *lines,
                                  const struct signed_signers *signers, size_t need,
                                  bool ret_signed[SIGNED_SIGNERS_MAX], struct tbs_diag *diag);
 
+/* Whether this is the signer's signature over these octets. */
+bool signed_signer_verifies(const struct signed_signer *signer, struct tbs_bytes octets,
+                            struct tbs_bytes signature);
+
 /* --- Writing --- */
 
 /* Appends line 1 to an empty text. The object needs "type" and "version". TBS_ERR_INVALID,

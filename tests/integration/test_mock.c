@@ -8,8 +8,10 @@
 
 #include <fcntl.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -179,6 +181,34 @@ static void every_function_can_fail(void **state)
         assert_int_equal(functions[i](0, 0, 0, 0, 0, 0, 0, 0), CKR_FUNCTION_CANCELED);
 }
 
+/* --- kill --- */
+
+static void the_process_is_killed_when_the_call_is_done(void **state)
+{
+    (void)state;
+    int pipe_of_two[2], status;
+    char told_by_child[8] = "";
+    mock_script("kill C_GenerateRandom after 1\n");
+    assert_int_equal(pipe(pipe_of_two), 0);
+    unsigned long calls = mock_count("C_GenerateRandom");
+    pid_t child = fork();
+    if (child == 0) {
+        random_octets();
+        (void)!write(pipe_of_two[1], "1", 1);
+        random_octets();
+        (void)!write(pipe_of_two[1], "2", 1);
+        _exit(0);
+    }
+    close(pipe_of_two[1]);
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
+    assert_int_equal(read(pipe_of_two[0], told_by_child, sizeof told_by_child), 1);
+    assert_string_equal(told_by_child, "1");
+    close(pipe_of_two[0]);
+    assert_int_equal(mock_count("C_GenerateRandom"), calls + 2);
+    mock_script("%s", "");
+}
+
 /* --- delay, hang --- */
 
 static unsigned long ms_now(void)
@@ -297,6 +327,7 @@ int main(void)
         TEST(failures_come_when_they_are_told_to),
         TEST(every_function_can_fail),
         TEST(a_delay_takes_its_time),
+        TEST(the_process_is_killed_when_the_call_is_done),
         TEST(a_call_hangs_until_the_script_changes),
         TEST(a_mechanism_can_be_missing),
         TEST(attributes_can_be_told_wrongly),

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -234,7 +235,8 @@ CK_RV call_begin(struct call *call)
 
 CK_RV call_end(struct call *call, CK_RV rv)
 {
-    (void)call;
+    if (script_apply(state.now, RULE_KILL, call->function, call->label))
+        kill(getpid(), SIGKILL);
     pthread_rwlock_unlock(&lock);
     return rv;
 }

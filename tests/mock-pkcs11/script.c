@@ -18,6 +18,7 @@ static const struct form {
     {{"no", "function", "FUNCTION"}, RULE_FAIL},
     {{"delay", "FUNCTION", "NUMBER"}, RULE_DELAY, .has_when = true},
     {{"hang", "FUNCTION"}, RULE_HANG, .has_when = true},
+    {{"kill", "FUNCTION"}, RULE_KILL, .has_when = true},
     {{"sessions", "invalidate"}, RULE_SESSIONS_INVALIDATE},
     {{"sessions", "max", "NUMBER"}, RULE_SESSIONS_MAX},
     {{"logout"}, RULE_LOGOUT},

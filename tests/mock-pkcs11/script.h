@@ -17,6 +17,7 @@ enum rule_kind {
     RULE_FAIL,
     RULE_DELAY,
     RULE_HANG,
+    RULE_KILL,
     RULE_SESSIONS_INVALIDATE,
     RULE_SESSIONS_MAX,
     RULE_LOGOUT,

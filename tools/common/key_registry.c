@@ -5,8 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/file.h"
 #include "base/secret.h"
-#include "tools/common/file.h"
 
 static const char seen_name[] = "key-registry.seen";
 

@@ -6,7 +6,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "tools/common/file.h"
+#include "base/file.h"
 
 static bool write_all(int fd, struct tbs_bytes octets)
 {

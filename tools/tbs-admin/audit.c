@@ -8,8 +8,8 @@
 #include <unistd.h>
 
 #include "audit/verify.h"
+#include "base/file.h"
 #include "tools/audit_trail.h"
-#include "tools/common/file.h"
 
 /* --- Lines of our own --- */
 

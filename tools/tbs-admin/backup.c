@@ -5,7 +5,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#include "tools/common/file.h"
+#include "base/file.h"
 #include "tools/common/private_file.h"
 #include "tools/tbs-admin/admin.h"
 #include "tools/tbs-admin/folder.h"

@@ -6,8 +6,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/file.h"
 #include "client/http.h"
-#include "tools/common/file.h"
 #include "tools/common/private_file.h"
 
 #define PSK_FILE_MAX 1024

@@ -6,9 +6,9 @@
 #include <string.h>
 
 #include "base/base64.h"
+#include "base/file.h"
 #include "base/secret.h"
 #include "mikey/message.h"
-#include "tools/common/file.h"
 
 static const char key_mgmt[] = "a=key-mgmt:mikey";
 

@@ -2,10 +2,10 @@
 #include <openssl/rand.h>
 #include <string.h>
 
+#include "base/file.h"
 #include "cli.h"
 #include "keep.h"
 #include "signalling.h"
-#include "tools/common/file.h"
 
 enum { KEY_SDP = 256, KEY_LEVEL, KEY_SRTP };
 

@@ -2,10 +2,10 @@
 
 #include <string.h>
 
+#include "base/file.h"
 #include "base/secret.h"
 #include "cli.h"
 #include "mikey/message.h"
-#include "tools/common/file.h"
 
 #define LEVELS_MAX 1000
 

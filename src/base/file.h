@@ -1,6 +1,6 @@
 /* Files without secrets: read whole, written whole or not at all. */
-#ifndef TBS_TOOLS_FILE_H
-#define TBS_TOOLS_FILE_H
+#ifndef TBS_BASE_FILE_H
+#define TBS_BASE_FILE_H
 
 #include "base/bytes.h"
 #include "base/error.h"

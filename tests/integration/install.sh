@@ -25,6 +25,7 @@ daemon_start
 said=$("$dir/call" "$mikey_url" "$dir/alice.psk" "$dir/bob.psk")
 echo "$said"
 [ "$said" = "AES_256_CM_HMAC_SHA1_80, 2 crypto sessions: the keys are the same" ]
+[ -f "$libdir/wireshark/plugins/mikey-ticket.lua" ] || { echo "the dissector is missing"; exit 1; }
 for program in tbs tbs-admin tbs-kmsd tbs-media; do
     "$(find "$prefix" -name $program -type f)" --version >/dev/null
 done

@@ -4,9 +4,9 @@
 build_packages=(gcc meson ninja-build pkg-config libssl-dev libp11-kit-dev softhsm2
                 libsqlite3-dev libjansson-dev libevent-dev libcyaml-dev libyaml-dev
                 libsystemd-dev libcurl4-openssl-dev libsrtp2-dev libsndfile1-dev libpcap-dev
-                libtss2-dev libcmocka-dev)
+                libtss2-dev libcmocka-dev libqrencode-dev libpango1.0-dev)
 test_packages=(clang libclang-rt-14-dev clang-format p11-kit p11-kit-modules opensc python3
-               python3-cryptography curl jq groff man-db systemd
+               python3-cryptography poppler-utils curl jq groff man-db systemd
                libnss3 libnss3-tools opencryptoki libtpm2-pkcs11-1 libtpm2-pkcs11-tools
                tpm2-tools tpm2-abrmd libtss2-tcti-tabrmd0 swtpm dbus-daemon tshark)
 

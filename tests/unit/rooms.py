@@ -23,13 +23,14 @@ ROOMS = {
     "src/kms": (["base", "mikey", "ticket", "store", "custody", "policies", "audit"], []),
     "src/shares": (["base"], []),
     "pkcs11": (["base", "templates", "custody", "mikey"], ["p11-kit", "jansson.h"]),
+    "src/paper": (["base"], ["qrencode.h", "cairo", "pango"]),
     "src/evidence": (["base", "registry", "templates"], ["jansson.h"]),
     "src/ceremony": (["base", "yaml", "templates", "registry", "evidence", "custody", "pkcs11"],
                      ["jansson.h", "cyaml"]),
     "src/server": (["base", "yaml"], ["event2", "cyaml", "systemd"]),
 }
 LIBRARIES = ["p11-kit", "sqlite3.h", "event2", "cyaml", "yaml.h", "systemd", "curl", "jansson.h",
-             "srtp2", "sndfile.h", "pcap", "tss2"]
+             "srtp2", "sndfile.h", "pcap", "tss2", "qrencode.h", "cairo", "pango"]
 
 
 def includes(path):

@@ -37,6 +37,6 @@ struct command {
 };
 
 extern const struct command lint_command, run_command, resume_command, abort_command, state_command,
-    words_command;
+    words_command, script_command, report_command;
 
 #endif

@@ -13,8 +13,9 @@
 
 const char *argp_program_version = "tbs-ceremony " TBS_VERSION;
 
-static const struct command *const commands[] = {&lint_command,  &run_command,   &resume_command,
-                                                 &abort_command, &state_command, &words_command};
+static const struct command *const commands[] = {&lint_command,   &run_command,   &resume_command,
+                                                 &abort_command,  &state_command, &words_command,
+                                                 &script_command, &report_command};
 #define N_COMMANDS (sizeof commands / sizeof *commands)
 
 enum option_key {

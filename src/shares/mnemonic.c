@@ -145,8 +145,10 @@ static enum tbs_err read_numbers(struct tbs_bytes text, uint16_t *numbers, size_
             if (len < WORD_MAX)
                 word[len] = (char)text.data[at];
         }
-        if (len > 0 && n == WORDS_MAX)
+        if (len > 0 && n == WORDS_MAX) {
+            OPENSSL_cleanse(word, sizeof word);
             return tbs_fail(diag, TBS_ERR_MALFORMED, "a share has at most %d words", WORDS_MAX);
+        }
         if (len > 0)
             good &= number_of(word, &numbers[n++]) && len <= WORD_MAX;
         OPENSSL_cleanse(word, sizeof word);

@@ -1,5 +1,6 @@
 #include "shares/internal.h"
 
+#include <openssl/crypto.h>
 #include <openssl/evp.h>
 #include <openssl/hmac.h>
 #include <openssl/rand.h>
@@ -35,6 +36,7 @@ static bool put_digest(const struct tbs_secret *secret, struct tbs_secret *point
     bool ok = HMAC(EVP_sha256(), point->data + DIGEST_LEN, (int)key_len, secret->data, secret->len,
                    mac, NULL);
     memcpy(point->data, mac, DIGEST_LEN);
+    OPENSSL_cleanse(mac, sizeof mac);
     return ok;
 }
 

@@ -31,3 +31,44 @@ build() { # directory, compiler, further options of meson setup
     fi
     ninja -C "$dir" --quiet
 }
+
+# --- For programs that show something, step by step ---
+
+if [ -t 1 ] && [ -z "${NO_COLOR:-}" ]; then
+    bold=$'\e[1m' green=$'\e[32m' dim=$'\e[2m' plain=$'\e[0m'
+else
+    bold='' green='' dim='' plain=''
+fi
+step() { printf '\n%s%s%s\n' "$bold" "$*" "$plain"; }
+ok() { printf '  %s✓%s %s\n' "$green" "$plain" "$*"; }
+note() { printf '    %s%s%s\n' "$dim" "$*" "$plain"; }
+broken() { printf '  ✗ %s\n' "$*" >&2; exit 1; }
+
+# A folder for what is shown; one of an earlier run makes way, anybody else's does not.
+own_folder() { # folder
+    if [ -e "$1" ] && [ ! -f "$1/.$(basename "$0")" ]; then
+        echo "$0: $1 is there and is not of an earlier run: name another folder" >&2
+        exit 2
+    fi
+    rm -rf "$1"
+    mkdir -p "$1"
+    touch "$1/.$(basename "$0")"
+}
+
+# The daemon of $PWD/kms; its own ports.
+kmsd_pid=
+kmsd_stop() {
+    [ -z "$kmsd_pid" ] || { kill -TERM "$kmsd_pid" 2>/dev/null && wait "$kmsd_pid"; } || true
+    kmsd_pid=
+}
+kmsd_start() { # sets $url
+    rm -f kms/addresses
+    $kmsd --config kms/tbs-kmsd.yaml 2>kms.log &
+    kmsd_pid=$!
+    for _ in $(seq 100); do
+        [ ! -s kms/addresses ] || break
+        kill -0 "$kmsd_pid" 2>/dev/null || { cat kms.log >&2; broken "tbs-kmsd did not start"; }
+        sleep 0.05
+    done
+    url=http://$(sed -n 1p kms/addresses)/mikey
+}

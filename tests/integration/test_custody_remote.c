@@ -202,8 +202,11 @@ static void a_server_that_dies_is_down_and_comes_back(void **state)
 
     unlink(softhsm_path("p11.sock"));
     start_server();
-    assert_int_equal(custody_health(session, &health, NULL), TBS_OK); /* without a restart */
-    assert_int_equal(health.state, CUSTODY_DEGRADED);                 /* its AES-GCM key */
+    for (int i = 0; i < 50 && health.state == CUSTODY_DOWN; i++) { /* on a busy machine */
+        usleep(100000);
+        assert_int_equal(custody_health(session, &health, NULL), TBS_OK); /* without a restart */
+    }
+    assert_int_equal(health.state, CUSTODY_DEGRADED); /* its AES-GCM key */
     assert_int_equal(custody_random(session, octets, sizeof octets, NULL), TBS_OK);
     custody_session_close(session);
     custody_close(custody);

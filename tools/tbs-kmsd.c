@@ -393,14 +393,19 @@ static enum tbs_err use_registry(struct kmsd *d, struct tbs_diag *diag)
     return err ? err : key_watch_audit(d->audit, d->registry, diag);
 }
 
-/* Brings an older schema up to date before the workers open the store for reading. */
+/* Brings an older schema up to date before the workers open the store for reading. What this
+ * program is too old for stays so however often it is started: a person has to act. */
 static enum tbs_err prepare_store(const struct kmsd *d, struct tbs_diag *diag)
 {
     struct store *store;
-    enum tbs_err err = store_open(d->config->store.path, STORE_READ_WRITE, &store, diag);
+    struct tbs_diag why = {0};
+    enum tbs_err err = store_open(d->config->store.path, STORE_READ_WRITE, &store, &why);
 
     if (!err)
         store_close(store);
+    else
+        err = tbs_fail_raw(diag, err == TBS_ERR_UNSUPPORTED ? TBS_ERR_CONFIG : err, why.raw, "%s",
+                           why.text);
     return err;
 }
 

@@ -252,7 +252,8 @@ enum tbs_err custody_wrap_secret(struct custody_session *session, struct tbs_byt
                                  struct tbs_bytes secret, struct tbs_buf *ret_blob,
                                  struct tbs_diag *diag);
 /* The blob names its KEK and method. *ret_secret is the caller's to free.
- * TBS_ERR_AUTH wrong owner or changed blob; TBS_ERR_NOT_FOUND its KEK is not on this token;
+ * TBS_ERR_AUTH wrong owner or changed blob; TBS_ERR_NOT_FOUND its KEK is on no token;
+ * TBS_ERR_UNAVAILABLE also while a token that may hold it was never up since the start;
  * TBS_ERR_MALFORMED, TBS_ERR_UNSUPPORTED the blob does not decode or is of a later version,
  * or the token cannot do the method it names. */
 enum tbs_err custody_unwrap_secret(struct custody_session *session, struct tbs_bytes owner,

@@ -230,6 +230,36 @@ const struct custody_key *custody_find_key(const struct custody *custody, struct
     return entry && entry->key.role == role ? &entry->key : NULL;
 }
 
+/* False: the keys of every token have been read since the start. */
+static bool find_unread(struct custody *custody, struct custody_token_status *ret_status)
+{
+    for (size_t i = 0; i < custody->n_tokens; i++) {
+        custody_token_status(custody, i, ret_status);
+        if (ret_status->openings == 0)
+            return true;
+    }
+    return false;
+}
+
+enum tbs_err custody_need_key(struct custody *custody, struct tbs_bytes id, enum custody_role role,
+                              const struct custody_key **ret_key, struct tbs_diag *diag)
+{
+    struct custody_token_status unread;
+    const struct custody_key *key = custody_find_key(custody, id, role);
+    if (!key && find_unread(custody, &unread))
+        return tbs_fail_raw(diag, TBS_ERR_UNAVAILABLE, unread.why.raw,
+                            "no known %s has this id, and token '%s' has not been up since the "
+                            "start: %.160s",
+                            custody_role_name(role), unread.name, unread.why.text);
+    if (!key)
+        key = custody_find_key(custody, id, role); /* the last token may have been read just now */
+    if (!key)
+        return tbs_fail(diag, TBS_ERR_NOT_FOUND, "no token holds a %s with this id",
+                        custody_role_name(role));
+    *ret_key = key;
+    return TBS_OK;
+}
+
 /* alg NULL: any. */
 static const struct custody_entry *last_of(const struct custody *custody, enum custody_role role,
                                            const enum custody_alg *alg, bool on_an_open_token)

@@ -65,6 +65,10 @@ void custody_directory_drop(struct custody_token *token);
 /* NULL if there is none. */
 struct custody_entry *custody_find_entry(const struct custody *custody, struct tbs_bytes id);
 struct custody_entry *custody_entry_of(const struct custody_key *key);
+/* For what names its key. TBS_ERR_NOT_FOUND: no token holds such a key; TBS_ERR_UNAVAILABLE: one
+ * whose keys were never read since the start may, and the sentence names it. */
+enum tbs_err custody_need_key(struct custody *custody, struct tbs_bytes id, enum custody_role role,
+                              const struct custody_key **ret_key, struct tbs_diag *diag);
 /* The instance that a probe of this token asks; NULL when it holds no key. */
 const struct custody_entry *custody_directory_canary(const struct custody_token *token);
 /* Asks the instance on this token for what it must answer. */

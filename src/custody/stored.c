@@ -254,13 +254,13 @@ enum tbs_err custody_wrap_secret(struct custody_session *session, struct tbs_byt
     return ret_blob->failed ? tbs_fail(diag, TBS_ERR_NOMEM, "no room for a stored secret") : TBS_OK;
 }
 
-static enum tbs_err find_kek(const struct custody *custody, const struct blob *b,
+static enum tbs_err find_kek(struct custody *custody, const struct blob *b,
                              const struct custody_key **ret_kek, struct tbs_diag *diag)
 {
-    const struct custody_key *kek = custody_find_key(custody, b->key_id, CUSTODY_ROLE_KEK);
-    if (!kek)
-        return tbs_fail(diag, TBS_ERR_NOT_FOUND,
-                        "a stored secret is protected by a key that is not on this token");
+    const struct custody_key *kek;
+    enum tbs_err err = custody_need_key(custody, b->key_id, CUSTODY_ROLE_KEK, &kek, diag);
+    if (err != TBS_OK)
+        return err;
     bool in_token = b->method != METHOD_DERIVED_GCM;
     if (in_token != (kek->alg == CUSTODY_AES_256_GCM))
         return tbs_fail(diag, TBS_ERR_AUTH,

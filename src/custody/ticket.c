@@ -58,11 +58,9 @@ enum tbs_err custody_unwrap_ticket(struct custody_session *session,
 
     if (err)
         return err;
-    key.tpk = custody_find_key(session->custody, id, CUSTODY_ROLE_TPK);
-    if (!key.tpk)
-        return tbs_fail(diag, TBS_ERR_NOT_FOUND,
-                        "the ticket is protected by a TPK that this token does not hold");
-    err = custody_may(session->custody, key.tpk, CUSTODY_PROCESS, diag);
+    err = custody_need_key(session->custody, id, CUSTODY_ROLE_TPK, &key.tpk, diag);
+    if (!err)
+        err = custody_may(session->custody, key.tpk, CUSTODY_PROCESS, diag);
     if (err)
         return err;
     struct mikey_inkey inkey = inkey_of(&key);

@@ -16,6 +16,7 @@ enum tbs_err custody_wrap_ticket(struct custody_session *session, const struct c
                                  struct tbs_diag *diag);
 /* Opens a ticket under the TPK that it names: two HMACs in the token to authenticate, four
  * more only when it is authentic. TBS_ERR_NOT_FOUND when this custody has no such TPK,
+ * TBS_ERR_UNAVAILABLE also while a token that may have it was never up since the start,
  * TBS_ERR_DENIED when that TPK may not open tickets (any more), TBS_ERR_AUTH when the ticket is
  * not authentic, TBS_ERR_MALFORMED. */
 enum tbs_err custody_unwrap_ticket(struct custody_session *session,

@@ -46,10 +46,13 @@ static enum tbs_err configure(struct store *store, struct tbs_diag *diag)
  * than a file's. */
 static enum tbs_err open_file(struct store *store, const char *path, struct tbs_diag *diag)
 {
-    if (!realpath(path, store->path))
-        return tbs_fail_raw(diag, errno == ENOENT ? TBS_ERR_NOT_FOUND : TBS_ERR_IO,
-                            (unsigned long)errno, "store %s: %s", tbs_name_show(path).text,
-                            strerror(errno));
+    if (!realpath(path, store->path)) {
+        enum tbs_err code = errno == ENOENT   ? TBS_ERR_NOT_FOUND
+                            : errno == EACCES ? TBS_ERR_CONFIG
+                                              : TBS_ERR_IO;
+        return tbs_fail_raw(diag, code, (unsigned long)errno, "store %s: %s",
+                            tbs_name_show(path).text, strerror(errno));
+    }
     int rc =
         sqlite3_open_v2(store->path, &store->db,
                         SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE, NULL);

@@ -104,3 +104,32 @@ CK_RV mock_sign(const struct raw *raw, CK_OBJECT_HANDLE key, CK_BYTE ret_mac[32]
     CK_RV rv = mock->C_SignInit(raw->session, &hmac, key);
     return rv != CKR_OK ? rv : mock->C_Sign(raw->session, (CK_BYTE *)"x", 1, ret_mac, &len);
 }
+
+struct raw mock_raw;
+CK_OBJECT_HANDLE mock_key;
+
+int mock_one_setup(void **state)
+{
+    if (softhsm_setup(state) != 0)
+        return -1;
+    softhsm_make_token("kms");
+    mock_add_key("kms", "tpk-a");
+    mock_setup();
+    return 0;
+}
+
+int mock_one_start(void **state)
+{
+    (void)state;
+    mock_script("%s", "");
+    mock_raw = mock_start("kms");
+    mock_key = raw_find(&mock_raw, "tpk-a");
+    return 0;
+}
+
+int mock_one_stop(void **state)
+{
+    (void)state;
+    mock_script("%s", "");
+    return mock->C_Finalize(NULL) != CKR_OK;
+}

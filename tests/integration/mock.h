@@ -27,4 +27,12 @@ CK_STATE mock_state(const struct raw *raw);
 /* HMAC-SHA-256 of "x" with a key. */
 CK_RV mock_sign(const struct raw *raw, CK_OBJECT_HANDLE key, CK_BYTE ret_mac[32]);
 
+/* For tests of one token: "kms", with the key tpk-a. Group set-up, with softhsm_teardown at its
+ * end; and before and after each test, which finds the mock initialised and logged in to. */
+int mock_one_setup(void **state);
+int mock_one_start(void **state);
+int mock_one_stop(void **state);
+extern struct raw mock_raw; /* the session, and the key, from mock_one_start on */
+extern CK_OBJECT_HANDLE mock_key;
+
 #endif

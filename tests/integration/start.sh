@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# What tbs-kmsd may meet at its start, here held up by the PIN: a link in the place of its address
-# file; a hangup, which is served after the start; SIGTERM, which ends it at once; and a token
-# that leaves, which it waits for.
+# What tbs-kmsd may meet at its start: a store that a person has to see to; then, held up by the PIN,
+# a link in the place of its address file; a hangup, which is served after the start; SIGTERM, which
+# ends it at once; and a token that leaves, which it waits for.
 set -euo pipefail
 admin=$1 kmsd=$2
 . "$(dirname "$0")/daemon.sh"
@@ -41,7 +41,41 @@ ended_with() { # exit status
     kmsd_pid=
 }
 
+schema() { # its version, or a new one
+    /usr/bin/python3 - "$kms/store.sqlite" "$@" <<'END'
+import sqlite3, sys
+db = sqlite3.connect(sys.argv[1])
+db.execute("PRAGMA user_version" + "".join(" = %d" % int(v) for v in sys.argv[2:]))
+print(db.execute("PRAGMA user_version").fetchone()[0])
+END
+}
+
 daemon_init --kek hmac
+
+echo "A store of a newer version, and stores out of reach: for a person, not for another start"
+start=("$kmsd" --config "$kms/tbs-kmsd.yaml")
+version=$(schema)
+schema 9999 >/dev/null
+refused 3 "schema version 9999" "${start[@]}"
+schema "$version" >/dev/null
+# What makes root one who may read everything.
+[ "$(id -u)" != 0 ] || start=(setpriv --bounding-set -dac_override,-dac_read_search "${start[@]}")
+mkdir "$dir/closed"
+mv "$kms/store.sqlite" "$dir/closed"
+sed -i.bak "s|^  path: .*|  path: $dir/closed/store.sqlite|" "$kms/tbs-kmsd.yaml"
+chmod 000 "$dir/closed"
+refused 3 "store.sqlite: Permission denied" "${start[@]}"
+chmod 500 "$dir/closed"
+refused 3 "writable by this user" "${start[@]}"
+chmod 700 "$dir/closed"
+for mode in 000 400; do
+    chmod "$mode" "$dir/closed/store.sqlite"
+    refused 3 "writable by this user" "${start[@]}"
+done
+chmod 600 "$dir/closed/store.sqlite"
+mv "$dir/closed/store.sqlite" "$kms"
+mv "$kms/tbs-kmsd.yaml.bak" "$kms/tbs-kmsd.yaml"
+
 sed -i 's|^  pin: .*|  pin: "fd:7"|' "$dir/kms/tbs-kmsd.yaml"
 mkfifo "$dir/pin"
 exec 7<>"$dir/pin"

@@ -14,6 +14,8 @@
 #include <unistd.h>
 
 #include "custody/primitives.h"
+#include "custody/ticket.h"
+#include "mikey/encode.h"
 #include "mock.h"
 
 static struct custody *custody;
@@ -367,6 +369,85 @@ static void a_module_that_died_is_loaded_anew_for_both(void **state)
     assert_int_equal(mac("tpk-2026-01", octets), TBS_OK);
 }
 
+static const uint8_t octets[32] = {7, 1, 1};
+
+/* A TICKET payload under a TPK. */
+static void make_ticket(const char *tpk_id, struct tbs_buf *chain)
+{
+    const struct ticket_policy policy = {
+        .type = TICKET_TYPE_MIKEY_BASE,
+        .subtype = TICKET_SUBTYPE,
+        .version = TICKET_VERSION,
+        .prf = MIKEY_PRF_HMAC_SHA_256,
+        .flags = TICKET_D | TICKET_E,
+        .kms = {MIKEY_ID_URI, tbs_bytes_str("sip:kms@example.net")},
+        .n_responders = 1,
+        .responders = {{MIKEY_ID_URI, tbs_bytes_str("sip:bob@example.net")}},
+    };
+    const struct mikey_key mpk = {.type = MIKEY_MPK, .key = tbs_bytes(octets, 32)};
+    TICKET_CONTENTS_AUTO struct ticket_contents contents = {.t = 1, .rand = tbs_bytes(octets, 16)};
+    TBS_BUF_AUTO struct tbs_buf core = tbs_buf();
+    struct mikey_writer w = mikey_write_chain(chain);
+    assert_int_equal(mikey_key_set_copy(&mpk, 1, &contents.keys, NULL), TBS_OK);
+    assert_int_equal(custody_wrap_ticket(session, key(tpk_id), &policy, &contents, &core, NULL),
+                     TBS_OK);
+    mikey_put_ticket(&w, tbs_buf_view(&core), tbs_bytes(NULL, 0));
+}
+
+/* What both answer, a ticket and a stored secret. */
+static enum tbs_err open_both(const struct tbs_buf *chain, const struct tbs_buf *blob,
+                              struct tbs_diag ret_diag[2])
+{
+    TICKET_CONTENTS_AUTO struct ticket_contents contents = {0};
+    TBS_SECRET_AUTO struct tbs_secret secret = {0};
+    struct mikey_payloads payloads;
+    memset(ret_diag, 0, 2 * sizeof *ret_diag);
+    assert_int_equal(mikey_decode_chain(tbs_buf_view(chain), 0, &payloads, NULL), TBS_OK);
+    enum tbs_err err = custody_unwrap_ticket(session, mikey_find(&payloads, MIKEY_TICKET, 0),
+                                             &contents, &ret_diag[0]);
+    assert_int_equal(custody_unwrap_secret(session, tbs_bytes_str("alice"), tbs_buf_view(blob),
+                                           &secret, &ret_diag[1]),
+                     err);
+    return err;
+}
+
+static void rename_key(struct tbs_buf *octets_with_id, const char *id, const char *new_id)
+{
+    assert_int_equal(replace((char *)octets_with_id->data, octets_with_id->len, id, new_id), 1);
+}
+
+/* Its keys are what nobody knows: "not there" is said only when all tokens were read. */
+static void keys_of_a_token_that_was_never_up_are_waited_for(void **state)
+{
+    (void)state;
+    struct tbs_diag why[2];
+    TBS_BUF_AUTO struct tbs_buf ticket = tbs_buf();
+    TBS_BUF_AUTO struct tbs_buf blob = tbs_buf();
+    make_key("two", CUSTODY_ROLE_TPK, CUSTODY_HMAC_SHA_256, "tpk-late");
+    make_key("two", CUSTODY_ROLE_KEK, CUSTODY_AES_256_GCM, "kek-late");
+    open_two("one", "two");
+    make_ticket("tpk-late", &ticket);
+    assert_int_equal(
+        custody_wrap_secret(session, tbs_bytes_str("alice"), tbs_bytes(octets, 32), &blob, NULL),
+        TBS_OK);
+    assert_int_equal(open_both(&ticket, &blob, why), TBS_OK);
+    close_two(state);
+
+    mock_script("token two: device removed\n");
+    open_two("one", "two");
+    assert_int_equal(open_both(&ticket, &blob, why), TBS_ERR_UNAVAILABLE);
+    assert_non_null(strstr(why[0].text, "token 'pkcs11:token=two' has not been up"));
+    assert_non_null(strstr(why[1].text, "token 'pkcs11:token=two' has not been up"));
+    mock_script("%s", "");
+    await_state(1, CUSTODY_UP);
+    assert_int_equal(open_both(&ticket, &blob, why), TBS_OK);
+    mock_script("token two: device removed\n");
+    assert_int_equal(open_both(&ticket, &blob, why), TBS_ERR_UNAVAILABLE);
+    rename_key(&ticket, "tpk-late", "tpk-none");
+    rename_key(&blob, "kek-late", "kek-none");
+    assert_int_equal(open_both(&ticket, &blob, why), TBS_ERR_NOT_FOUND);
+}
+
 static int set_up(void **state)
 {
     char serial[17];
@@ -396,6 +477,7 @@ int main(void)
         cmocka_unit_test_teardown(a_module_that_died_is_loaded_anew_for_both, close_two),
         cmocka_unit_test_teardown(keys_are_asked_where_they_are, close_two),
         cmocka_unit_test_teardown(a_handle_never_meets_another_token, close_two),
+        cmocka_unit_test_teardown(keys_of_a_token_that_was_never_up_are_waited_for, close_two),
     };
     alarm(120);
     return cmocka_run_group_tests_name("custody-tokens", tests, set_up, softhsm_teardown);

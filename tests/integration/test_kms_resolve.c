@@ -328,6 +328,27 @@ static void a_ticket_of_an_unknown_tpk_is_refused(void **state)
     }
 }
 
+/* The one that was never there may hold its TPK. */
+static void a_ticket_of_an_unknown_tpk_waits_for_every_token(void **state)
+{
+    (void)state;
+    struct custody_token_config tokens[] = {softhsm_config("kms"), softhsm_config("kms")};
+    struct custody_config config = {.tokens = tokens, .n_tokens = 2};
+    struct tbs_buf core TBS_BUF_AUTO = tbs_buf();
+    ANSWER ticket = ticket_for("sip:bob@example.net", TICKET_FLAGS);
+    struct custody *custody;
+
+    tokens[1].uri = "pkcs11:token=away";
+    assert_int_equal(custody_open(&config, &custody, NULL), TBS_OK);
+    assert_int_equal(custody_session_open(custody, &world.worker.session, NULL), TBS_OK);
+    world.worker.custody = custody;
+    tbs_put_bytes(&core, ticket.ticket.ticket.core);
+    name_tpk(&core, "tpk-2025-12");
+    core_is_refused(&core, KMS_UNAVAILABLE, NO_ANSWER);
+    custody_session_close(world.worker.session);
+    custody_close(custody);
+}
+
 /* RFC 6043 A.1: V covers all of it. In a message with a right MAC, no octet of the ticket may
  * be another one, and no length shorter. */
 static void a_ticket_with_any_octet_changed_is_refused(void **state)
@@ -368,6 +389,7 @@ int main(void)
         TEST(other_ticket_types_are_refused),
         TEST(keys_are_not_answered_under_shorter_ones),
         TEST(a_ticket_of_an_unknown_tpk_is_refused),
+        TEST(a_ticket_of_an_unknown_tpk_waits_for_every_token),
         TEST(a_ticket_with_any_octet_changed_is_refused),
     };
     alarm(100);

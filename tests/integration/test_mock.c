@@ -17,30 +17,12 @@
 
 #include "mock.h"
 
-static struct raw raw;
-static CK_OBJECT_HANDLE key;
 static CK_BYTE mac[32];
-
-static int start(void **state)
-{
-    (void)state;
-    mock_script("%s", "");
-    raw = mock_start("kms");
-    key = raw_find(&raw, "tpk-a");
-    return 0;
-}
-
-static int stop(void **state)
-{
-    (void)state;
-    mock_script("%s", "");
-    return mock->C_Finalize(NULL) != CKR_OK;
-}
 
 static CK_RV random_octets(void)
 {
     CK_BYTE octets[8];
-    return mock->C_GenerateRandom(raw.session, octets, sizeof octets);
+    return mock->C_GenerateRandom(mock_raw.session, octets, sizeof octets);
 }
 
 /* --- The language --- */
@@ -101,7 +83,7 @@ static void a_script_that_does_not_parse_fails_every_call(void **state)
     assert_int_equal(mock->C_Finalize(NULL), CKR_GENERAL_ERROR);
     mock_script("# A comment\n\n\tfail C_Sign 0x80000007\n");
     assert_int_equal(told(text, sizeof text), CKR_OK);
-    assert_int_equal(mock_sign(&raw, key, mac), CKR_VENDOR_DEFINED | 7);
+    assert_int_equal(mock_sign(&mock_raw, mock_key, mac), CKR_VENDOR_DEFINED | 7);
 }
 
 static void a_script_that_is_not_there_fails_every_call(void **state)
@@ -128,12 +110,12 @@ static void a_failure_is_answered_instead_of_the_token(void **state)
     (void)state;
     mock_script("fail C_Sign CKR_DEVICE_ERROR times 2\n");
     unsigned long calls = mock_count("C_Sign"), failed = mock_count("C_Sign.failed");
-    assert_int_equal(mock_sign(&raw, key, mac), CKR_DEVICE_ERROR);
+    assert_int_equal(mock_sign(&mock_raw, mock_key, mac), CKR_DEVICE_ERROR);
     /* The operation is still active, as the token has not seen C_Sign. */
-    assert_int_equal(mock_sign(&raw, key, mac), CKR_OPERATION_ACTIVE);
+    assert_int_equal(mock_sign(&mock_raw, mock_key, mac), CKR_OPERATION_ACTIVE);
     CK_ULONG len = sizeof mac;
-    assert_int_equal(mock->C_Sign(raw.session, mac, 1, mac, &len), CKR_DEVICE_ERROR);
-    assert_int_equal(mock->C_Sign(raw.session, mac, 1, mac, &len), CKR_OK);
+    assert_int_equal(mock->C_Sign(mock_raw.session, mac, 1, mac, &len), CKR_DEVICE_ERROR);
+    assert_int_equal(mock->C_Sign(mock_raw.session, mac, 1, mac, &len), CKR_OK);
     assert_int_equal(mock_count("C_Sign"), calls + 3);
     assert_int_equal(mock_count("C_Sign.failed"), failed + 2);
 }
@@ -162,7 +144,7 @@ static void failures_come_when_they_are_told_to(void **state)
     assert_int_equal(random_octets(), CKR_CANCEL);
     assert_int_equal(random_octets(), CKR_DEVICE_MEMORY);
     assert_int_equal(random_octets(), CKR_OK);
-    assert_int_equal(mock->C_SeedRandom(raw.session, mac, 1), CKR_FUNCTION_NOT_SUPPORTED);
+    assert_int_equal(mock->C_SeedRandom(mock_raw.session, mac, 1), CKR_FUNCTION_NOT_SUPPORTED);
 }
 
 /* The function list as an array; all arguments are zero. */
@@ -233,7 +215,7 @@ static void a_delay_takes_its_time(void **state)
 static void *sign_in_thread(void *ret_rv)
 {
     struct raw own = mock_session("kms");
-    *(CK_RV *)ret_rv = mock_sign(&own, key, mac);
+    *(CK_RV *)ret_rv = mock_sign(&own, mock_key, mac);
     return NULL;
 }
 
@@ -252,8 +234,8 @@ static void a_call_hangs_until_the_script_changes(void **state)
     mock_script("hang C_Sign times 1\n");
     assert_int_equal(pthread_create(&thread, NULL, sign_in_thread, &rv), 0);
     await("hanging.now", 1);
-    assert_int_equal(mock_sign(&raw, key, mac), CKR_OK); /* the others go on */
-    mock_script("hang C_Sign\n");                        /* and it hangs again */
+    assert_int_equal(mock_sign(&mock_raw, mock_key, mac), CKR_OK); /* the others go on */
+    mock_script("hang C_Sign\n");                                  /* and it hangs again */
     assert_int_equal(random_octets(), CKR_OK);
     usleep(50000);
     mock_script("fail C_Sign CKR_DEVICE_REMOVED\n");
@@ -268,10 +250,10 @@ static bool is_listed(CK_MECHANISM_TYPE type)
 {
     CK_MECHANISM_TYPE list[256];
     CK_ULONG n = 1, all;
-    assert_int_equal(mock->C_GetMechanismList(raw.slot, NULL, &all), CKR_OK);
-    assert_int_equal(mock->C_GetMechanismList(raw.slot, list, &n), CKR_BUFFER_TOO_SMALL);
+    assert_int_equal(mock->C_GetMechanismList(mock_raw.slot, NULL, &all), CKR_OK);
+    assert_int_equal(mock->C_GetMechanismList(mock_raw.slot, list, &n), CKR_BUFFER_TOO_SMALL);
     assert_int_equal(n, all);
-    assert_int_equal(mock->C_GetMechanismList(raw.slot, list, &n), CKR_OK);
+    assert_int_equal(mock->C_GetMechanismList(mock_raw.slot, list, &n), CKR_OK);
     while (n > 0 && list[n - 1] != type)
         n--;
     return n > 0;
@@ -283,12 +265,12 @@ static void a_mechanism_can_be_missing(void **state)
     CK_MECHANISM_INFO info;
     assert_true(is_listed(CKM_SHA256_HMAC));
     mock_script("no CKM_SHA256_HMAC\n");
-    assert_int_equal(mock_sign(&raw, key, mac), CKR_MECHANISM_INVALID);
-    assert_int_equal(mock->C_GetMechanismInfo(raw.slot, CKM_SHA256_HMAC, &info),
+    assert_int_equal(mock_sign(&mock_raw, mock_key, mac), CKR_MECHANISM_INVALID);
+    assert_int_equal(mock->C_GetMechanismInfo(mock_raw.slot, CKM_SHA256_HMAC, &info),
                      CKR_MECHANISM_INVALID);
     assert_false(is_listed(CKM_SHA256_HMAC));
     assert_true(is_listed(CKM_AES_GCM));
-    assert_int_equal(mock->C_GetMechanismInfo(raw.slot, CKM_AES_GCM, &info), CKR_OK);
+    assert_int_equal(mock->C_GetMechanismInfo(mock_raw.slot, CKM_AES_GCM, &info), CKR_OK);
 }
 
 static void attributes_can_be_told_wrongly(void **state)
@@ -296,30 +278,20 @@ static void attributes_can_be_told_wrongly(void **state)
     (void)state;
     CK_BBOOL local = CK_FALSE;
     CK_ATTRIBUTE attribute = {CKA_LOCAL, &local, sizeof local};
-    assert_int_equal(mock->C_GetAttributeValue(raw.session, key, &attribute, 1), CKR_OK);
+    assert_int_equal(mock->C_GetAttributeValue(mock_raw.session, mock_key, &attribute, 1), CKR_OK);
     assert_int_equal(local, CK_TRUE);
     mock_script("attribute flip CKA_LOCAL\n");
-    assert_int_equal(mock->C_GetAttributeValue(raw.session, key, &attribute, 1), CKR_OK);
+    assert_int_equal(mock->C_GetAttributeValue(mock_raw.session, mock_key, &attribute, 1), CKR_OK);
     assert_int_equal(local, CK_FALSE);
     mock_script("attribute hide CKA_LOCAL\n");
-    assert_int_equal(mock->C_GetAttributeValue(raw.session, key, &attribute, 1),
+    assert_int_equal(mock->C_GetAttributeValue(mock_raw.session, mock_key, &attribute, 1),
                      CKR_ATTRIBUTE_TYPE_INVALID);
     assert_int_equal(attribute.ulValueLen, CK_UNAVAILABLE_INFORMATION);
 }
 
-static int set_up(void **state)
-{
-    if (softhsm_setup(state) != 0)
-        return -1;
-    softhsm_make_token("kms");
-    mock_add_key("kms", "tpk-a");
-    mock_setup();
-    return 0;
-}
-
 int main(void)
 {
-#define TEST(name) cmocka_unit_test_setup_teardown(name, start, stop)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, mock_one_start, mock_one_stop)
     const struct CMUnitTest tests[] = {
         TEST(a_script_that_does_not_parse_fails_every_call),
         TEST(a_script_that_is_not_there_fails_every_call),
@@ -333,5 +305,5 @@ int main(void)
         TEST(attributes_can_be_told_wrongly),
     };
     alarm(60);
-    return cmocka_run_group_tests_name("mock", tests, set_up, softhsm_teardown);
+    return cmocka_run_group_tests_name("mock", tests, mock_one_setup, softhsm_teardown);
 }

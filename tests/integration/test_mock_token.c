@@ -30,13 +30,6 @@ static int start(void **state)
     return 0;
 }
 
-static int stop(void **state)
-{
-    (void)state;
-    mock_script("%s", "");
-    return mock->C_Finalize(NULL) != CKR_OK;
-}
-
 static void restart(void)
 {
     assert_int_equal(mock->C_Finalize(NULL), CKR_OK);
@@ -354,7 +347,7 @@ static int set_up(void **state)
 
 int main(void)
 {
-#define TEST(name) cmocka_unit_test_setup_teardown(name, start, stop)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, start, mock_one_stop)
     const struct CMUnitTest tests[] = {
         TEST(sessions_become_invalid),
         TEST(a_login_is_lost),

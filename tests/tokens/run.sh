@@ -35,6 +35,7 @@ wait_for() { # file
 . "$(dirname "$0")/../integration/daemon.sh"
 environment=() quirks=() token_pids=() init_args='' tcti='' kek=gcm suites=256,128 has_keys=
 token_stop() {
+    ! declare -F software_tpm_stop >/dev/null || software_tpm_stop
     [ ${#token_pids[@]} -eq 0 ] || kill "${token_pids[@]}" 2>/dev/null || true
 }
 trap 'daemon_stop; token_stop; rm -rf "$dir"' EXIT

@@ -1,27 +1,13 @@
 # A software TPM of its own backend, behind a resource manager on a bus of its own.
+. "$(dirname "$0")/../../tools/software_tpm.sh"
+
 token_start() {
     need swtpm swtpm
     need tpm2-abrmd tpm2-abrmd
     need tpm2_readpublic tpm2-tools
     need dbus-daemon dbus-daemon
-    mkdir -p "$dir/tpm/state"
-    swtpm socket --tpm2 --tpmstate "dir=$dir/tpm/state" --flags not-need-init,startup-clear \
-        --server "type=unixio,path=$dir/tpm/socket" \
-        --ctrl "type=unixio,path=$dir/tpm/socket.ctrl" 2>"$dir/tpm/swtpm.log" &
-    token_pids+=($!)
-    wait_for "$dir/tpm/socket"
-    dbus-daemon --session --nofork --print-address >"$dir/tpm/bus" 2>"$dir/tpm/bus.log" &
-    token_pids+=($!)
-    wait_for "$dir/tpm/bus"
-    export DBUS_SESSION_BUS_ADDRESS TPM2TOOLS_TCTI=tabrmd:bus_type=session
-    DBUS_SESSION_BUS_ADDRESS=$(cat "$dir/tpm/bus")
-    TSS2_LOG=all+NONE tpm2-abrmd --session --allow-root \
-        "--tcti=swtpm:path=$dir/tpm/socket" 2>"$dir/tpm/abrmd.log" &
-    token_pids+=($!)
-    for _ in $(seq 100); do
-        ! tpm2_getcap algorithms >/dev/null 2>&1 || break
-        sleep 0.05
-    done
+    software_tpm_start "$dir/tpm"
+    export DBUS_SESSION_BUS_ADDRESS=$software_tpm_bus TPM2TOOLS_TCTI=tabrmd:bus_type=session
 
     tcti=tabrmd:bus_type=session keys=$dir/tpm/kms/tokens kek=hmac
     "$admin" init "$dir/tpm/kms" --token tpm --tcti "$tcti"

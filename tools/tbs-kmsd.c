@@ -10,7 +10,6 @@
 
 #include "custody/custody.h"
 #include "kms/kms.h"
-#include "policies/rules.h"
 #include "server/config.h"
 #include "server/log.h"
 #include "server/metrics.h"
@@ -20,6 +19,7 @@
 #include "tools/common/key_registry.h"
 #include "tools/common/tokens.h"
 #include "tools/key_watch.h"
+#include "tools/kmsd_policy.h"
 #include "tools/token_metrics.h"
 
 #define SECURE_HEAP (4u << 20)    /* octets of locked memory for keys in use */
@@ -201,56 +201,6 @@ static enum tbs_err reload_registry(struct kmsd *d, struct tbs_diag *diag)
     return tbs_fail(diag, err, "%s", why.text);
 }
 
-static enum tbs_err load_policy(const struct config_kms *c, struct policy_rules **ret_rules,
-                                struct tbs_diag *diag)
-{
-    return c->policy ? policy_rules_load(c->policy, c->max_validity, ret_rules, diag)
-                     : policy_rules_default(c->max_validity, ret_rules, diag);
-}
-
-/* In the log and, from here on decisions are of these rules, in the audit trail. */
-static enum tbs_err tell_policy(struct kmsd *d, const struct config_kms *c,
-                                const struct policy_rules *rules, struct tbs_diag *diag)
-{
-    const char *file = c->policy ? c->policy : "built in";
-    size_t n = policy_rules_count(rules);
-
-    log_write(LOG_LEVEL_INFO, "policy", LOG_TEXT("file", file), LOG_NUMBER("rules", n));
-    if (!d->audit)
-        return TBS_OK;
-    json_t *fields =
-        json_pack("{s:o,s:I}", "file", audit_text(tbs_bytes_str(file)), "rules", (json_int_t)n);
-
-    return audit_write(d->audit, "policy", fields, diag);
-}
-
-static enum tbs_err tell_policy_in_use(struct kmsd *d, struct tbs_diag *diag)
-{
-    struct policy policy = policy_of_live(d->policy);
-    const void *rules = policy.hold(policy.settings);
-    enum tbs_err err = tell_policy(d, &d->config->kms, rules, diag);
-
-    policy.release(policy.settings, rules);
-    return err;
-}
-
-/* Where it fails, the rules in use stay. */
-static enum tbs_err reload_policy(struct kmsd *d, const struct config_kms *c, struct tbs_diag *diag)
-{
-    struct policy_rules *rules = NULL;
-    enum tbs_err err = load_policy(c, &rules, diag);
-
-    if (!err)
-        err = tell_policy(d, c, rules, diag);
-    if (err) {
-        policy_rules_free(rules);
-        log_write(LOG_LEVEL_ERROR, "policy-kept", LOG_TEXT("reason", diag->text));
-        return err;
-    }
-    policy_live_replace(d->policy, rules);
-    return TBS_OK;
-}
-
 /* Applies what can change while requests run; the rest needs a restart, and the log says so. */
 static enum tbs_err reload(void *ctx, struct tbs_diag *diag)
 {
@@ -264,7 +214,7 @@ static enum tbs_err reload(void *ctx, struct tbs_diag *diag)
         config_free(fresh);
         return err;
     }
-    err = reload_policy(d, &fresh->kms, diag);
+    err = kmsd_policy_reload(d->policy, &fresh->kms, d->audit, diag);
     if (!err) {
         log_set_level(fresh->log.level);
         custody_look_again(d->custody);
@@ -350,14 +300,6 @@ static enum tbs_err open_kms(struct kmsd *d, struct tbs_diag *diag)
     return err;
 }
 
-static enum tbs_err open_policy(struct kmsd *d, struct tbs_diag *diag)
-{
-    struct policy_rules *rules;
-    enum tbs_err err = load_policy(&d->config->kms, &rules, diag);
-
-    return err ? err : policy_live_new(rules, &d->policy, diag);
-}
-
 static enum tbs_err read_config(struct kmsd *d, struct tbs_diag *diag)
 {
     struct tokens tokens;
@@ -370,7 +312,7 @@ static enum tbs_err read_config(struct kmsd *d, struct tbs_diag *diag)
         err = custody_check(&tokens.token[i], diag);
     if (!err)
         err = key_registry_open(d->config, &d->registry, diag);
-    return err ? err : open_policy(d, diag);
+    return err ? err : kmsd_policy_open(&d->config->kms, &d->policy, diag);
 }
 
 static enum tbs_err open_audit(struct kmsd *d, struct tbs_diag *diag)
@@ -434,7 +376,7 @@ static enum tbs_err serve(struct kmsd *d, struct tbs_diag *diag)
     if (!err)
         err = use_registry(d, diag);
     if (!err)
-        err = tell_policy_in_use(d, diag);
+        err = kmsd_policy_tell(d->policy, &d->config->kms, d->audit, diag);
     if (!err)
         err = server_run(&d->config->server, &handler, diag);
     if (!err && d->audit)

@@ -16,6 +16,7 @@ static const struct {
     {"inspect", act_inspect},
     {"initialise", act_initialise},
     {"set-pin", act_set_pin},
+    {"check-shares", act_check_shares},
     {"generate", act_generate},
     {"transport", act_transport},
     {"trust", act_trust},

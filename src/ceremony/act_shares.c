@@ -65,17 +65,17 @@ static enum tbs_err check_typed(const struct run *run, const struct run_token *t
     uint8_t commitment[SHARES_COMMITMENT_LEN];
     const char *holder = text_at(set, "holders", share->index);
     if (share->id != number_of(set, "set"))
-        return tbs_fail(diag, TBS_ERR_INVALID,
+        return tbs_fail(diag, TBS_ERR_AUTH,
                         "this is a share of set %u; the PIN of token %s is in set %u", share->id,
                         token->name, number_of(set, "set"));
     if (!tbs_unhex(text_at(set, "commitments", share->index), commitment, sizeof commitment))
         return tbs_fail(diag, TBS_ERR_AUTH, "nobody was handed a share %u", share->index + 1);
     TRY(share_check(share, commitment, diag));
     if (wanted != ANY && share->index != wanted)
-        return tbs_fail(diag, TBS_ERR_INVALID, "this is share %u, that of %.60s", share->index + 1,
+        return tbs_fail(diag, TBS_ERR_AUTH, "this is share %u, that of %.60s", share->index + 1,
                         holder);
     if (!is_here(run, json_string_value(json_object_get(set, "role")), holder))
-        return tbs_fail(diag, TBS_ERR_INVALID, "this is the share of %.60s, who did not sign in",
+        return tbs_fail(diag, TBS_ERR_AUTH, "this is the share of %.60s, who did not sign in",
                         holder);
     return TBS_OK;
 }
@@ -101,8 +101,7 @@ static enum tbs_err type_once(struct run *run, const struct run_token *token, co
 
 static bool is_slip(enum tbs_err err)
 {
-    return err == TBS_ERR_CONFIG || err == TBS_ERR_MALFORMED || err == TBS_ERR_INVALID ||
-           err == TBS_ERR_AUTH;
+    return err == TBS_ERR_CONFIG || err == TBS_ERR_MALFORMED || err == TBS_ERR_AUTH;
 }
 
 /* Says what is wrong with it, so that it can be typed anew; not for ever. */
@@ -127,8 +126,7 @@ static enum tbs_err type_share(struct run *run, const struct run_token *token, c
     snprintf(what, sizeof what, "%.60s: share of the PIN of token %.40s", who, token->name);
     for (unsigned tries = 1;; tries++) {
         struct tbs_diag slip = {0};
-        enum tbs_err err =
-            type_once(run, token, set, what, wanted, automatic, ret_share, &slip);
+        enum tbs_err err = type_once(run, token, set, what, wanted, automatic, ret_share, &slip);
         if (err == TBS_OK)
             return TBS_OK;
         err = after_slip(run, who, tries, err, &slip);
@@ -343,8 +341,8 @@ static enum tbs_err hand_out(struct run *run, const struct run_token *token, con
     for (unsigned tries = 1;; tries++) {
         struct tbs_diag slip = {0};
         TRY(show_alone(run, token, holder, share->index + 1, tbs_secret_view(&words), diag));
-        enum tbs_err err = type_once(run, token, set, what, share->index, share->index, ret_typed,
-                                     &slip);
+        enum tbs_err err =
+            type_once(run, token, set, what, share->index, share->index, ret_typed, &slip);
         if (err == TBS_OK)
             return record_typed(run, token, set, share->index, diag);
         err = after_slip(run, holder, tries, err, &slip);

@@ -224,8 +224,8 @@ enum tbs_err console_show_alone(struct console *console, const char *who, struct
     if (!put_words(fileno(console->out), words))
         err = tbs_fail(diag, TBS_ERR_IO, "the terminal did not take a share");
     if (err == TBS_OK)
-        err = prompt(console, "Enter when it is on paper; the screen is then cleared", answer,
-                     diag);
+        err =
+            prompt(console, "Enter when it is on paper; the screen is then cleared", answer, diag);
     clear(console);
     return err;
 }

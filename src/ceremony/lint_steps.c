@@ -269,6 +269,30 @@ static void check_signer(struct linter *l, const struct script_step *step)
                        "no ceremony key is in the token by then, to sign the wrapped keys with");
 }
 
+/* The first step that logs in to a token whose PIN is in shares: later ones find it known. */
+static void check_rebuild(struct linter *l, const struct script_step *step)
+{
+    const struct script_quorum *q = &l->script->quorum;
+    unsigned there = 0, least;
+    char id[SCRIPT_ID_MAX + 1], fact[FACT_MAX];
+    if (strcmp(step->action, "inspect") == 0 || strcmp(step->action, "check-shares") == 0)
+        return;
+    for (unsigned i = 0; q->role && i < step->present_count; i++)
+        if (script_presence(step->present[i], id, &least) && strcmp(id, q->role) == 0)
+            there = least;
+    for (unsigned i = 0; i < step->on_count; i++) {
+        snprintf(fact, sizeof fact, "%.64s.rebuilt", step->on[i]);
+        if (!has(l, step->on[i], "shared") || json_object_get(l->facts, fact))
+            continue;
+        if (there < q->need || there == 0)
+            lint_tell_step(l, "present", "quorum-unmet",
+                           "the PIN of token %s is in shares by then: %u of role %s must be there "
+                           "to rebuild it, and not %u",
+                           step->on[i], q->need, q->role ? q->role : "(none)", there);
+        make_true(l, fact);
+    }
+}
+
 static void check_meaning(struct linter *l, const struct script_step *step)
 {
     const struct script_key *key = step->key ? script_find_key(l->script, step->key) : NULL;
@@ -310,10 +334,14 @@ static void check_facts(struct linter *l, const struct action *action)
     for (unsigned i = 0; i < step->required_count; i++)
         is_true(l, step->required[i]);
     check_meaning(l, step);
+    if (!action->shares)
+        check_rebuild(l, step);
     for (size_t i = 0; i < 3 && action->after[i]; i++)
         action_facts(action->after[i], step, make_true, l);
     if (action->shares)
-        action_facts("{on}.shared", step, step->shares ? make_true : make_false, l);
+        for (size_t i = 0; i < 2; i++)
+            action_facts(i ? "{on}.rebuilt" : "{on}.shared", step,
+                         step->shares ? make_true : make_false, l);
     for (unsigned i = 0; i < step->ensures_count; i++)
         make_true(l, step->ensures[i]);
 }

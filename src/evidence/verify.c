@@ -242,8 +242,8 @@ static void free_all(struct verifier *v)
         signed_signers_free(&one_key);
         free(v->public_keys[i]);
     }
-    json_t *all[] = {v->findings, v->reports,     v->keys,
-                     v->objects,  v->keys_before, v->objects_before, v->shares};
+    json_t *all[] = {v->findings,    v->reports,        v->keys,  v->objects,
+                     v->keys_before, v->objects_before, v->shares};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++)
         json_decref(all[i]);
 }

@@ -131,7 +131,8 @@ void verify_share_verify(struct verifier *v, const json_t *line)
     if (!set)
         return;
     const json_t *commitments = json_object_get(json_object_get(set, "line"), "commitments");
-    const char *said = at > 0 ? json_string_value(json_array_get(commitments, (size_t)at - 1)) : NULL;
+    const char *said =
+        at > 0 ? json_string_value(json_array_get(commitments, (size_t)at - 1)) : NULL;
     snprintf(number, sizeof number, "%lld", (long long)at);
     if (!said || strcmp(said, verify_text(line, "commitment")) != 0)
         verify_tell(v, "shares", v->line,
@@ -154,9 +155,9 @@ static bool prove(json_t *set, const json_t *group)
         if (json_object_get(json_object_get(set, "holders"), number))
             json_object_set_new(members, number, json_true());
     }
-    bool enough = (json_int_t)json_object_size(members) ==
-                      number_of(json_object_get(set, "line"), "need") &&
-                  json_array_size(group) == json_object_size(members);
+    bool enough =
+        (json_int_t)json_object_size(members) == number_of(json_object_get(set, "line"), "need") &&
+        json_array_size(group) == json_object_size(members);
     if (enough)
         json_object_update(json_object_get(set, "proven"), members);
     json_decref(members);

@@ -256,6 +256,15 @@ void vault_logout(struct vault *vault)
     vault->logged_in = false;
 }
 
+enum tbs_err vault_random(struct vault *vault, uint8_t *ret_octets, size_t len,
+                          struct tbs_diag *diag)
+{
+    CK_RV rv = vault->token.f->C_GenerateRandom(vault->session, ret_octets, len);
+    return rv == CKR_OK
+               ? TBS_OK
+               : p11_fail(diag, rv, "asking token '%s' for random octets", vault->token.name);
+}
+
 enum tbs_err vault_init_pin(struct vault *vault, struct tbs_bytes so_pin, struct tbs_bytes user_pin,
                             struct tbs_diag *diag)
 {

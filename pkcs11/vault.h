@@ -60,6 +60,9 @@ enum tbs_err vault_init_pin(struct vault *vault, struct tbs_bytes so_pin, struct
 enum tbs_err vault_login(struct vault *vault, bool as_so, struct tbs_bytes pin,
                          struct tbs_diag *diag);
 void vault_logout(struct vault *vault);
+/* Octets of the token's random source; logged in. */
+enum tbs_err vault_random(struct vault *vault, uint8_t *ret_octets, size_t len,
+                          struct tbs_diag *diag);
 
 /* A key of a template that keeps it in this token, of which none has this id yet (TBS_ERR_EXISTS).
  * {"attributes": {...}, "check": {"method", "value"}, "spki": base64 of a pair}.

@@ -165,14 +165,20 @@ static json_t *steps_of(const struct script *s)
     json_t *list = json_array();
     for (unsigned i = 0; i < s->steps_count; i++) {
         const struct script_step *step = &s->steps[i];
-        json_array_append_new(list, json_pack("{s:s, s:s, s:s, s:o, s:o, s:o, s:o}", "id", step->id,
-                                              "do", step->action, "key", step->key ? step->key : "",
-                                              "on", strings(step->on, step->on_count), "to",
-                                              strings(step->to, step->to_count), "present",
-                                              present_of(step), "sign",
-                                              strings(step->sign, step->sign_count)));
+        json_array_append_new(
+            list,
+            json_pack("{s:s, s:s, s:s, s:b, s:o, s:o, s:o, s:o}", "id", step->id, "do",
+                      step->action, "key", step->key ? step->key : "", "shares", step->shares, "on",
+                      strings(step->on, step->on_count), "to", strings(step->to, step->to_count),
+                      "present", present_of(step), "sign", strings(step->sign, step->sign_count)));
     }
     return list;
+}
+
+static json_t *quorum_of(const struct script *s)
+{
+    return json_pack("{s:s*, s:i, s:i}", "role", s->quorum.role, "need", (int)s->quorum.need,
+                     "people", (int)s->quorum.people);
 }
 
 static enum tbs_err read_script(const char *folder, json_t **ret_script, struct tbs_diag *diag)
@@ -184,9 +190,10 @@ static enum tbs_err read_script(const char *folder, json_t **ret_script, struct 
     enum tbs_err err = script_load(path, &file, diag);
     if (err != TBS_OK)
         return err;
-    *ret_script = json_pack("{s:s, s:o, s:o, s:o, s:o}", "ceremony", file->script->ceremony, "keys",
-                            keys_of(file->script), "roles", roles_of(file->script), "waivers",
-                            waivers_of(file->script), "steps", steps_of(file->script));
+    *ret_script = json_pack("{s:o, s:s, s:o, s:o, s:o, s:o}", "quorum", quorum_of(file->script),
+                            "ceremony", file->script->ceremony, "keys", keys_of(file->script),
+                            "roles", roles_of(file->script), "waivers", waivers_of(file->script),
+                            "steps", steps_of(file->script));
     script_free(file);
     return *ret_script ? TBS_OK : tbs_fail(diag, TBS_ERR_NOMEM, "out of memory reading a script");
 }

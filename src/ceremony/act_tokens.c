@@ -52,6 +52,15 @@ static enum tbs_err open_to_initialise(struct run *run, struct run_token *token,
     return TBS_OK;
 }
 
+/* The user's PIN that the step at hand sets. */
+static enum tbs_err new_user_pin(struct run *run, struct run_token *token, struct tbs_diag *diag)
+{
+    if (run->step->shares)
+        return shares_new_pin(run, token, diag);
+    shares_forget(run, token);
+    return token_pin(run, token, false, true, diag);
+}
+
 enum tbs_err act_initialise(struct run *run, struct tbs_diag *diag)
 {
     struct run_token *token = token_of(run, run->step->on[0]);
@@ -60,11 +69,11 @@ enum tbs_err act_initialise(struct run *run, struct tbs_diag *diag)
     snprintf(label, sizeof label, "tbs-%.27s", token->name);
     TRY(open_to_initialise(run, token, label, diag));
     TRY(token_pin(run, token, true, true, diag));
-    TRY(token_pin(run, token, false, true, diag));
     TRY(vault_init_token(token->vault, label, tbs_secret_view(&token->so), diag));
+    token->as_user = token->as_so = false;
+    TRY(new_user_pin(run, token, diag));
     TRY(vault_init_pin(token->vault, tbs_secret_view(&token->so), tbs_secret_view(&token->user),
                        diag));
-    token->as_user = token->as_so = false;
     TRY(token_remember(run, token, diag));
     TRY(vault_info(token->vault, &info, diag));
     json_object_set_new(info, "token", json_string(token->name));
@@ -78,7 +87,7 @@ enum tbs_err act_set_pin(struct run *run, struct tbs_diag *diag)
     struct run_token *token = token_of(run, run->step->on[0]);
     TRY(token_open(run, token, diag));
     TRY(token_pin(run, token, true, false, diag));
-    TRY(token_pin(run, token, false, true, diag));
+    TRY(new_user_pin(run, token, diag));
     token_logout(token);
     TRY(vault_init_pin(token->vault, tbs_secret_view(&token->so), tbs_secret_view(&token->user),
                        diag));

@@ -11,7 +11,7 @@ struct action {
     const char *name;
     enum step_class class;
     enum need on, to;
-    bool key, state, type, sign; /* takes these; key, state and type must be there then */
+    bool key, state, type, sign, shares; /* takes these; key, state, type must be there then */
     /* Facts, in which {on}, {to}, {key} and {state} stand for what the step names, each of several
      * in turn. */
     const char *before[3], *after[3];

@@ -187,6 +187,49 @@ enum tbs_err console_ask(struct console *console, const char *what, const char *
     return err;
 }
 
+/* --- For one person's eyes --- */
+
+static void clear(struct console *c)
+{
+    fputs("\033[H\033[2J\033[3J", c->out);
+    fflush(c->out);
+}
+
+/* Past the buffer of the stream, where the words would stay. */
+static bool put_words(int fd, struct tbs_bytes words)
+{
+    bool ok = true;
+    unsigned number = 1;
+    for (size_t at = 0; ok && at < words.len; number++) {
+        const uint8_t *end = memchr(words.data + at, ' ', words.len - at);
+        size_t len = end ? (size_t)(end - (words.data + at)) : words.len - at;
+        ok = dprintf(fd, "%s  %2u ", number % 5 == 1 ? "\n" : "", number) > 0 &&
+             write(fd, words.data + at, len) == (ssize_t)len &&
+             dprintf(fd, "%*s", len < 8 ? (int)(8 - len) : 0, "") >= 0;
+        at += len + 1;
+    }
+    return ok && dprintf(fd, "\n\n") > 0;
+}
+
+enum tbs_err console_show_alone(struct console *console, const char *who, struct tbs_bytes words,
+                                struct tbs_diag *diag)
+{
+    char text[160], answer[CONSOLE_ANSWER_MAX + 1];
+    clear(console);
+    console_say(console, "Next is %s, alone at the screen. All others turn away.", who);
+    snprintf(text, sizeof text, "%.60s: Enter shows your share", who);
+    enum tbs_err err = prompt(console, text, answer, diag);
+    if (err != TBS_OK)
+        return err;
+    if (!put_words(fileno(console->out), words))
+        err = tbs_fail(diag, TBS_ERR_IO, "the terminal did not take a share");
+    if (err == TBS_OK)
+        err =
+            prompt(console, "Enter when it is on paper; the screen is then cleared", answer, diag);
+    clear(console);
+    return err;
+}
+
 enum tbs_err console_confirm(struct console *console, const char *who,
                              enum console_answer *ret_answer, struct tbs_diag *diag)
 {

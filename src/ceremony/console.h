@@ -33,6 +33,11 @@ void console_heading(struct console *console, const char *fmt, ...)
 enum tbs_err console_ask(struct console *console, const char *what, const char *automatic,
                          char ret_answer[CONSOLE_ANSWER_MAX + 1], struct tbs_diag *diag);
 
+/* Shows the words of a share to one person alone, numbered; the screen, and what has scrolled off
+ * it, is cleared before and after. Not for a console that answers itself. */
+enum tbs_err console_show_alone(struct console *console, const char *who, struct tbs_bytes words,
+                                struct tbs_diag *diag);
+
 enum console_answer { CONSOLE_YES, CONSOLE_EXCEPTION, CONSOLE_STOP };
 /* `who` confirms by typing "yes"; "exception" and "stop" are the other ways on. */
 enum tbs_err console_confirm(struct console *console, const char *who,

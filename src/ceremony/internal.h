@@ -148,6 +148,17 @@ enum tbs_err token_sign_lines(struct run *run, struct run_token *token, const ch
 enum tbs_err registry_change(struct run *run, const char *id, const char *state,
                              struct tbs_diag *diag);
 
+/* --- act_shares.c: the user's PIN in the hands of a quorum --- */
+
+bool shares_hold_pin(const struct run *run, const struct run_token *token);
+/* It will be a PIN as any other. */
+void shares_forget(struct run *run, const struct run_token *token);
+/* Makes a PIN of the user, hands out its shares, and proves them; the token does not have it yet.
+ * TBS_ERR_DENIED when somebody cannot type the share back. */
+enum tbs_err shares_new_pin(struct run *run, struct run_token *token, struct tbs_diag *diag);
+/* Rebuilds the PIN from the shares of people who are here; TBS_ERR_DENIED when they are too few. */
+enum tbs_err shares_pin(struct run *run, struct run_token *token, struct tbs_diag *diag);
+
 /* --- step.c --- */
 
 enum tbs_err step_run(struct run *run, unsigned index, struct tbs_diag *diag);
@@ -158,8 +169,9 @@ enum tbs_err step_take_inventories(struct run *run, struct tbs_diag *diag);
 
 typedef enum tbs_err act(struct run *run, struct tbs_diag *diag);
 act act_bags, act_media, act_confirm, act_hashes, act_clock, act_inspect, act_initialise,
-    act_set_pin, act_generate, act_transport, act_trust, act_replicate, act_restore, act_attack,
-    act_check, act_inventory, act_checkpoint, act_state, act_registry, act_destroy;
+    act_set_pin, act_check_shares, act_generate, act_transport, act_trust, act_replicate,
+    act_restore, act_attack, act_check, act_inventory, act_checkpoint, act_state, act_registry,
+    act_destroy;
 
 /* --- rehearsal.c --- */
 
@@ -172,5 +184,12 @@ enum tbs_err rehearsal_enter(const char *tokens, struct tbs_diag *diag);
  * security officers stays, since a token that is initialised anew asks for it. */
 enum tbs_err rehearsal_pin(const struct run *run, const char *token, bool so, bool new,
                            struct tbs_secret *ret_pin, struct tbs_diag *diag);
+/* A PIN of the user that was made elsewhere, and the words of a share, by its number. */
+enum tbs_err rehearsal_keep_pin(const struct run *run, const char *token, struct tbs_bytes pin,
+                                struct tbs_diag *diag);
+enum tbs_err rehearsal_keep_share(const struct run *run, const char *token, unsigned number,
+                                  struct tbs_bytes words, struct tbs_diag *diag);
+enum tbs_err rehearsal_share(const struct run *run, const char *token, unsigned number,
+                             struct tbs_secret *ret_words, struct tbs_diag *diag);
 
 #endif

@@ -150,6 +150,20 @@ static void check_person(struct linter *l, const struct site *site, unsigned i)
                       p->role);
 }
 
+/* Whoever types at the token cannot type a PIN that nobody knows. */
+static void check_pin_pads(struct linter *l, const struct site *site)
+{
+    for (unsigned i = 0; i < l->script->steps_count; i++) {
+        const struct script_step *step = &l->script->steps[i];
+        const struct site_token *token =
+            step->shares && step->on_count ? site_find_token(site, step->on[0]) : NULL;
+        if (token && token->pin_pad)
+            lint_tell(l, "tokens", "pin-pad",
+                      "step %s splits the PIN of token %s, which takes PINs at its own pad only",
+                      step->id, token->name);
+    }
+}
+
 static void check_site(struct linter *l, const struct site_file *file)
 {
     const struct site *site = file->site;
@@ -165,6 +179,7 @@ static void check_site(struct linter *l, const struct site_file *file)
                       l->script->roles[i].id, l->script->roles[i].people);
     for (unsigned i = 0; i < site->people_count; i++)
         check_person(l, site, i);
+    check_pin_pads(l, site);
     for (unsigned i = 0; i < l->script->roles_count; i++) {
         unsigned need = lint_most_present(l->script, l->script->roles[i].id);
         if (holders(site, l->script->roles[i].id) < need)

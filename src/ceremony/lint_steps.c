@@ -112,6 +112,30 @@ static void check_given(struct linter *l, const char *key, bool taken, bool give
         lint_tell_step(l, key, "not-taken", "%s takes no '%s'", step_of(l)->action, key);
 }
 
+/* Everybody gets a share in the one step, or only those who are there show theirs. */
+static void check_shares(struct linter *l, const struct script_step *step)
+{
+    const struct script_quorum *q = &l->script->quorum;
+    unsigned there = 0, least;
+    char id[SCRIPT_ID_MAX + 1];
+    if (!step->shares && strcmp(step->action, "check-shares") != 0)
+        return;
+    if (!q->role) {
+        lint_tell_step(l, "shares", "missing", "shares are for a quorum, and the script has none");
+        return;
+    }
+    for (unsigned i = 0; i < step->present_count; i++)
+        if (script_presence(step->present[i], id, &least) && strcmp(id, q->role) == 0)
+            there = least;
+    if (there < (step->shares ? q->people : 1))
+        lint_tell_step(l, "present", "quorum-unmet",
+                       "each of the %u of role %s gets a share or shows it, and %u must be there",
+                       q->people, q->role, there);
+    if (step->shares && q->need == 1 && q->people > 1)
+        lint_tell_step(l, "shares", "quorum-one",
+                       "shares of which one is enough would be copies of the PIN");
+}
+
 static void check_abort(struct linter *l, const struct script_step *step)
 {
     if (step->class == STEP_CREATE && step->abort != ABORT_DESTROY_NEW_OBJECTS)
@@ -136,6 +160,9 @@ static void check_shape(struct linter *l, const struct action *action)
     check_given(l, "key", action->key, step->key != NULL);
     check_given(l, "state", action->state, step->state != NULL);
     check_given(l, "type", action->type, step->type_count > 0);
+    if (!action->shares && step->shares)
+        lint_tell_step(l, "shares", "not-taken", "%s takes no 'shares'", action->name);
+    check_shares(l, step);
     if (!action->sign && step->sign_count)
         lint_tell_step(l, "sign", "not-taken", "%s takes no 'sign'", action->name);
     if (step->key && !script_find_key(l->script, step->key))
@@ -163,6 +190,13 @@ static bool make_true(void *ctx, const char *fact)
     struct linter *l = ctx;
     if (json_object_set_new(l->facts, fact, json_integer(l->step)) != 0)
         l->no_memory = true;
+    return true;
+}
+
+static bool make_false(void *ctx, const char *fact)
+{
+    struct linter *l = ctx;
+    json_object_del(l->facts, fact);
     return true;
 }
 
@@ -235,6 +269,30 @@ static void check_signer(struct linter *l, const struct script_step *step)
                        "no ceremony key is in the token by then, to sign the wrapped keys with");
 }
 
+/* The first step that logs in to a token whose PIN is in shares: later ones find it known. */
+static void check_rebuild(struct linter *l, const struct script_step *step)
+{
+    const struct script_quorum *q = &l->script->quorum;
+    unsigned there = 0, least;
+    char id[SCRIPT_ID_MAX + 1], fact[FACT_MAX];
+    if (strcmp(step->action, "inspect") == 0 || strcmp(step->action, "check-shares") == 0)
+        return;
+    for (unsigned i = 0; q->role && i < step->present_count; i++)
+        if (script_presence(step->present[i], id, &least) && strcmp(id, q->role) == 0)
+            there = least;
+    for (unsigned i = 0; i < step->on_count; i++) {
+        snprintf(fact, sizeof fact, "%.64s.rebuilt", step->on[i]);
+        if (!has(l, step->on[i], "shared") || json_object_get(l->facts, fact))
+            continue;
+        if (there < q->need || there == 0)
+            lint_tell_step(l, "present", "quorum-unmet",
+                           "the PIN of token %s is in shares by then: %u of role %s must be there "
+                           "to rebuild it, and not %u",
+                           step->on[i], q->need, q->role ? q->role : "(none)", there);
+        make_true(l, fact);
+    }
+}
+
 static void check_meaning(struct linter *l, const struct script_step *step)
 {
     const struct script_key *key = step->key ? script_find_key(l->script, step->key) : NULL;
@@ -276,8 +334,14 @@ static void check_facts(struct linter *l, const struct action *action)
     for (unsigned i = 0; i < step->required_count; i++)
         is_true(l, step->required[i]);
     check_meaning(l, step);
+    if (!action->shares)
+        check_rebuild(l, step);
     for (size_t i = 0; i < 3 && action->after[i]; i++)
         action_facts(action->after[i], step, make_true, l);
+    if (action->shares)
+        for (size_t i = 0; i < 2; i++)
+            action_facts(i ? "{on}.rebuilt" : "{on}.shared", step,
+                         step->shares ? make_true : make_false, l);
     for (unsigned i = 0; i < step->ensures_count; i++)
         make_true(l, step->ensures[i]);
 }

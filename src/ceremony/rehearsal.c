@@ -147,17 +147,57 @@ static enum tbs_err make_pin(const char *file, struct tbs_diag *diag)
     return file_replace(file, 0600, tbs_bytes(pin, sizeof pin), diag);
 }
 
+static enum tbs_err file_of(const struct run *run, const char *token, const char *what,
+                            char ret_file[RUN_PATH], struct tbs_diag *diag)
+{
+    const char *tokens = json_string_value(json_object_get(run->state, "rehearsal"));
+    char name[100];
+    if (!tokens)
+        return tbs_fail(diag, TBS_ERR_INVALID, "the journal does not say where the tokens are");
+    snprintf(name, sizeof name, "%.60s.%.30s", token, what);
+    return path_in(tokens, name, ret_file, diag);
+}
+
 enum tbs_err rehearsal_pin(const struct run *run, const char *token, bool so, bool new,
                            struct tbs_secret *ret_pin, struct tbs_diag *diag)
 {
-    const char *tokens = json_string_value(json_object_get(run->state, "rehearsal"));
-    char name[80], file[RUN_PATH], source[RUN_PATH + 8];
-    if (!tokens)
-        return tbs_fail(diag, TBS_ERR_INVALID, "the journal does not say where the tokens are");
-    snprintf(name, sizeof name, "%.60s.%s-pin", token, so ? "so" : "user");
-    TRY(path_in(tokens, name, file, diag));
+    char file[RUN_PATH], source[RUN_PATH + 8];
+    TRY(file_of(run, token, so ? "so-pin" : "user-pin", file, diag));
     if (access(file, F_OK) != 0 || (new && !so))
         TRY(make_pin(file, diag));
     snprintf(source, sizeof source, "file:%s", file);
     return pin_read_for(so ? "PIN of the security officers" : "user's PIN", source, ret_pin, diag);
+}
+
+enum tbs_err rehearsal_keep_pin(const struct run *run, const char *token, struct tbs_bytes pin,
+                                struct tbs_diag *diag)
+{
+    char file[RUN_PATH];
+    TRY(file_of(run, token, "user-pin", file, diag));
+    return file_replace(file, 0600, pin, diag);
+}
+
+static enum tbs_err share_file(const struct run *run, const char *token, unsigned number,
+                               char ret_file[RUN_PATH], struct tbs_diag *diag)
+{
+    char what[20];
+    snprintf(what, sizeof what, "share-%u", number);
+    return file_of(run, token, what, ret_file, diag);
+}
+
+enum tbs_err rehearsal_keep_share(const struct run *run, const char *token, unsigned number,
+                                  struct tbs_bytes words, struct tbs_diag *diag)
+{
+    char file[RUN_PATH];
+    TRY(share_file(run, token, number, file, diag));
+    return file_replace(file, 0600, words, diag);
+}
+
+enum tbs_err rehearsal_share(const struct run *run, const char *token, unsigned number,
+                             struct tbs_secret *ret_words, struct tbs_diag *diag)
+{
+    char file[RUN_PATH], source[RUN_PATH + 8];
+    TRY(share_file(run, token, number, file, diag));
+    snprintf(source, sizeof source, "file:%s", file);
+    return pin_read_for("share", source, ret_words, diag);
 }

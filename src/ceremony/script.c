@@ -63,6 +63,7 @@ static const cyaml_schema_field_t step_fields[] = {
     LIST("present", 0, struct script_step, present, &id_entry, SCRIPT_ROLES_MAX),
     LIST("sign", MAY, struct script_step, sign, &id_entry, SCRIPT_ROLES_MAX),
     LIST("type", MAY, struct script_step, type, &id_entry, 16),
+    CYAML_FIELD_BOOL("shares", MAY, struct script_step, shares),
     LIST("requires", MAY, struct script_step, required, &id_entry, 16),
     LIST("ensures", MAY, struct script_step, ensures, &id_entry, 16),
     CYAML_FIELD_END};

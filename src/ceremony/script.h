@@ -6,6 +6,7 @@
 #define TBS_CEREMONY_SCRIPT_H
 
 #include <limits.h>
+#include <stdbool.h>
 
 #include "base/bytes.h"
 #include "base/error.h"
@@ -51,6 +52,7 @@ struct script_step {
     char **on, **to, **present, **sign, **type, **required, **ensures;
     unsigned on_count, to_count, present_count, sign_count, type_count, required_count,
         ensures_count;
+    bool shares; /* the user's PIN that it sets is split among the quorum's people */
 };
 
 struct script_waiver {

@@ -16,6 +16,7 @@ static const struct {
     {"inspect", act_inspect},
     {"initialise", act_initialise},
     {"set-pin", act_set_pin},
+    {"check-shares", act_check_shares},
     {"generate", act_generate},
     {"transport", act_transport},
     {"trust", act_trust},
@@ -54,6 +55,17 @@ static void show_key(struct run *run, const struct script_step *step)
     console_show(run->console, "Key", text);
 }
 
+static void show_shares(struct run *run, const struct script_step *step)
+{
+    const struct script_quorum *q = &run->script->script->quorum;
+    char text[160];
+    if (!step->shares)
+        return;
+    snprintf(text, sizeof text, "one for each of the %u of role %.60s, of which %u rebuild the PIN",
+             q->people, q->role, q->need);
+    console_show(run->console, "Shares", text);
+}
+
 static void show(struct run *run, unsigned index, const struct action *action)
 {
     static const char *const warnings[] = {[STEP_OBSERVE] = NULL,
@@ -67,6 +79,7 @@ static void show(struct run *run, unsigned index, const struct action *action)
     show_list(run, "On", step->on, step->on_count);
     show_list(run, "To", step->to, step->to_count);
     show_key(run, step);
+    show_shares(run, step);
     console_show(run->console, "New state", step->state);
     show_list(run, "Present", step->present, step->present_count);
     console_show(run->console, "Say aloud", step->say);

@@ -102,6 +102,8 @@ enum tbs_err token_pin(struct run *run, struct run_token *token, bool so, bool n
         tbs_secret_free(pin);
     if (pin->len > 0 || token->site->pin_pad)
         return TBS_OK;
+    if (!so && !new &&shares_hold_pin(run, token))
+        return shares_pin(run, token, diag);
     if (run->rehearsal)
         return rehearsal_pin(run, token->name, so, new, pin, diag);
     snprintf(what, sizeof what, "%s%s of token %s", new ? "new " : "",

@@ -242,8 +242,8 @@ static void free_all(struct verifier *v)
         signed_signers_free(&one_key);
         free(v->public_keys[i]);
     }
-    json_t *all[] = {v->findings, v->reports,     v->keys,
-                     v->objects,  v->keys_before, v->objects_before};
+    json_t *all[] = {v->findings,    v->reports,        v->keys,  v->objects,
+                     v->keys_before, v->objects_before, v->shares};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++)
         json_decref(all[i]);
 }
@@ -257,7 +257,8 @@ enum tbs_err verify_ceremonies(const struct verify_folder *folders, size_t n,
                          .findings = json_array(),
                          .reports = json_array(),
                          .keys = json_object(),
-                         .objects = json_object()};
+                         .objects = json_object(),
+                         .shares = json_object()};
     enum tbs_err err = n > 0 ? TBS_OK : tbs_fail(diag, TBS_ERR_INVALID, "there is no ceremony");
     for (size_t i = 0; err == TBS_OK && i < n; i++) {
         end(&v);

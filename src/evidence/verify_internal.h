@@ -20,6 +20,8 @@ struct verifier {
     json_t *keys;    /* id: {"role", "template", "method", "value", "wrapped": {token: true}} */
     json_t *objects; /* token: {"CLASS id": true}, as they must be in its next inventory */
     json_t *keys_before, *objects_before;
+    json_t *shares; /* token: {"line": its last share-commit, "holders": {number: name},
+                     * "proven": {number: true}} */
     struct signed_signer *public_keys[VERIFY_KEYS_MAX]; /* of keys/ in all folders */
     size_t n_public;
     char head[TRANSCRIPT_HEX_LEN + 1]; /* of the ceremony before; empty: none */
@@ -79,6 +81,15 @@ void verify_unwrap(struct verifier *v, const json_t *line);
 void verify_attack(struct verifier *v, const json_t *line);
 void verify_destroy(struct verifier *v, const json_t *line);
 void verify_inventory(struct verifier *v, const json_t *line);
+
+/* --- verify_shares.c: PINs in the hands of a quorum --- */
+
+void verify_share_commit(struct verifier *v, const json_t *line);
+void verify_share_verify(struct verifier *v, const json_t *line);
+void verify_share_rebuild(struct verifier *v, const json_t *line);
+void verify_api(struct verifier *v, const json_t *line);
+void verify_shares_begin(struct verifier *v); /* of a step */
+void verify_shares_end(struct verifier *v);
 
 /* --- verify_files.c: what lies beside the record --- */
 

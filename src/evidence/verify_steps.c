@@ -147,6 +147,7 @@ static void begin_step(struct verifier *v, const json_t *line)
     json_object_clear(v->step_seen);
     if (v->step)
         check_present(v, v->step, line);
+    verify_shares_begin(v);
 }
 
 static bool has_keys(const struct verifier *v, const char *role)
@@ -218,6 +219,7 @@ static void check_seen(struct verifier *v)
                 {"destroy", "on", {"destroy"}},
                 {"initialise", "on", {"token-info"}},
                 {"inspect", "on", {"token-info"}},
+                {"check-shares", "on", {"share-verify"}},
                 {"clock", NULL, {"clock"}},
                 {"bags", NULL, {"bag"}},
                 {"media", NULL, {"medium"}},
@@ -246,6 +248,7 @@ static void end_step(struct verifier *v, const json_t *line)
     check_present(v, v->step, line);
     check_signed(v);
     check_seen(v);
+    verify_shares_end(v);
     v->step = NULL;
     v->steps_done++;
 }

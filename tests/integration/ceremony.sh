@@ -102,8 +102,23 @@ for token in A B V; do
 done
 rehearse "$dir/drill" "$scripts/disaster-recovery-drill.yaml" --after "$dir/destroy" >"$dir/drill.out"
 before=$(cat "$first/rehearsal/tokens/V.user-pin")
+set_of() { # folder: the set of shares of the PIN of V
+    jq -r 'select(.type == "share-commit" and .token == "V") | .set' "$1/transcript.jsonl"
+}
+[ "$(jq 'select(.type == "share-verify") | .number' "$dir/drill/transcript.jsonl" | sort | uniq -c | wc -l)" = 5 ] ||
+    wrong "the drill did not check all shares"
+share=$(cat "$first/rehearsal/tokens/V.share-1")
 rehearse "$dir/custodians" "$scripts/custodian-change.yaml" --after "$dir/drill" >"$dir/custodians.out"
 [ "$before" != "$(cat "$first/rehearsal/tokens/V.user-pin")" ] || wrong "the PIN of V is the same"
+[ "$(set_of "$first")" != "$(set_of "$dir/custodians")" ] || wrong "the set of shares is the same"
+for folder in "$first" "$dir/drill" "$dir/custodians"; do
+    grep -rqF --exclude-dir=rehearsal -e "$share" -e "$before" "$folder" && wrong "a share or a PIN is in $folder"
+done
+# Somebody brings the share of before.
+cp "$first/rehearsal/tokens/V.share-1" "$dir/share"
+printf %s "$share" >"$first/rehearsal/tokens/V.share-1"
+refused 7 "this is a share of set $(set_of "$first")" rehearse "$dir/old-share" "$scripts/destroy-tpk.yaml" --after "$dir/custodians"
+cp "$dir/share" "$first/rehearsal/tokens/V.share-1"
 rehearse "$dir/compromise" "$scripts/compromise-tpk.yaml" --after "$dir/custodians" >"$dir/compromise.out"
 [ "$(state "$dir/compromise" tpk-2026-02)" = compromised ] || wrong "tpk-2026-02 is not compromised"
 

@@ -400,6 +400,26 @@ TAMPERINGS = [
     ("an inventory left out", "order", "step 7.1 has left no inventory of token V",
      lambda f: drop(f, f.select("inventory", token="V")[0])),
     ("a waiver that the script does not have", "waiver", "the script does not waive R3", waive),
+    ("another commitment", "shares", "share 2 of token V is not the one that was committed to",
+     lambda f: f.select("share-commit")[0]["commitments"].__setitem__(1, "0" * 64)),
+    ("another share typed back", "shares", "share 4 of token V is not the one",
+     lambda f: f.select("share-verify", number=4)[0].update(commitment="0" * 64)),
+    ("a share nobody typed back", "shares", "were not typed",
+     lambda f: drop(f, f.select("share-verify", number=5)[0])),
+    ("two shares of one person", "shares", "share 2 was typed by CO-1, and share 1 by CO-1",
+     lambda f: f.select("share-verify", number=2)[0].update(by="CO-1")),
+    ("a share of a stranger", "shares", "CO-9, who did not sign in",
+     lambda f: f.select("share-verify", number=2)[0].update(by="CO-9")),
+    ("too few shares", "shares", "too few", lambda f: f.select("share-rebuild")[0].update(
+        groups=[[1, 2], [3, 4, 5]])),
+    ("a share that was never proven", "shares", "before every share", lambda f: f.select(
+        "share-rebuild")[0].update(groups=[[1, 2, 3]])),
+    ("no set of shares", "shares", "not every share of the PIN of token V",
+     lambda f: [drop(f, line) for line in f.lines[:] if line["type"].startswith("share-")]),
+    ("another quorum", "shares", "split for 2 of 5, and the script's quorum is 3 of 5",
+     lambda f: f.select("share-commit")[0].update(need=2)),
+    ("shares of another set", "shares", "of a set that token V does not have",
+     lambda f: f.select("share-verify", number=3)[0].update(set=40000)),
     ("a type that nobody knows", "type", "what a line of type magic is",
      lambda f: f.select("bag")[0].update(type="magic")),
 ]
@@ -435,7 +455,7 @@ def main(dir):
     refused("no drill", "drill", "no drill", "--rehearsal", "--drill-days", "1", first)
     refused("a ceremony without the one before", "parent", "follows another", "--rehearsal",
             f"{dir}/rotate", others=["checkpoint", "signature", "recipient", "check", "registry",
-                                     "unknown-object", "blob", "key"])
+                                     "unknown-object", "blob", "key", "shares"])
 
     folder = Folder(first)
     folder.own_ceremony_key()

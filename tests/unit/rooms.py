@@ -25,7 +25,8 @@ ROOMS = {
     "pkcs11": (["base", "templates", "custody", "mikey"], ["p11-kit", "jansson.h"]),
     "src/paper": (["base"], ["qrencode.h", "cairo", "pango"]),
     "src/evidence": (["base", "registry", "templates"], ["jansson.h"]),
-    "src/ceremony": (["base", "yaml", "templates", "registry", "evidence", "custody", "pkcs11"],
+    "src/ceremony": (["base", "yaml", "templates", "registry", "evidence", "custody", "pkcs11",
+                      "shares"],
                      ["jansson.h", "cyaml"]),
     "src/server": (["base", "yaml"], ["event2", "cyaml", "systemd"]),
 }

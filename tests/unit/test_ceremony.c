@@ -196,12 +196,35 @@ static void test_quorum(void **state)
     char *waived =
         with(shipped, "need: 3}",
              "need: 1}\nwaivers: [{rule: quorum-one, of: quorum, reason: a test, by: IW}]");
-    json_t *found = findings(waived, NULL);
+    char *unsplit = with(waived, "do: initialise, shares: true", "do: initialise");
+    expect(findings(waived, NULL), "quorum-one", "copies of the PIN", line_of(waived, "shares:"));
+    json_t *found = findings(unsplit, NULL);
     assert_int_equal(json_array_size(found), 0);
     json_decref(found);
     free(waived);
+    free(unsplit);
     wrong("need: 3}", "need: 3}\nwaivers: [{rule: R1, of: nothing, reason: a test, by: IW}]",
           "waiver", "no key", "of: nothing");
+}
+
+static void test_shares(void **state)
+{
+    (void)state;
+    wrong("CO>=5, IW]", "CO>=4, IW]", "quorum-unmet", "4 must be there",
+          "present: [CA, SO>=2, CO>=4");
+    wrong("do: transport,", "do: transport, shares: true,", "not-taken", "no 'shares'",
+          "do: transport, shares");
+    wrong("quorum: {role: CO, people: 5, need: 3}\n", "", "missing", "the script has none",
+          "shares: true");
+    wrong("title: Token B gets its PINs, do: initialise, class: irreversible, on: [B]",
+          "title: The shares of B, do: check-shares, class: observe, on: [B]", "order",
+          "'B.shared'", "id: \"2.3\"");
+    char *rotate = read_all(CEREMONIES "/rotate-tpk.yaml");
+    char *alone = with(rotate, "do: inventory, class: observe, on: [A, B, V], present: [CA, CO>=3,",
+                       "do: inventory, class: observe, on: [A, B, V], present: [CA,");
+    expect(findings(alone, NULL), "quorum-unmet", "to rebuild it", line_of(alone, "id: \"2.2\""));
+    free(rotate);
+    free(alone);
 }
 
 #define TOKENS                                                                                     \
@@ -214,6 +237,7 @@ static void test_quorum(void **state)
     "  - {role: CA, name: Ann}\n"                                                                  \
     "  - {role: SO, name: Bea}\n  - {role: SO, name: Cem}\n"                                       \
     "  - {role: CO, name: Dov}\n  - {role: CO, name: Eli}\n  - {role: CO, name: Fay}\n"            \
+    "  - {role: CO, name: Ida}\n  - {role: CO, name: Jon}\n"                                       \
     "  - {role: IW, name: Gus}\n  - {role: EW, name: Hal}\n"
 
 static void site_wrong(const char *old, const char *new, const char *rule, const char *word,
@@ -231,11 +255,13 @@ static void test_site(void **state)
     assert_int_equal(json_array_size(found), 0);
     json_decref(found);
     site_wrong("  - {role: EW, name: Hal}\n", "", "unmet-role", "role EW", "people:");
-    site_wrong("  - {role: CO, name: Fay}\n", "", "unmet-role", "held by 2", "people:");
+    site_wrong("  - {role: CO, name: Fay}\n", "", "unmet-role", "held by 4", "people:");
     site_wrong("role: EW, name: Hal", "role: EW, name: Ann", "role-conflict", "Ann", "role: CA");
     site_wrong("role: CO, name: Fay", "role: CO, name: Eli", "role-conflict", "second time",
-               "role: CO, name: Eli}\n  - {role: IW");
+               "role: CO, name: Eli}\n  - {role: CO, name: Ida");
     site_wrong("role: EW, name: Hal", "role: EX, name: Hal", "unknown-role", "EX", "role: EX");
+    site_wrong("name: V, module: m.so", "name: V, pin_pad: true, module: m.so", "pin-pad",
+               "token V", "tokens:");
     site_wrong("name: V, module", "name: W, module", "unmet-token", "token V", "tokens:");
 }
 
@@ -351,11 +377,11 @@ static void test_shipped(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_shape),   cmocka_unit_test(test_people),
-        cmocka_unit_test(test_quorum),  cmocka_unit_test(test_order),
-        cmocka_unit_test(test_actions), cmocka_unit_test(test_keys),
-        cmocka_unit_test(test_site),    cmocka_unit_test(test_site_shape),
-        cmocka_unit_test(test_shipped),
+        cmocka_unit_test(test_shape),      cmocka_unit_test(test_people),
+        cmocka_unit_test(test_quorum),     cmocka_unit_test(test_shares),
+        cmocka_unit_test(test_order),      cmocka_unit_test(test_actions),
+        cmocka_unit_test(test_keys),       cmocka_unit_test(test_site),
+        cmocka_unit_test(test_site_shape), cmocka_unit_test(test_shipped),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }

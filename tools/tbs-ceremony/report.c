@@ -58,12 +58,20 @@ static void put_short(struct paper *paper, const json_t *line)
 {
     static const struct {
         const char *type, *label, *first, *second;
-    } shorts[] = {{"clock", "Clock", "said", "source"},    {"bag", "Bag", "what", "value"},
-                  {"medium", "Medium", "what", "value"},   {"keygen", "Key made", "id", "token"},
-                  {"attr", "Attributes", "id", "verdict"}, {"kcv", "Check value", "id", "value"},
-                  {"wrap", "Wrapped", "id", "to"},         {"unwrap", "Unwrapped", "id", "token"},
-                  {"destroy", "Destroyed", "id", "token"}, {"checkpoint", "Signed by", "by", "key"},
-                  {"registry", "Registry", "sha256", ""}};
+    } shorts[] = {{"clock", "Clock", "said", "source"},
+                  {"bag", "Bag", "what", "value"},
+                  {"medium", "Medium", "what", "value"},
+                  {"keygen", "Key made", "id", "token"},
+                  {"attr", "Attributes", "id", "verdict"},
+                  {"kcv", "Check value", "id", "value"},
+                  {"wrap", "Wrapped", "id", "to"},
+                  {"unwrap", "Unwrapped", "id", "token"},
+                  {"destroy", "Destroyed", "id", "token"},
+                  {"checkpoint", "Signed by", "by", "key"},
+                  {"registry", "Registry", "sha256", ""},
+                  {"share-commit", "Shares made for", "token", ""},
+                  {"share-verify", "Share typed by", "by", "commitment"},
+                  {"share-rebuild", "PIN rebuilt of", "token", ""}};
     char text[TEXT_MAX];
     for (size_t i = 0; i < sizeof shorts / sizeof *shorts; i++)
         if (is(line, shorts[i].type)) {

@@ -1,0 +1,218 @@
+/* PINs in the hands of a quorum: sets of shares, by their commitments. */
+#include "evidence/verify_internal.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static json_int_t number_of(const json_t *object, const char *name)
+{
+    return json_integer_value(json_object_get(object, name));
+}
+
+static bool sets_pin(const json_t *step)
+{
+    const char *action = verify_text(step, "do");
+    return strcmp(action, "initialise") == 0 || strcmp(action, "set-pin") == 0;
+}
+
+static const char *token_of(const json_t *step)
+{
+    const char *token = json_string_value(json_array_get(json_object_get(step, "on"), 0));
+    return token ? token : "";
+}
+
+static bool splits(const json_t *step)
+{
+    return json_is_true(json_object_get(step, "shares"));
+}
+
+/* The shares of the PIN of before are worth nothing from now on. */
+void verify_shares_begin(struct verifier *v)
+{
+    if (v->step && sets_pin(v->step))
+        json_object_del(v->shares, token_of(v->step));
+}
+
+/* --- A new set --- */
+
+static void check_quorum(struct verifier *v, const json_t *line, size_t people)
+{
+    const json_t *quorum = json_object_get(v->script, "quorum");
+    const char *token = verify_text(line, "token");
+    if (!v->step || !splits(v->step) || strcmp(token_of(v->step), token) != 0)
+        verify_tell(v, "shares", v->line, "the script splits no PIN of token %.64s here", token);
+    else if (number_of(quorum, "need") != number_of(line, "need") ||
+             number_of(quorum, "people") != (json_int_t)people ||
+             strcmp(verify_text(quorum, "role"), verify_text(line, "role")) != 0)
+        verify_tell(v, "shares", v->line,
+                    "the PIN of token %.64s was split for %lld of %zu, and the script's quorum is "
+                    "%lld of %lld",
+                    token, (long long)number_of(line, "need"), people,
+                    (long long)number_of(quorum, "need"), (long long)number_of(quorum, "people"));
+}
+
+static void check_commitments(struct verifier *v, const json_t *commitments)
+{
+    size_t i, j;
+    json_t *is;
+    json_array_foreach(commitments, i, is)
+    {
+        bool good = json_is_string(is) && json_string_length(is) == TRANSCRIPT_HEX_LEN;
+        for (j = 0; good && j < i; j++)
+            good = !json_equal(is, json_array_get(commitments, j));
+        if (!good)
+            verify_tell(v, "shares", v->line, "what is said of share %zu is no commitment", i + 1);
+    }
+}
+
+void verify_share_commit(struct verifier *v, const json_t *line)
+{
+    const json_t *commitments = json_object_get(line, "commitments");
+    if (!json_is_integer(json_object_get(line, "set")))
+        verify_tell(v, "shares", v->line, "line %zu does not say which set of shares it is",
+                    v->line);
+    check_quorum(v, line, json_array_size(commitments));
+    check_commitments(v, commitments);
+    verify_set(v, v->shares, verify_text(line, "token"),
+               json_pack("{s:O, s:{}, s:{}}", "line", line, "holders", "proven"));
+}
+
+/* --- Its shares --- */
+
+/* The set that a line speaks of, with its "line", "holders" and "proven"; NULL. */
+static json_t *find_set(struct verifier *v, const json_t *line)
+{
+    json_t *set = json_object_get(v->shares, verify_text(line, "token"));
+    const json_t *said = json_object_get(line, "set");
+    if (set && json_is_integer(said) &&
+        json_equal(said, json_object_get(json_object_get(set, "line"), "set")))
+        return set;
+    verify_tell(v, "shares", v->line,
+                "line %zu is about shares of a set that token %.64s does not have", v->line,
+                verify_text(line, "token"));
+    return NULL;
+}
+
+static bool holds(const struct verifier *v, const char *role, const char *name)
+{
+    size_t i;
+    json_t *person;
+    json_array_foreach(v->people, i, person)
+    {
+        if (strcmp(verify_text(person, "role"), role) == 0 &&
+            strcmp(verify_text(person, "name"), name) == 0)
+            return true;
+    }
+    return false;
+}
+
+/* One share, one person; who that is stays. */
+static void check_holder(struct verifier *v, json_t *set, const char *number, const char *by)
+{
+    const char *other;
+    json_t *name, *holders = json_object_get(set, "holders");
+    if (!holds(v, verify_text(json_object_get(set, "line"), "role"), by))
+        verify_tell(v, "shares", v->line, "share %s was typed by %.60s, who did not sign in for it",
+                    number, by);
+    json_object_foreach(holders, other, name)
+    {
+        if ((strcmp(other, number) == 0) != (strcmp(json_string_value(name), by) == 0))
+            verify_tell(v, "shares", v->line, "share %s was typed by %.60s, and share %s by %.60s",
+                        number, by, other, json_string_value(name));
+    }
+    verify_set(v, holders, number, json_string(by));
+}
+
+void verify_share_verify(struct verifier *v, const json_t *line)
+{
+    json_t *set = find_set(v, line);
+    json_int_t at = number_of(line, "number");
+    char number[32];
+    if (!set)
+        return;
+    const json_t *commitments = json_object_get(json_object_get(set, "line"), "commitments");
+    const char *said =
+        at > 0 ? json_string_value(json_array_get(commitments, (size_t)at - 1)) : NULL;
+    snprintf(number, sizeof number, "%lld", (long long)at);
+    if (!said || strcmp(said, verify_text(line, "commitment")) != 0)
+        verify_tell(v, "shares", v->line,
+                    "share %s of token %.64s is not the one that was committed to when it was "
+                    "handed out",
+                    number, verify_text(line, "token"));
+    else
+        check_holder(v, set, number, verify_text(line, "by"));
+}
+
+static bool prove(json_t *set, const json_t *group)
+{
+    size_t i;
+    json_t *is;
+    json_t *members = json_object();
+    json_array_foreach(group, i, is)
+    {
+        char number[32];
+        snprintf(number, sizeof number, "%lld", (long long)json_integer_value(is));
+        if (json_object_get(json_object_get(set, "holders"), number))
+            json_object_set_new(members, number, json_true());
+    }
+    bool enough =
+        (json_int_t)json_object_size(members) == number_of(json_object_get(set, "line"), "need") &&
+        json_array_size(group) == json_object_size(members);
+    if (enough)
+        json_object_update(json_object_get(set, "proven"), members);
+    json_decref(members);
+    return enough;
+}
+
+void verify_share_rebuild(struct verifier *v, const json_t *line)
+{
+    json_t *set = find_set(v, line), *group;
+    size_t i;
+    if (set && json_array_size(json_object_get(line, "groups")) == 0)
+        verify_tell(v, "shares", v->line, "line %zu rebuilt a PIN of no shares", v->line);
+    json_array_foreach(set ? json_object_get(line, "groups") : NULL, i, group)
+    {
+        if (!prove(set, group))
+            verify_tell(v, "shares", v->line,
+                        "the PIN of token %.64s was rebuilt of shares that are too few, too many, "
+                        "or were not typed",
+                        verify_text(line, "token"));
+    }
+}
+
+/* --- What comes of it --- */
+
+static bool is_whole(const struct verifier *v, const char *token)
+{
+    const json_t *set = json_object_get(v->shares, token);
+    const json_t *commitments = json_object_get(json_object_get(set, "line"), "commitments");
+    return set && json_array_size(commitments) > 0 &&
+           json_object_size(json_object_get(set, "proven")) == json_array_size(commitments);
+}
+
+/* No token gets a PIN that might be lost. */
+void verify_api(struct verifier *v, const json_t *line)
+{
+    const char *token = verify_text(line, "token");
+    if (v->step && splits(v->step) && strcmp(token, token_of(v->step)) == 0 &&
+        strcmp(verify_text(line, "call"), "C_InitPIN") == 0 && !is_whole(v, token))
+        verify_tell(v, "shares", v->line,
+                    "token %.64s got its PIN before every share of it was typed back and proven",
+                    token);
+}
+
+void verify_shares_end(struct verifier *v)
+{
+    const char *token = token_of(v->step);
+    const json_t *set = json_object_get(v->shares, token);
+    if (!splits(v->step))
+        return;
+    if (!is_whole(v, token))
+        verify_tell(v, "shares", v->line, "not every share of the PIN of token %.64s was proven",
+                    token);
+    else
+        verify_remark(v, "the PIN of token %s is in %zu shares, %lld of which rebuild it, set %lld",
+                      token, json_object_size(json_object_get(set, "proven")),
+                      (long long)number_of(json_object_get(set, "line"), "need"),
+                      (long long)number_of(json_object_get(set, "line"), "set"));
+}

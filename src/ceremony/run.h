@@ -33,6 +33,11 @@ enum run_end {
     RUN_ABORTED,
 };
 
+/* A ceremony starts its own program anew, as `tbs-ceremony read-back`, to read a token back (R17).
+ * At standard input it says {"module", "serial", "pin_pad"}, and on this descriptor the user's PIN,
+ * unless that is typed at the token; it awaits vault_inventory's objects as JSON, and status 0. */
+#define READ_BACK_PIN_FD 3
+
 /* A ceremony in a new folder. TBS_ERR_EXISTS when there is one; TBS_ERR_CONFIG when lint finds
  * anything; TBS_ERR_DENIED when a step's people are not there. On any error after the folder was
  * made, the ceremony can be resumed or aborted. */

@@ -107,6 +107,17 @@ def site(folder):
     return name
 
 
+def script(folder, waived):
+    """Without a waiver for both tokens, SoftHSM is for rehearsals only."""
+    short = os.path.join(os.path.dirname(os.path.abspath(__file__)), "ceremony-short.yaml")
+    name = os.path.join(folder, f"waived-{waived}.yaml")
+    with open(short, encoding="utf-8") as file, open(name, "w", encoding="utf-8") as copy:
+        copy.write(file.read() + "waivers:\n" * (waived != ""))
+        for token in waived:
+            copy.write(f"  - {{rule: softhsm, of: {token}, reason: a test, by: Gus}}\n")
+    return name
+
+
 def softhsm(folder):
     tokens = os.path.join(folder, "tokens")
     os.mkdir(tokens)
@@ -122,7 +133,6 @@ def records(folder, kind):
 
 
 def perform(ceremony, verify, folder):
-    script = os.path.join(os.path.dirname(os.path.abspath(__file__)), "ceremony-short.yaml")
     run = os.path.join(folder, "run")
     softhsm(folder)
     rooms = []
@@ -131,8 +141,17 @@ def perform(ceremony, verify, folder):
         rooms.append(Room(ceremony, *argv))
         return rooms[-1]
 
+    # A SoftHSM protects nothing: a real ceremony takes none, unless the script says so.
+    for waived, token in (("", "A"), ("A", "B")):
+        real = os.path.join(folder, f"real-{token}")
+        status = room("run", "--script", script(folder, waived), "--site", site(folder),
+                      real).talk(USUAL)
+        check(status == 7 and f"token {token} is a 'SoftHSM v2', which protects nothing" in
+              rooms[-1].seen, f"a SoftHSM in a real ceremony: {rooms[-1].seen[-300:]}")
+        check(not any(r["token"] == token for r in records(real, "api")), "it was touched")
+
     # The witness is absent: nothing is done.
-    first = room("run", "--script", script, "--site", site(folder), run)
+    first = room("run", "--script", script(folder, "AB"), "--site", site(folder), run)
     status = first.talk(USUAL, [(r"\(Gus\): your name", "absent"), (r"type it anew: $", ""),
                                 (r"type it anew: $", "")])
     check(status == 7 and "needs 1 of role IW, and 0 signed in" in first.seen, "a missing role")
@@ -185,6 +204,9 @@ def perform(ceremony, verify, folder):
     opinion = subprocess.run([verify, run], capture_output=True, text=True, timeout=60)
     check(opinion.returncode == 0 and "the seal of bag 4 is torn" in opinion.stdout,
           f"the verifier: {opinion.stdout[:600]}{opinion.stderr}")
+    for n, token in enumerate("AB", 1):
+        check(opinion.stdout.splitlines()[n].startswith(f"BEWARE: token {token} is a SoftHSM v2"),
+              f"the waiver is not plain to see: {opinion.stdout[:600]}")
 
 
 def main():

@@ -3,15 +3,20 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <spawn.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "ceremony/keys.h"
+#include "custody/pin.h"
 
+#define PIN_FD 3               /* of the new process */
 #define REPORT_MAX (16u << 20) /* octets of an inventory as JSON */
 
 extern char **environ;
+
+/* --- Asking --- */
 
 /* Ends of pipes; -1: closed. */
 struct ends {
@@ -73,7 +78,7 @@ static enum tbs_err start(struct ends *e, pid_t *ret_pid, struct tbs_diag *diag)
     if (rv == 0)
         rv = posix_spawn_file_actions_adddup2(&moves, e->from[1], STDOUT_FILENO);
     if (rv == 0)
-        rv = posix_spawn_file_actions_adddup2(&moves, e->pin[0], READ_BACK_PIN_FD);
+        rv = posix_spawn_file_actions_adddup2(&moves, e->pin[0], PIN_FD);
     if (rv == 0)
         rv = posix_spawn(ret_pid, "/proc/self/exe", &moves, NULL, argv, environ);
     posix_spawn_file_actions_destroy(&moves);
@@ -177,4 +182,48 @@ enum tbs_err token_read_back_key(struct run *run, struct run_token *token, const
                         token->name);
     *ret_attributes = found;
     return TBS_OK;
+}
+
+/* --- Answering, in the new process --- */
+
+#define STR_(n) #n
+#define STR(n) STR_(n)
+
+static enum tbs_err read_token(const struct vault_token *at, bool pin_pad, json_t **ret_objects,
+                               struct tbs_diag *diag)
+{
+    struct tbs_secret pin = {0};
+    struct vault *vault = NULL;
+    enum tbs_err err = TBS_OK;
+    if (!pin_pad)
+        err = pin_read_for("PIN of the user", "fd:" STR(PIN_FD), &pin, diag);
+    if (err == TBS_OK)
+        err = vault_open(at, NULL, &vault, diag);
+    if (err == TBS_OK)
+        err = vault_login(vault, false, tbs_secret_view(&pin), diag);
+    tbs_secret_free(&pin);
+    if (err == TBS_OK)
+        err = vault_inventory(vault, ret_objects, diag);
+    vault_close(vault);
+    return err;
+}
+
+enum tbs_err run_read_back(struct tbs_diag *diag)
+{
+    struct vault_token at = {0};
+    int pin_pad;
+    json_t *request = json_loadf(stdin, JSON_REJECT_DUPLICATES, NULL), *objects = NULL;
+    if (!request || json_unpack(request, "{s:s, s:s, s:b !}", "module", &at.module, "serial",
+                                &at.serial, "pin_pad", &pin_pad) != 0) {
+        json_decref(request);
+        return tbs_fail(diag, TBS_ERR_INVALID,
+                        "read-back is for a ceremony that runs, which says at standard input what "
+                        "to read");
+    }
+    enum tbs_err err = read_token(&at, pin_pad, &objects, diag);
+    json_decref(request);
+    if (err == TBS_OK && json_dumpf(objects, stdout, JSON_COMPACT) != 0)
+        err = tbs_fail(diag, TBS_ERR_IO, "nobody listens to what was read back");
+    json_decref(objects);
+    return err;
 }

@@ -33,11 +33,6 @@ enum run_end {
     RUN_ABORTED,
 };
 
-/* A ceremony starts its own program anew, as `tbs-ceremony read-back`, to read a token back (R17).
- * At standard input it says {"module", "serial", "pin_pad"}, and on this descriptor the user's PIN,
- * unless that is typed at the token; it awaits vault_inventory's objects as JSON, and status 0. */
-#define READ_BACK_PIN_FD 3
-
 /* A ceremony in a new folder. TBS_ERR_EXISTS when there is one; TBS_ERR_CONFIG when lint finds
  * anything; TBS_ERR_DENIED when a step's people are not there. On any error after the folder was
  * made, the ceremony can be resumed or aborted. */
@@ -54,5 +49,12 @@ enum tbs_err run_resume(const char *folder, bool automatic, enum run_end *ret_en
  * must be true as for run_resume. */
 enum tbs_err run_abort(const char *folder, bool automatic, enum run_end *ret_end,
                        struct tbs_diag *diag);
+
+/* The other end of reading a token back: a ceremony starts /proc/self/exe with the one argument
+ * "read-back", and whoever hears that calls this, after secret memory is ready, and nothing else.
+ * Standard input says {"module", "serial", "pin_pad"}, and descriptor 3 has the user's PIN, unless
+ * that is typed at the token; all objects go to standard output, as JSON. TBS_ERR_INVALID when no
+ * ceremony has started it. */
+enum tbs_err run_read_back(struct tbs_diag *diag);
 
 #endif

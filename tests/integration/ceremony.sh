@@ -74,7 +74,7 @@ done
 [ "$(jq 'select(.type == "attr") | .reopened' "$first/transcript.jsonl" | sort | uniq -c | tr -d ' ')" = 19true ] ||
     wrong "keys were not read back by a new process"
 refused 2 "is for a ceremony that runs" "$ceremony" read-back </dev/null
-refused 1 "serial 0000" "$ceremony" read-back 3< <(echo 1234) \
+refused 1 "shows no token" "$ceremony" read-back 3< <(echo 1234) \
     <<<"{\"module\": \"$softhsm\", \"serial\": \"0000\", \"pin_pad\": false}"
 
 # The verifier is found where this program is.

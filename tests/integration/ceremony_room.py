@@ -134,7 +134,6 @@ def records(folder, kind):
 
 def perform(ceremony, verify, folder):
     run = os.path.join(folder, "run")
-    softhsm(folder)
     rooms = []
 
     def room(*argv):
@@ -143,7 +142,10 @@ def perform(ceremony, verify, folder):
 
     # A SoftHSM protects nothing: a real ceremony takes none, unless the script says so.
     for waived, token in (("", "A"), ("A", "B")):
-        real = os.path.join(folder, f"real-{token}")
+        place = os.path.join(folder, f"refused-{token}")
+        os.mkdir(place)
+        softhsm(place)
+        real = os.path.join(place, "run")
         status = room("run", "--script", script(folder, waived), "--site", site(folder),
                       real).talk(USUAL)
         check(status == 7 and f"token {token} is a 'SoftHSM v2', which protects nothing" in
@@ -151,6 +153,7 @@ def perform(ceremony, verify, folder):
         check(not any(r["token"] == token for r in records(real, "api")), "it was touched")
 
     # The witness is absent: nothing is done.
+    softhsm(folder)
     first = room("run", "--script", script(folder, "AB"), "--site", site(folder), run)
     status = first.talk(USUAL, [(r"\(Gus\): your name", "absent"), (r"type it anew: $", ""),
                                 (r"type it anew: $", "")])

@@ -104,15 +104,15 @@ static enum tbs_err judge_attributes(struct run *run, const struct run_token *to
 
 /* What a new process reads is judged; it must be what was told to the one that made the key. */
 static enum tbs_err read_and_judge(struct run *run, struct run_token *token, const char *id,
-                                   const json_t *key, struct rules_subject *subject,
+                                   const json_t *key, struct rules_subject subject,
                                    struct tbs_diag *diag)
 {
     const json_t *told = json_object_get(key, "attributes");
     json_t *again = NULL;
     TRY(token_read_back_key(run, token, id, keys_text(told, "CKA_CLASS"), &again, diag));
-    subject->attributes = again;
-    subject->reopened = true;
-    enum tbs_err err = judge_attributes(run, token, id, subject, diag);
+    subject.attributes = again;
+    subject.reopened = true;
+    enum tbs_err err = judge_attributes(run, token, id, &subject, diag);
     if (err == TBS_OK && !json_equal(again, told))
         err = tbs_fail(diag, TBS_ERR_DENIED,
                        "token %s tells a new process other attributes of key %s than the one that "
@@ -129,7 +129,7 @@ enum tbs_err keys_judge(struct run *run, struct run_token *token, const char *id
     struct rules_subject subject = {.check = json_object_get(key, "check")};
     TRY(template_find(template, &subject.template, diag));
     subject.profile = profile_of(subject.template, origin);
-    TRY(read_and_judge(run, token, id, key, &subject, diag));
+    TRY(read_and_judge(run, token, id, key, subject, diag));
     console_say(run->console, "Key %s on token %s: check value %s (%s), attributes pass.", id,
                 token->name, keys_text(subject.check, "value"), keys_text(subject.check, "method"));
     return record(run, "kcv",

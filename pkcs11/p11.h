@@ -12,6 +12,7 @@
 
 #define P11_LABEL_LEN 32
 #define P11_SERIAL_LEN 16
+#define P11_MODEL_LEN 16
 
 enum p11_quirk {
     P11_NO_ALLOWED_MECHANISMS,

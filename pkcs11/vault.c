@@ -62,6 +62,7 @@ static enum tbs_err find(struct vault *v, const char *serial, const char *label,
                    sizeof v->token.name);
     p11_copy_field(v->token.info.serialNumber, sizeof v->token.info.serialNumber, v->serial,
                    sizeof v->serial);
+    p11_copy_field(v->token.info.model, sizeof v->token.info.model, v->model, sizeof v->model);
     return TBS_OK;
 }
 
@@ -98,6 +99,11 @@ void vault_close(struct vault *vault)
 const char *vault_serial(const struct vault *vault)
 {
     return vault->serial;
+}
+
+const char *vault_model(const struct vault *vault)
+{
+    return vault->model;
 }
 
 bool vault_is_initialised(const struct vault *vault)

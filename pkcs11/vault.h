@@ -45,6 +45,8 @@ enum tbs_err vault_open(const struct vault_token *token, const struct vault_witn
 void vault_close(struct vault *vault); /* NULL ok */
 
 const char *vault_serial(const struct vault *vault); /* lives as long as the vault */
+/* What it says that it is; without the blanks at the end. Lives as long as the vault. */
+const char *vault_model(const struct vault *vault);
 bool vault_is_initialised(const struct vault *vault);
 bool vault_has_pin_pad(const struct vault *vault);
 /* {"module", "module_sha256", "library", "manufacturer", "model", "serial", "label", "hardware",
@@ -97,7 +99,7 @@ enum tbs_err vault_inventory(struct vault *vault, json_t **ret_objects, struct t
 enum tbs_err vault_destroy_objects(struct vault *vault, const json_t *objects,
                                    struct tbs_diag *diag);
 /* Computed, never read: {"method", "value"}, with one of
- *   hmac-empty/5       the first 5 octets of the MAC of nothing
+ *   hmac-empty/16      the first 16 octets of the MAC of nothing
  *   aes-256-gcm-block  IV, 16 zero octets sealed with the key's id as additional data, and the tag
  *   spki-sha256        of a public key's SubjectPublicKeyInfo (DER) */
 enum tbs_err vault_check(struct vault *vault, const char *id, json_t **ret_check,

@@ -14,9 +14,9 @@
 
 /* --- Check values --- */
 
-#define CHECK_LEN 5
+#define CHECK_LEN 16
 
-static const char hmac_method[] = "hmac-empty/5", gcm_method[] = "aes-256-gcm-block";
+static const char hmac_method[] = "hmac-empty/16", gcm_method[] = "aes-256-gcm-block";
 static const uint8_t zeros[16];
 
 /* What is sealed for a check value: its IV, so many zeros, and the tag. */

@@ -14,6 +14,7 @@ struct vault {
     struct vault_witness witness;
     char module[512];
     char serial[P11_SERIAL_LEN + 1];
+    char model[P11_MODEL_LEN + 1];
     CK_SESSION_HANDLE session; /* read-write, while logged in */
     bool logged_in;
 };

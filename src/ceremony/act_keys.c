@@ -60,7 +60,6 @@ static enum template_profile profile_of(const struct key_template *template, enu
     return origin == KEY_SEALED ? TEMPLATE_SEALED : TEMPLATE_RESTORED;
 }
 
-/* R17, that a key was read anew, is for the inventory. */
 static const char *first_finding(const json_t *findings)
 {
     size_t i;
@@ -84,29 +83,53 @@ static enum tbs_err find_faults(struct run *run, const struct run_token *token, 
     return err;
 }
 
-enum tbs_err keys_judge(struct run *run, const struct run_token *token, const char *id,
-                        const char *template, const json_t *key, enum key_origin origin,
-                        struct tbs_diag *diag)
+static enum tbs_err judge_attributes(struct run *run, const struct run_token *token, const char *id,
+                                     const struct rules_subject *subject, struct tbs_diag *diag)
 {
-    struct rules_subject subject = {.attributes = json_object_get(key, "attributes"),
-                                    .check = json_object_get(key, "check"),
-                                    .reopened = true};
     json_t *findings = NULL;
-    TRY(template_find(template, &subject.template, diag));
-    subject.profile = profile_of(subject.template, origin);
-    TRY(find_faults(run, token, id, &subject, &findings, diag));
+    TRY(find_faults(run, token, id, subject, &findings, diag));
     const char *first = first_finding(findings);
-    enum tbs_err err = record(run, "attr",
-                              json_pack("{s:s, s:s, s:s, s:O, s:O, s:s}", "token", token->name,
-                                        "id", id, "profile", template_profile_name(subject.profile),
-                                        "attributes", subject.attributes, "findings", findings,
-                                        "verdict", first ? "fail" : "pass"),
-                              diag);
+    enum tbs_err err =
+        record(run, "attr",
+               json_pack("{s:s, s:s, s:s, s:O, s:b, s:O, s:s}", "token", token->name, "id", id,
+                         "profile", template_profile_name(subject->profile), "attributes",
+                         subject->attributes, "reopened", subject->reopened, "findings", findings,
+                         "verdict", first ? "fail" : "pass"),
+               diag);
     if (err == TBS_OK && first)
         err = tbs_fail(diag, TBS_ERR_DENIED, "key %s on token %s: %.200s", id, token->name, first);
     json_decref(findings);
-    if (err != TBS_OK)
-        return err;
+    return err;
+}
+
+/* What a new process reads is judged; it must be what was told to the one that made the key. */
+static enum tbs_err read_and_judge(struct run *run, struct run_token *token, const char *id,
+                                   const json_t *key, struct rules_subject subject,
+                                   struct tbs_diag *diag)
+{
+    const json_t *told = json_object_get(key, "attributes");
+    json_t *again = NULL;
+    TRY(token_read_back_key(run, token, id, keys_text(told, "CKA_CLASS"), &again, diag));
+    subject.attributes = again;
+    subject.reopened = true;
+    enum tbs_err err = judge_attributes(run, token, id, &subject, diag);
+    if (err == TBS_OK && !json_equal(again, told))
+        err = tbs_fail(diag, TBS_ERR_DENIED,
+                       "token %s tells a new process other attributes of key %s than the one that "
+                       "made it",
+                       token->name, id);
+    json_decref(again);
+    return err;
+}
+
+enum tbs_err keys_judge(struct run *run, struct run_token *token, const char *id,
+                        const char *template, const json_t *key, enum key_origin origin,
+                        struct tbs_diag *diag)
+{
+    struct rules_subject subject = {.check = json_object_get(key, "check")};
+    TRY(template_find(template, &subject.template, diag));
+    subject.profile = profile_of(subject.template, origin);
+    TRY(read_and_judge(run, token, id, key, subject, diag));
     console_say(run->console, "Key %s on token %s: check value %s (%s), attributes pass.", id,
                 token->name, keys_text(subject.check, "value"), keys_text(subject.check, "method"));
     return record(run, "kcv",
@@ -182,23 +205,25 @@ enum tbs_err act_generate(struct run *run, struct tbs_diag *diag)
 
 /* --- Trying --- */
 
-static bool is_waived(const struct run *run, const char *rule, const char *of)
+/* A sealed block is another each time: the key is to open the one that it gave first. */
+static enum tbs_err check_again(struct run_token *token, const char *id, json_t *want,
+                                json_t **ret_check, struct tbs_diag *diag)
 {
-    const struct script *s = run->script->script;
-    for (unsigned i = 0; i < s->waivers_count; i++)
-        if (strcmp(s->waivers[i].rule, rule) == 0 && strcmp(s->waivers[i].of, of) == 0)
-            return true;
-    return false;
+    if (strcmp(keys_text(want, "method"), "aes-256-gcm-block") != 0)
+        return vault_check(token->vault, id, ret_check, diag);
+    TRY(vault_confirm(token->vault, id, want, diag));
+    *ret_check = json_incref(want);
+    return TBS_OK;
 }
 
 enum tbs_err act_check(struct run *run, struct tbs_diag *diag)
 {
-    const json_t *want = json_object_get(keys_known(run, run->step->key), "check");
+    json_t *want = json_object_get(keys_known(run, run->step->key), "check");
     for (unsigned i = 0; i < run->step->on_count; i++) {
         struct run_token *token = token_of(run, run->step->on[i]);
         json_t *check = NULL;
         TRY(token_login(run, token, false, diag));
-        TRY(vault_check(token->vault, run->step->key, &check, diag));
+        TRY(check_again(token, run->step->key, want, &check, diag));
         console_say(run->console, "Key %s on token %s: check value %s", run->step->key, token->name,
                     keys_text(check, "value"));
         enum tbs_err err = record(run, "kcv",
@@ -228,7 +253,7 @@ enum tbs_err act_attack(struct run *run, struct tbs_diag *diag)
     json_array_foreach(attempts, i, one)
     {
         if (!json_is_true(json_object_get(one, "refused")) &&
-            !is_waived(run, keys_text(one, "name"), run->step->key))
+            !script_waives(run->script->script, keys_text(one, "name"), run->step->key))
             worked = keys_text(one, "name");
     }
     enum tbs_err err = record(run, "attack",
@@ -275,6 +300,18 @@ static enum tbs_err destroy_on(struct run *run, struct run_token *token, const j
     return err;
 }
 
+/* An AES key's check value is bound to the id that the key had. */
+static enum tbs_err destroy_everywhere(struct run *run, const json_t *check, struct tbs_diag *diag)
+{
+    json_t *with_id = json_pack("{s:s, s:s, s:s}", "method", keys_text(check, "method"), "value",
+                                keys_text(check, "value"), "id", run->step->key);
+    enum tbs_err err = with_id ? TBS_OK : run_no_memory(diag);
+    for (unsigned t = 0; err == TBS_OK && t < run->step->on_count; t++)
+        err = destroy_on(run, token_of(run, run->step->on[t]), with_id, diag);
+    json_decref(with_id);
+    return err;
+}
+
 enum tbs_err act_destroy(struct run *run, struct tbs_diag *diag)
 {
     const char *id = run->step->key;
@@ -290,8 +327,7 @@ enum tbs_err act_destroy(struct run *run, struct tbs_diag *diag)
                             "token %s holds key %s, too, and is not in this step",
                             keys_text(token, "serial"), id);
     }
-    for (unsigned t = 0; t < run->step->on_count; t++)
-        TRY(destroy_on(run, token_of(run, run->step->on[t]), json_object_get(key, "check"), diag));
+    TRY(destroy_everywhere(run, json_object_get(key, "check"), diag));
     json_object_set_new(key, "tokens", json_array());
     return strcmp(keys_text(key, "role"), "canary") == 0
                ? TBS_OK

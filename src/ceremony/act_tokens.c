@@ -184,14 +184,13 @@ static enum tbs_err judge_objects(const struct run *run, const char *token, cons
     return err;
 }
 
-/* In a new session: what is seen is what the token kept. */
+/* In a new process: what is seen is what the token kept. */
 enum tbs_err act_inventory(struct run *run, struct tbs_diag *diag)
 {
     for (unsigned t = 0; t < run->step->on_count; t++) {
         struct run_token *token = token_of(run, run->step->on[t]);
         json_t *objects = NULL;
-        token_logout(token);
-        TRY(token_objects(run, token, &objects, diag));
+        TRY(token_read_back(run, token, &objects, diag));
         enum tbs_err err =
             record(run, "inventory",
                    json_pack("{s:s, s:O}", "token", token->name, "objects", objects), diag);

@@ -142,6 +142,16 @@ void token_maker_free(struct token_maker *maker);
 enum tbs_err token_sign_lines(struct run *run, struct run_token *token, const char *id,
                               struct tbs_buf *text, struct tbs_diag *diag);
 
+/* --- read_back.c --- */
+
+/* What a new process finds on it, as vault_inventory; asks for the user's PIN, unless it is known.
+ * TBS_ERR_TOKEN when that process fails, which says why at the terminal. */
+enum tbs_err token_read_back(struct run *run, struct run_token *token, json_t **ret_objects,
+                             struct tbs_diag *diag);
+/* The attributes of one key there. TBS_ERR_NOT_FOUND. */
+enum tbs_err token_read_back_key(struct run *run, struct run_token *token, const char *id,
+                                 const char *class, json_t **ret_attributes, struct tbs_diag *diag);
+
 /* --- act_registry.c --- */
 
 /* A change of state, for the next registry. */

@@ -17,9 +17,10 @@ json_t *keys_known(const struct run *run, const char *id);
 void keys_transport_id(const char *token, char ret_id[VAULT_ID_MAX + 1]);
 enum tbs_err keys_decode(const char *base64, struct tbs_buf *octets, struct tbs_diag *diag);
 
-/* Compares what was read back with what its template says, and records both, and the check value.
- * TBS_ERR_DENIED with the first finding that is not waived. */
-enum tbs_err keys_judge(struct run *run, const struct run_token *token, const char *id,
+/* Compares what a new process reads back with what its template says, and with what the token told
+ * who made the key, and records it, and the check value. TBS_ERR_DENIED with the first finding that
+ * is not waived. */
+enum tbs_err keys_judge(struct run *run, struct run_token *token, const char *id,
                         const char *template, const json_t *key, enum key_origin origin,
                         struct tbs_diag *diag);
 /* For the rules of src/templates: those of a token, and of a key (NULL: none); owned by the

@@ -66,14 +66,6 @@ static void check_names(struct linter *l)
     }
 }
 
-static bool is_waived(const struct script *s, const char *rule, const char *of)
-{
-    for (unsigned i = 0; i < s->waivers_count; i++)
-        if (strcmp(s->waivers[i].rule, rule) == 0 && strcmp(s->waivers[i].of, of) == 0)
-            return true;
-    return false;
-}
-
 static void check_quorum(struct linter *l)
 {
     const struct script_quorum *q = &l->script->quorum;
@@ -89,10 +81,11 @@ static void check_quorum(struct linter *l)
         lint_tell(l, "quorum", "quorum-impossible",
                   "%u of %u is no quorum of role %s, which %u hold", q->need, q->people, q->role,
                   role->people);
-    else if (q->need == 1 && !is_waived(l->script, "quorum-one", "quorum"))
+    else if (q->need == 1 && !script_waives(l->script, "quorum-one", "quorum"))
         lint_tell(l, "quorum.need", "quorum-one",
                   "one person alone is enough; that needs a waiver of the rule quorum-one");
-    else if (q->need == q->people && q->need > 1 && !is_waived(l->script, "quorum-all", "quorum"))
+    else if (q->need == q->people && q->need > 1 &&
+             !script_waives(l->script, "quorum-all", "quorum"))
         lint_tell(l, "quorum.need", "quorum-all",
                   "one absent person is too many; that needs a waiver of the rule quorum-all");
 }

@@ -185,3 +185,11 @@ const char *key_custody_name(enum key_custody custody)
 {
     return custodies[custody].str;
 }
+
+bool script_waives(const struct script *script, const char *rule, const char *of)
+{
+    for (unsigned i = 0; i < script->waivers_count; i++)
+        if (strcmp(script->waivers[i].rule, rule) == 0 && strcmp(script->waivers[i].of, of) == 0)
+            return true;
+    return false;
+}

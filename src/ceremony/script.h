@@ -95,6 +95,8 @@ const struct script_key *script_find_key(const struct script *script, const char
 int script_find_token(const struct script *script, const char *name);
 /* "CO>=3" is role CO and 3; "CO" is 1. False: not of that form. */
 bool script_presence(const char *text, char ret_role[SCRIPT_ID_MAX + 1], unsigned *ret_least);
+/* Whether it has a waiver of this rule for this key, token, or "quorum". */
+bool script_waives(const struct script *script, const char *rule, const char *of);
 
 const char *step_class_name(enum step_class class);
 const char *step_abort_name(enum step_abort abort);

@@ -52,6 +52,20 @@ static enum tbs_err after(void *ctx, const char *call, unsigned long rv, json_t 
 
 /* --- Opening --- */
 
+/* It protects nothing: whoever reads its files has the keys. */
+static enum tbs_err check_model(const struct run *run, const struct run_token *token,
+                                struct tbs_diag *diag)
+{
+    const char *model = vault_model(token->vault);
+    if (run->rehearsal || !strstr(model, "SoftHSM") ||
+        script_waives(run->script->script, "softhsm", token->name))
+        return TBS_OK;
+    return tbs_fail(diag, TBS_ERR_DENIED,
+                    "token %s is a '%s', which protects nothing: rehearse with it, or let the "
+                    "script waive the rule softhsm for token %s",
+                    token->name, model, token->name);
+}
+
 enum tbs_err token_open(struct run *run, struct run_token *token, struct tbs_diag *diag)
 {
     const struct vault_witness witness = {.before = before, .after = after, .ctx = token};
@@ -66,6 +80,11 @@ enum tbs_err token_open(struct run *run, struct run_token *token, struct tbs_dia
         at = (struct vault_token){.module = token->site->module,
                                   .serial = token_serial(run, token->name)};
     TRY(vault_open(&at, &witness, &token->vault, diag));
+    enum tbs_err err = check_model(run, token, diag);
+    if (err != TBS_OK) {
+        token_close(token);
+        return err;
+    }
     /* The serial of a token that had none is known once it is initialised. */
     if (vault_is_initialised(token->vault))
         return token_remember(run, token, diag);

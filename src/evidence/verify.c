@@ -51,6 +51,24 @@ void verify_remark(struct verifier *v, const char *fmt, ...)
     add(v, json_object_get(v->report, "remarks"), text);
 }
 
+void verify_warn(struct verifier *v, const char *fmt, ...)
+{
+    size_t i;
+    json_t *said;
+    va_list args;
+    va_start(args, fmt);
+    json_t *text = json_vsprintf(fmt, args);
+    va_end(args);
+    json_array_foreach(v->warnings, i, said)
+    {
+        if (json_equal(said, text)) {
+            json_decref(text);
+            return;
+        }
+    }
+    add(v, v->warnings, text);
+}
+
 bool verify_waived(struct verifier *v, const char *rule, const char *key, const char *token)
 {
     size_t i;
@@ -242,8 +260,8 @@ static void free_all(struct verifier *v)
         signed_signers_free(&one_key);
         free(v->public_keys[i]);
     }
-    json_t *all[] = {v->findings,    v->reports,        v->keys,  v->objects,
-                     v->keys_before, v->objects_before, v->shares};
+    json_t *all[] = {v->findings, v->reports,     v->warnings,       v->keys,
+                     v->objects,  v->keys_before, v->objects_before, v->shares};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++)
         json_decref(all[i]);
 }
@@ -256,6 +274,7 @@ enum tbs_err verify_ceremonies(const struct verify_folder *folders, size_t n,
                          .diag = diag,
                          .findings = json_array(),
                          .reports = json_array(),
+                         .warnings = json_array(),
                          .keys = json_object(),
                          .objects = json_object(),
                          .shares = json_object()};
@@ -268,10 +287,10 @@ enum tbs_err verify_ceremonies(const struct verify_folder *folders, size_t n,
         check_last(&v);
     json_t *opinion = err != TBS_OK || v.no_memory
                           ? NULL
-                          : json_pack("{s:s, s:b, s:O, s:O, s:o}", "verdict",
+                          : json_pack("{s:s, s:b, s:O, s:O, s:O, s:o}", "verdict",
                                       json_array_size(v.findings) == 0 ? "verified" : "refused",
-                                      "rehearsal", v.rehearsal, "findings", v.findings,
-                                      "ceremonies", v.reports, "keys", list_keys(&v));
+                                      "rehearsal", v.rehearsal, "warnings", v.warnings, "findings",
+                                      v.findings, "ceremonies", v.reports, "keys", list_keys(&v));
     free_all(&v);
     if (opinion)
         *ret_opinion = opinion;

@@ -30,6 +30,7 @@ struct verify_options {
 
 /* Verifies ceremonies that followed each other, the first of them on fresh tokens. *ret_opinion:
  *   {"verdict": "verified" or "refused", "rehearsal",
+ *    "warnings": [text: what everybody must see first, though it is waived],
  *    "findings": [{"ceremony", "line" (0: none), "rule", "text": one sentence}],
  *    "ceremonies": [{"ceremony", "folder", "began", "ended", "head", "script_sha256",
  * "site_sha256", "tool_sha256", "people": [{"role", "name", "key"}], "signed": [{"by", "line"}],

@@ -13,7 +13,7 @@
 struct verifier {
     const struct verify_options *options;
     struct tbs_diag *diag;
-    json_t *findings, *reports;
+    json_t *findings, *reports, *warnings;
     bool no_memory;
 
     /* What the ceremonies have brought about so far. Both are set back when a step begins anew. */
@@ -48,6 +48,8 @@ struct verifier {
 void verify_tell(struct verifier *v, const char *rule, size_t line, const char *fmt, ...)
     __attribute__((format(printf, 4, 5)));
 void verify_remark(struct verifier *v, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+/* What everybody must see first, though it is no finding; said once. */
+void verify_warn(struct verifier *v, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 /* A string of an object; "" when it is none. */
 const char *verify_text(const json_t *object, const char *name);
 /* Whether the script or the record waives this for a key or a token. */

@@ -170,6 +170,8 @@ void verify_attr(struct verifier *v, const json_t *line)
     const char *id = verify_text(line, "id");
     const char *template = verify_text(json_object_get(v->keys, id), "template");
     struct subject s = {verify_text(line, "token"), id, "", json_object_get(line, "attributes")};
+    if (!json_is_true(json_object_get(line, "reopened")))
+        wrong(v, &s, "R17", "all attributes", "was not read back by a new process");
     if (strcmp(verify_text(line, "verdict"), "pass") != 0)
         verify_tell(v, "template", v->line,
                     "key %.64s on token %.64s was not as its template says, by the record's own "

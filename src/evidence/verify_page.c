@@ -99,7 +99,7 @@ enum tbs_err verify_page(const json_t *opinion, char **ret_page, struct tbs_diag
 {
     char *page = NULL;
     size_t size = 0, i;
-    json_t *ceremony;
+    json_t *ceremony, *warning;
     bool good = strcmp(verify_text(opinion, "verdict"), "verified") == 0;
     bool rehearsal = json_is_true(json_object_get(opinion, "rehearsal"));
     FILE *out = open_memstream(&page, &size);
@@ -107,6 +107,10 @@ enum tbs_err verify_page(const json_t *opinion, char **ret_page, struct tbs_diag
         return tbs_fail(diag, TBS_ERR_NOMEM, "out of memory for the opinion");
     fprintf(out, "Opinion: %s%s\n", good ? "VERIFIED" : "REFUSED",
             rehearsal ? ", A REHEARSAL (no production ceremony)" : "");
+    json_array_foreach(json_object_get(opinion, "warnings"), i, warning)
+    {
+        fprintf(out, "BEWARE: %s\n", json_string_value(warning));
+    }
     put_findings(out, json_object_get(opinion, "findings"));
     json_array_foreach(json_object_get(opinion, "ceremonies"), i, ceremony)
     {

@@ -181,8 +181,23 @@ static void take_clock(struct verifier *v, const json_t *line)
                   verify_text(line, "source"), verify_text(line, "by"));
 }
 
+/* It protects nothing, so no record of it may look like one of production. */
+static void check_model(struct verifier *v, const char *token, const char *model)
+{
+    if (v->rehearsal || !strstr(model, "SoftHSM"))
+        return;
+    if (verify_waived(v, "softhsm", token, token))
+        verify_warn(v, "token %.64s is a %.16s, which protects nothing; the script waives that",
+                    token, model);
+    else
+        verify_tell(v, "softhsm", v->line,
+                    "token %.64s is a %.16s, which protects nothing, and this is no rehearsal",
+                    token, model);
+}
+
 static void take_token(struct verifier *v, const json_t *line)
 {
+    check_model(v, verify_text(line, "token"), verify_text(line, "model"));
     if (verify_text(line, "serial")[0])
         verify_remark(v, "token %s: %s, serial %s, firmware %s, module %.16s...",
                       verify_text(line, "token"), verify_text(line, "model"),

@@ -44,10 +44,10 @@ static const struct row {
         {name, custody, generation, check, profiles, 32}, role, type, mechanism, false             \
     }
 #define HMAC(name, mechanism)                                                                      \
-    SECRET(name, "site-only", "hmac-empty/5", BIT(SITE_ONLY), MAC, "CKM_GENERIC_SECRET_KEY_GEN",   \
+    SECRET(name, "site-only", "hmac-empty/16", BIT(SITE_ONLY), MAC, "CKM_GENERIC_SECRET_KEY_GEN",  \
            "CKK_GENERIC_SECRET", mechanism)
 #define REPLICATED(name)                                                                           \
-    SECRET(name, "replicated", "hmac-empty/5", BIT(BORN) | BIT(SEALED) | BIT(RESTORED), MAC,       \
+    SECRET(name, "replicated", "hmac-empty/16", BIT(BORN) | BIT(SEALED) | BIT(RESTORED), MAC,      \
            "CKM_GENERIC_SECRET_KEY_GEN", "CKK_GENERIC_SECRET", "CKM_SHA256_HMAC")
 #define EC(name, asks)                                                                             \
     {                                                                                              \

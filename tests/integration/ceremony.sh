@@ -2,7 +2,7 @@
 # The shipped ceremonies, rehearsed one after the other on SoftHSM tokens; what they leave is read
 # by others: openssl and pkcs11-tool.
 set -euo pipefail
-ceremony=$1 scripts=$2
+ceremony=$1 scripts=$2 verify=$3
 . "$(dirname "$0")/ceremony_common.sh"
 
 # --- Before the room ---
@@ -66,9 +66,33 @@ grep -q canary "$dir/objects" && wrong "the canary is still there"
 for token in A B V; do
     tool $token --sign --mechanism SHA256-HMAC --id "$(printf tpk-2026-01 | hex)" --input-file "$dir/empty" \
         --output-file "$dir/mac" >/dev/null || wrong "pkcs11-tool cannot sign on $token"
-    [ "$(head -c 5 "$dir/mac" | hex)" = "$(jq -r 'select(.type == "kcv" and .id == "tpk-2026-01") | .value' "$first/transcript.jsonl" | head -1)" ] ||
+    [ "$(head -c 16 "$dir/mac" | hex)" = "$(jq -r 'select(.type == "kcv" and .id == "tpk-2026-01") | .value' "$first/transcript.jsonl" | head -1)" ] ||
         wrong "another check value on $token by pkcs11-tool"
 done
+
+# Every key was read back by a new process; without what a ceremony says, there is none.
+[ "$(jq 'select(.type == "attr") | .reopened' "$first/transcript.jsonl" | sort | uniq -c | tr -d ' ')" = 19true ] ||
+    wrong "keys were not read back by a new process"
+refused 2 "is for a ceremony that runs" "$ceremony" read-back </dev/null
+refused 1 "shows no token" "$ceremony" read-back 3< <(echo 1234) \
+    <<<"{\"module\": \"$softhsm\", \"serial\": \"0000\", \"pin_pad\": false}"
+
+# The verifier is found where this program is.
+mkdir "$dir/bin"
+cp "$ceremony" "$dir/bin/tbs-ceremony"
+PATH=$dir/none refused 1 "neither beside this program nor in" "$dir/bin/tbs-ceremony" verify "$first"
+cp "$verify" "$dir/bin/tbs-ceremony-verify"
+refused 1 "Opinion: REFUSED" "$dir/bin/tbs-ceremony" verify "$first"
+refused 2 "verify comes first" "$ceremony" --json verify "$first"
+[ "$("$dir/bin/tbs-ceremony" verify --rehearsal --json "$first" | jq -r .verdict)" = verified ] ||
+    wrong "tbs-ceremony verify"
+
+# --- AES keys ---
+
+rehearse "$dir/aes" "$(dirname "$0")/ceremony-aes.yaml" >"$dir/aes.out"
+grep -q "Token A: 1 objects destroyed; 1 keys are left, none of them it" "$dir/aes.out" ||
+    wrong "an AES key is not destroyed"
+"$verify" --rehearsal "$dir/aes" >"$dir/opinion" || wrong "AES: $(sed -n '3,5p' "$dir/opinion")"
 
 # --- What follows it ---
 

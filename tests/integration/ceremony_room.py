@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """A ceremony that is no rehearsal, at a terminal: people who are absent, slips that are put right,
-an exception, a stop, and PINs that nobody sees. ceremony_room.py TBS-CEREMONY; exit status 0: all
-is well."""
+an exception, a stop, and PINs that nobody sees. ceremony_room.py TBS-CEREMONY TBS-CEREMONY-VERIFY
+MOCK-PKCS11; exit status 0: all is well."""
 import json
 import os
 import pty
@@ -93,17 +93,28 @@ def check(true, what):
         sys.exit(f"wrong: {what}")
 
 
-def site(folder):
+def site(folder, module=SOFTHSM):
     key = os.path.join(folder, "gus.key.pem")
     subprocess.run(["openssl", "genpkey", "-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256",
                     "-aes-256-cbc", "-pass", f"pass:{PASSPHRASE}", "-out", key],
                    check=True, capture_output=True)
     name = os.path.join(folder, "site.yaml")
     with open(name, "w", encoding="utf-8") as file:
-        file.write(f"tokens:\n  - {{name: A, module: {SOFTHSM}, fresh: true}}\n"
-                   f"  - {{name: B, module: {SOFTHSM}, fresh: true}}\n"
+        file.write(f"tokens:\n  - {{name: A, module: {module}, fresh: true}}\n"
+                   f"  - {{name: B, module: {module}, fresh: true}}\n"
                    f"people:\n  - {{role: CA, name: Ann}}\n"
                    f"  - {{role: IW, name: Gus, key: \"{key}\"}}\n")
+    return name
+
+
+def script(folder, waived):
+    """Without a waiver for both tokens, SoftHSM is for rehearsals only."""
+    short = os.path.join(os.path.dirname(os.path.abspath(__file__)), "ceremony-short.yaml")
+    name = os.path.join(folder, f"waived-{waived}.yaml")
+    with open(short, encoding="utf-8") as file, open(name, "w", encoding="utf-8") as copy:
+        copy.write(file.read() + "waivers:\n" * (waived != ""))
+        for token in waived:
+            copy.write(f"  - {{rule: softhsm, of: {token}, reason: a test, by: Gus}}\n")
     return name
 
 
@@ -121,18 +132,37 @@ def records(folder, kind):
         return [r for r in map(json.loads, file) if r["type"] == kind]
 
 
-def perform(ceremony, verify, folder):
-    script = os.path.join(os.path.dirname(os.path.abspath(__file__)), "ceremony-short.yaml")
+def perform(ceremony, verify, mock, folder):
     run = os.path.join(folder, "run")
-    softhsm(folder)
+    rules = os.environ["MOCK_PKCS11_SCRIPT"] = os.path.join(folder, "mock.script")
+
+    def misbehave(text):
+        with open(rules + ".new", "w", encoding="utf-8") as file:
+            file.write(text)
+        os.rename(rules + ".new", rules)
+
+    misbehave("")
     rooms = []
 
     def room(*argv):
         rooms.append(Room(ceremony, *argv))
         return rooms[-1]
 
+    # A SoftHSM protects nothing: a real ceremony takes none, unless the script says so.
+    for waived, token in (("", "A"), ("A", "B")):
+        place = os.path.join(folder, f"refused-{token}")
+        os.mkdir(place)
+        softhsm(place)
+        real = os.path.join(place, "run")
+        status = room("run", "--script", script(folder, waived), "--site", site(folder),
+                      real).talk(USUAL)
+        check(status == 7 and f"token {token} is a 'SoftHSM v2', which protects nothing" in
+              rooms[-1].seen, f"a SoftHSM in a real ceremony: {rooms[-1].seen[-300:]}")
+        check(not any(r["token"] == token for r in records(real, "api")), "it was touched")
+
     # The witness is absent: nothing is done.
-    first = room("run", "--script", script, "--site", site(folder), run)
+    softhsm(folder)
+    first = room("run", "--script", script(folder, "AB"), "--site", site(folder, mock), run)
     status = first.talk(USUAL, [(r"\(Gus\): your name", "absent"), (r"type it anew: $", ""),
                                 (r"type it anew: $", "")])
     check(status == 7 and "needs 1 of role IW, and 0 signed in" in first.seen, "a missing role")
@@ -155,6 +185,20 @@ def perform(ceremony, verify, folder):
     third = room("resume", run)
     status = third.talk(USUAL, [(r"PIN of the user of token A: $", "not-the-pin")])
     check(status == 3 and "CKR_PIN_INCORRECT" in third.seen, f"a wrong PIN: {third.seen[-300:]}")
+
+    # Whoever makes a key is logged in. If only the new process that reads it back cannot log in, the
+    # key does not count.
+    def break_logins(_):
+        misbehave("fail C_Login CKR_DEVICE_ERROR\n")
+        return "yes"
+
+    status = room("resume", run).talk(USUAL, [
+        (r"(?s)Step 3 .*CA \(Ann\) confirms: yes, exception or stop: $", break_logins)])
+    misbehave("")
+    check(status == 1 and "logging in to token 'tbs-A' as user" in rooms[-1].seen and
+          "could not be read back in a new process, which ended by status 1" in rooms[-1].seen,
+          f"a key that is not read back: {status} {rooms[-1].seen[-400:]}")
+    check(not records(run, "attr"), "a key was judged that was not read back")
 
     # An exception is signed, and the ceremony goes on to its end.
     fourth = room("resume", run)
@@ -185,12 +229,15 @@ def perform(ceremony, verify, folder):
     opinion = subprocess.run([verify, run], capture_output=True, text=True, timeout=60)
     check(opinion.returncode == 0 and "the seal of bag 4 is torn" in opinion.stdout,
           f"the verifier: {opinion.stdout[:600]}{opinion.stderr}")
+    for n, token in enumerate("AB", 1):
+        check(opinion.stdout.splitlines()[n].startswith(f"BEWARE: token {token} is a SoftHSM v2"),
+              f"the waiver is not plain to see: {opinion.stdout[:600]}")
 
 
 def main():
     folder = tempfile.mkdtemp(prefix="tbs-test.")
     try:
-        perform(sys.argv[1], sys.argv[2], folder)
+        perform(*sys.argv[1:4], folder)
     finally:
         shutil.rmtree(folder)
     print("all is well")

@@ -22,6 +22,8 @@ roles:
   - {id: CO, title: custodian, people: 3, not_with: [IW]}
   - {id: IW, title: witness, people: 1}
 tokens: [A]
+waivers:
+  - {rule: softhsm, of: A, reason: a test, by: Gus}
 keys:
   - {id: csk-1, role: ceremony, template: ceremony-ecdsa-p256-v1, custody: site-only, protect_days: 30, process_days: 60}
 steps:

@@ -320,7 +320,7 @@ def registry(f, tamper):
 
 
 def registry_check(statement):
-    next(k for k in statement["keys"] if k["id"] == "tpk-2026-01")["check"]["value"] = "0000000000"
+    next(k for k in statement["keys"] if k["id"] == "tpk-2026-01")["check"]["value"] = "00" * 16
 
 
 def waive(f):
@@ -383,6 +383,8 @@ TAMPERINGS = [
      lambda f: attributes(f, "attr", CKA_MODIFIABLE=None), True, ["R19"]),
     ("an extractable key", "R5", "can be extracted",
      lambda f: attributes(f, "attr", CKA_EXTRACTABLE=True)),
+    ("read back by the process that made it", "R17", "was not read back by a new process",
+     lambda f: f.select("attr", id="tpk-2026-01", token="A")[0].update(reopened=False)),
     ("a second role", "R1", "has not exactly one role", lambda f: attributes(f, "attr", CKA_WRAP=True),
      True, ["R9"]),
     ("not as its template says", "R15", "csk-2026-01", by_template),
@@ -466,12 +468,18 @@ def main(dir):
     disguised.lines[0]["rehearsal"] = False
     disguised.seal()
     refused("a rehearsal that says it was production", "rehearsal", "is of a rehearsal",
-            disguised.write(f"{dir}/disguised"))
+            disguised.write(f"{dir}/disguised"), others=["softhsm"])
 
     good = disguised
     for name in list(good.files):
         if name.startswith(("blobs/", "registry")):
             good.put_statement(name, {**good.statement(name), "rehearsal": False})
+    good.seal()
+    refused("a SoftHSM in production", "softhsm",
+            "token A is a SoftHSM v2, which protects nothing, and this is no rehearsal",
+            good.write(f"{dir}/softhsm"))
+    for line in good.select("token-info"):
+        line["model"] = "Vault 3"
     good.seal()
     production = good.write(f"{dir}/production")
     passes("a production ceremony", production)

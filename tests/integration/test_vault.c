@@ -521,7 +521,7 @@ static void test_seen_by_others(void **state)
              "--sign -m SHA256-HMAC --id %s --input-file %s --output-file %s", softhsm_hex("tpk-1"),
              softhsm_path("empty"), softhsm_path("mac"));
     assert_int_equal(softhsm_pkcs11_tool("vault", command, said, sizeof said), 0);
-    snprintf(command, sizeof command, "head -c 5 %s | od -An -tx1 | tr -d ' \\n'",
+    snprintf(command, sizeof command, "head -c 16 %s | od -An -tx1 | tr -d ' \\n'",
              softhsm_path("mac"));
     assert_int_equal(softhsm_run(command, said, sizeof said), 0);
     assert_string_equal(said, text_of(tpk_check, "value"));

@@ -179,9 +179,12 @@ static void test_check_values(void **state)
 {
     (void)state;
     json_t *attributes = expected("tpk-hmac-sha256-site-only-v1", TEMPLATE_SITE_ONLY);
-    json_t *check = parse("{'method': 'hmac-empty/5', 'value': '39ee801d47'}");
-    json_t *other = parse("{'method': 'hmac-empty/5', 'value': '39ee801d48'}");
-    json_t *foreign = parse("{'method': 'aes-cmac-zero/5', 'value': '39ee801d47'}");
+    json_t *check =
+        parse("{'method': 'hmac-empty/16', 'value': '39ee801d4739ee801d4739ee801d4739'}");
+    json_t *other =
+        parse("{'method': 'hmac-empty/16', 'value': '39ee801d4839ee801d4839ee801d4839'}");
+    json_t *foreign =
+        parse("{'method': 'aes-cmac-zero/5', 'value': '39ee801d4739ee801d4739ee801d4739'}");
     struct rules_subject s = {.template = template_of("tpk-hmac-sha256-site-only-v1"),
                               .profile = TEMPLATE_SITE_ONLY,
                               .attributes = attributes,
@@ -250,14 +253,14 @@ static json_t *object(const char *id, const char *check)
 {
     return json_pack("{s:s, s:s, s:o, s:{s:s, s:s}}", "class", "CKO_SECRET_KEY", "id", id,
                      "attributes", expected("tpk-hmac-sha256-site-only-v1", TEMPLATE_SITE_ONLY),
-                     "check", "method", "hmac-empty/5", "value", check);
+                     "check", "method", "hmac-empty/16", "value", check);
 }
 
 static json_t *entry(const char *id, const char *check)
 {
     return json_pack("{s:s, s:s, s:s, s:s, s:{s:s, s:s}}", "class", "CKO_SECRET_KEY", "id", id,
                      "template", "tpk-hmac-sha256-site-only-v1", "profile", "site-only", "check",
-                     "method", "hmac-empty/5", "value", check);
+                     "method", "hmac-empty/16", "value", check);
 }
 
 static void check_inventory(json_t *objects, json_t *entries, const char *rules, const char *id)

@@ -33,10 +33,13 @@ struct command {
     /* *status is EXIT_OK, and counts when nothing failed. */
     enum tbs_err (*run)(const struct options *options, int n, char **words, int *status,
                         struct tbs_diag *diag);
-    const char *summary;
+    const char *summary; /* NULL: for no person */
 };
 
 extern const struct command lint_command, run_command, resume_command, abort_command, state_command,
-    words_command, script_command, report_command;
+    words_command, script_command, report_command, verify_command, read_back_command;
+
+/* Becomes the verifier, with argv[0] for its name; comes back only when there is none. */
+int verify_exec(char **argv);
 
 #endif

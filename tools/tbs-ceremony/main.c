@@ -13,9 +13,9 @@
 
 const char *argp_program_version = "tbs-ceremony " TBS_VERSION;
 
-static const struct command *const commands[] = {&lint_command,   &run_command,   &resume_command,
-                                                 &abort_command,  &state_command, &words_command,
-                                                 &script_command, &report_command};
+static const struct command *const commands[] = {
+    &lint_command,  &run_command,    &resume_command, &abort_command,  &state_command,
+    &words_command, &script_command, &report_command, &verify_command, &read_back_command};
 #define N_COMMANDS (sizeof commands / sizeof *commands)
 
 enum option_key {
@@ -112,8 +112,9 @@ static char *help_filter(int key, const char *text, void *input)
         return (char *)text;
     fputs("Commands:\n", f);
     for (size_t i = 0; i < N_COMMANDS; i++)
-        fprintf(f, "  %s %s\n      %s\n", commands[i]->name, commands[i]->words,
-                commands[i]->summary);
+        if (commands[i]->summary)
+            fprintf(f, "  %s %s\n      %s\n", commands[i]->name, commands[i]->words,
+                    commands[i]->summary);
     fprintf(f, "\n%s", text);
     fclose(f);
     return out;
@@ -205,6 +206,8 @@ static int run(struct words *w)
 int main(int argc, char **argv)
 {
     struct words words = {0};
+    if (argc > 1 && strcmp(argv[1], verify_command.name) == 0)
+        return verify_exec(argv + 1);
     signal(SIGPIPE, SIG_IGN);
     signal(SIGXFSZ, SIG_IGN);
     argp_err_exit_status = EXIT_USAGE;

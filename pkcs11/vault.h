@@ -113,9 +113,10 @@ enum tbs_err vault_sign(struct vault *vault, const char *id, struct tbs_bytes pi
                         struct tbs_diag *diag);
 /* Every secret key with this check value, whatever it is called, and then looks again. For method
  * aes-256-gcm-block `check` also has the "id" that the key had when the block was sealed
- * (TBS_ERR_INVALID otherwise). *ret_done: {"destroyed": [as in an inventory], "examined": so many
- * keys in the second look, "left": 0}. A copy that may do nothing with its key gives no check
- * value; an inventory shows it as an object that nobody knows. */
+ * (TBS_ERR_INVALID otherwise); a pair's method is TBS_ERR_UNSUPPORTED. *ret_done: {"destroyed": [as
+ * in an inventory], "examined": so many keys in the second look, "left": 0}. A copy that may do
+ * nothing with its key gives no check value; an inventory shows it as an object that nobody knows.
+ */
 enum tbs_err vault_destroy_by_check(struct vault *vault, const json_t *check, json_t **ret_done,
                                     struct tbs_diag *diag);
 /* Tries what no key may allow: to read it, to wrap it by a key of one's own, to change or copy it

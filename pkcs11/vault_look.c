@@ -211,6 +211,10 @@ enum tbs_err vault_destroy_by_check(struct vault *vault, const json_t *check, js
     if (!method || (strcmp(method, "aes-256-gcm-block") == 0 && !json_object_get(check, "id")))
         return tbs_fail(diag, TBS_ERR_INVALID,
                         "a check value has a method, and that of an AES key the id that it had");
+    if (strcmp(method, "spki-sha256") == 0)
+        return tbs_fail(diag, TBS_ERR_UNSUPPORTED,
+                        "only secret keys are destroyed by their check value; to find none of a "
+                        "pair would prove nothing");
     json_t *destroyed = json_array();
     size_t examined = 0;
     enum tbs_err err = destroy_same(vault, check, destroyed, diag);

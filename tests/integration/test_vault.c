@@ -470,6 +470,10 @@ static void test_clone(void **state)
     login(a);
     must(vault_check(a, "kek-1", &aes, &diag));
     must_not(TBS_ERR_INVALID, "the id that it had", vault_destroy_by_check(a, aes, &done, &diag));
+    json_t *pair = json_pack("{s:s, s:s}", "method", "spki-sha256", "value", "00");
+    must_not(TBS_ERR_UNSUPPORTED, "only secret keys",
+             vault_destroy_by_check(a, pair, &done, &diag));
+    json_decref(pair);
     json_object_set_new(aes, "id", json_string("kek-1"));
     must(vault_destroy_by_check(a, aes, &done, &diag));
     assert_int_equal(json_array_size(json_object_get(done, "destroyed")), 1);

@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
 """Looks into the memory of an idle tbs-kmsd for secrets that its traffic has used.
 
-The token runs in another process (p11-kit's server). This script acts as Alice and Bob through
+The token runs in another process (p11-kit's server, or swtpm). This script acts as Alice and Bob through
 the independent peer, so it knows PSKs, MPKs, session keys and the keys of each message; it
-decrypts the SoftHSM token's own files with the PIN, so it knows TPKs and KEK, and from them
-the keys of each ticket. None of these octets may be in the daemon afterwards.
+decrypts the SoftHSM token's own files with the PIN, or reads what swtpm_keys.py found, so it knows
+TPKs and KEK, and from them the keys of each ticket. None of these octets may be in the daemon afterwards.
 """
 import glob
 import hashlib
@@ -73,6 +73,12 @@ def token_secrets(token, pin):
             value = a[CKA_VALUE]
             out[ident.decode()] = unpad_cbc(key, value[:16], value[16:])
     return out
+
+
+def told_secrets(path):
+    """The same from a file of lines "ID HEX"."""
+    with open(path, encoding="ascii") as lines:
+        return {ident: bytes.fromhex(octets) for ident, octets in map(str.split, lines)}
 
 
 def regions(pid):
@@ -176,7 +182,7 @@ def main():
         users.append(mt.Credential(identity, psk_id, bytes.fromhex(open(file).read())))
     alice, bob = users
     pin = open(pin_file, "rb").read().strip()
-    held = token_secrets(token, pin)
+    held = token_secrets(token, pin) if os.path.isdir(token) else told_secrets(token)
     assert len(held) == 3, f"three keys in the token, not {sorted(held)}"
     tpks = {name: key for name, key in held.items() if name.startswith("tpk")}
     secrets = Secrets()

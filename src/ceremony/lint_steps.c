@@ -112,25 +112,32 @@ static void check_given(struct linter *l, const char *key, bool taken, bool give
         lint_tell_step(l, key, "not-taken", "%s takes no '%s'", step_of(l)->action, key);
 }
 
-/* Everybody gets a share in the one step, or only those who are there show theirs. */
+/* The people of a role who must be there. */
+static unsigned least_present(const struct script_step *step, const char *role)
+{
+    unsigned there = 0, least;
+    char id[SCRIPT_ID_MAX + 1];
+    for (unsigned i = 0; role && i < step->present_count; i++)
+        if (script_presence(step->present[i], id, &least) && strcmp(id, role) == 0)
+            there = least;
+    return there;
+}
+
 static void check_shares(struct linter *l, const struct script_step *step)
 {
     const struct script_quorum *q = &l->script->quorum;
-    unsigned there = 0, least;
-    char id[SCRIPT_ID_MAX + 1];
+    unsigned there = least_present(step, q->role);
     if (!step->shares && strcmp(step->action, "check-shares") != 0)
         return;
-    if (!q->role) {
+    if (!q->role)
         lint_tell_step(l, "shares", "missing", "shares are for a quorum, and the script has none");
-        return;
-    }
-    for (unsigned i = 0; i < step->present_count; i++)
-        if (script_presence(step->present[i], id, &least) && strcmp(id, q->role) == 0)
-            there = least;
-    if (there < (step->shares ? q->people : 1))
+    else if (step->shares && there < q->people)
         lint_tell_step(l, "present", "quorum-unmet",
-                       "each of the %u of role %s gets a share or shows it, and %u must be there",
-                       q->people, q->role, there);
+                       "each of %u of role %s gets a share, but only %u must be there", q->people,
+                       q->role, there);
+    else if (there == 0)
+        lint_tell_step(l, "present", "quorum-unmet", "nobody of role %s is there to show a share",
+                       q->role);
     if (step->shares && q->need == 1 && q->people > 1)
         lint_tell_step(l, "shares", "quorum-one",
                        "shares of which one is enough would be copies of the PIN");
@@ -273,13 +280,10 @@ static void check_signer(struct linter *l, const struct script_step *step)
 static void check_rebuild(struct linter *l, const struct script_step *step)
 {
     const struct script_quorum *q = &l->script->quorum;
-    unsigned there = 0, least;
-    char id[SCRIPT_ID_MAX + 1], fact[FACT_MAX];
+    unsigned there = least_present(step, q->role);
+    char fact[FACT_MAX];
     if (strcmp(step->action, "inspect") == 0 || strcmp(step->action, "check-shares") == 0)
         return;
-    for (unsigned i = 0; q->role && i < step->present_count; i++)
-        if (script_presence(step->present[i], id, &least) && strcmp(id, q->role) == 0)
-            there = least;
     for (unsigned i = 0; i < step->on_count; i++) {
         snprintf(fact, sizeof fact, "%.64s.rebuilt", step->on[i]);
         if (!has(l, step->on[i], "shared") || json_object_get(l->facts, fact))

@@ -113,6 +113,7 @@ def perform(ceremony, verify, folder):
     check("Not taken: " in first.seen and "this is share 1, that of Bob" in first.seen and
           "Cid could not type a right share" in first.seen, f"slips: {first.seen[-900:]}")
     check(len(papers.every) == 5, f"a slip shows the share anew: {len(papers.every)} times")
+    check(first.seen.count("\x1b[H\x1b[2J\x1b[3J") == 10, "the screen is cleared before and after")
     check("C_InitPIN" not in calls(run), "a PIN was set before its shares were proven")
     check([r["number"] for r in records(run, "share-verify")] == [1], "what was verified")
 

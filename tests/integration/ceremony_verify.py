@@ -513,6 +513,12 @@ def main(dir):
     refused("a stale drill", "drill", "is stale", "--rehearsal", "--drill-days", "365", first,
             f"{dir}/rotate", old.write(f"{dir}/old"), others=["checkpoint", "signature"])
 
+    other = Folder(drill)
+    other.select("share-verify")[-1]["commitment"] = "0" * 64
+    other.chain(sign=False)
+    refused("another share at the yearly check", "shares", "is not the one", "--rehearsal", first,
+            f"{dir}/rotate", other.write(f"{dir}/other"), others=["checkpoint", "signature"])
+
     for status, arguments in ((2, []), (2, ["--head", "x", first]), (3, [f"{dir}/none"])):
         if verify(*arguments)[0] != status:
             wrong(f"{arguments} does not end with status {status}")

@@ -210,7 +210,7 @@ static void test_quorum(void **state)
 static void test_shares(void **state)
 {
     (void)state;
-    wrong("CO>=5, IW]", "CO>=4, IW]", "quorum-unmet", "4 must be there",
+    wrong("CO>=5, IW]", "CO>=4, IW]", "quorum-unmet", "only 4 must be there",
           "present: [CA, SO>=2, CO>=4");
     wrong("do: transport,", "do: transport, shares: true,", "not-taken", "no 'shares'",
           "do: transport, shares");

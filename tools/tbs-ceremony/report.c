@@ -69,9 +69,9 @@ static void put_short(struct paper *paper, const json_t *line)
                   {"destroy", "Destroyed", "id", "token"},
                   {"checkpoint", "Signed by", "by", "key"},
                   {"registry", "Registry", "sha256", ""},
-                  {"share-commit", "Shares made for", "token", ""},
+                  {"share-commit", "Shares of token", "token", ""},
                   {"share-verify", "Share typed by", "by", "commitment"},
-                  {"share-rebuild", "PIN rebuilt of", "token", ""}};
+                  {"share-rebuild", "PIN rebuilt", "token", ""}};
     char text[TEXT_MAX];
     for (size_t i = 0; i < sizeof shorts / sizeof *shorts; i++)
         if (is(line, shorts[i].type)) {

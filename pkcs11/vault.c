@@ -1,11 +1,11 @@
 /* Opening a token for a ceremony, and initialising it. */
 #include "vault_internal.h"
 
-#include <openssl/evp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/file.h"
 #include "base/hex.h"
 
 /* --- The witness --- */
@@ -164,20 +164,9 @@ static json_t *flags_of(CK_FLAGS flags)
 
 static json_t *module_hash(const char *path)
 {
-    uint8_t part[65536], hash[32];
-    char hex[65];
-    FILE *f = fopen(path, "re");
-    EVP_MD_CTX *ctx = EVP_MD_CTX_new();
-    bool ok = f && ctx && EVP_DigestInit_ex(ctx, EVP_sha256(), NULL) == 1;
-    for (size_t n = 1; ok && n > 0;) {
-        n = fread(part, 1, sizeof part, f);
-        ok = !ferror(f) && EVP_DigestUpdate(ctx, part, n) == 1;
-    }
-    ok = ok && EVP_DigestFinal_ex(ctx, hash, NULL) == 1;
-    EVP_MD_CTX_free(ctx);
-    if (f)
-        fclose(f);
-    if (!ok)
+    uint8_t hash[FILE_HASH_LEN];
+    char hex[2 * FILE_HASH_LEN + 1];
+    if (file_sha256(path, hash, NULL) != TBS_OK)
         return json_null(); /* a module of p11-kit's own folder, named without its path */
     tbs_hex(tbs_bytes(hash, sizeof hash), hex);
     return json_string(hex);

@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <openssl/crypto.h>
+#include <openssl/evp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -40,6 +41,38 @@ enum tbs_err file_read(const char *path, struct tbs_buf *content, struct tbs_dia
     err = read_all(in, path, content, diag);
     fclose(in);
     return err;
+}
+
+static bool hash_all(FILE *in, uint8_t ret_hash[FILE_HASH_LEN])
+{
+    uint8_t block[16384];
+    EVP_MD_CTX *ctx = EVP_MD_CTX_new();
+    bool ok = ctx && EVP_DigestInit_ex(ctx, EVP_sha256(), NULL) == 1;
+
+    for (size_t n = 1; ok && n > 0;) {
+        n = fread(block, 1, sizeof block, in);
+        ok = !ferror(in) && EVP_DigestUpdate(ctx, block, n) == 1;
+    }
+    ok = ok && EVP_DigestFinal_ex(ctx, ret_hash, NULL) == 1;
+    EVP_MD_CTX_free(ctx);
+    return ok;
+}
+
+enum tbs_err file_sha256(const char *path, uint8_t ret_hash[FILE_HASH_LEN], struct tbs_diag *diag)
+{
+    uint8_t hash[FILE_HASH_LEN];
+    FILE *in = fopen(path, "re");
+
+    if (!in)
+        return tbs_fail_raw(diag, errno == ENOENT ? TBS_ERR_NOT_FOUND : TBS_ERR_IO,
+                            (unsigned long)errno, "cannot open %.200s: %s", path, strerror(errno));
+    bool ok = hash_all(in, hash);
+
+    fclose(in);
+    if (!ok)
+        return tbs_fail(diag, TBS_ERR_IO, "cannot read and hash %.200s", path);
+    memcpy(ret_hash, hash, sizeof hash);
+    return TBS_OK;
 }
 
 static bool write_and_rename(int fd, const char *temporary, const char *path, unsigned mode,

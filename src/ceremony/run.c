@@ -3,7 +3,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
-#include <openssl/evp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -82,20 +81,10 @@ static enum tbs_err load_site(struct run *run, struct tbs_diag *diag)
 
 static enum tbs_err hash_this_program(char ret_hex[SCRIPT_HEX_LEN + 1], struct tbs_diag *diag)
 {
-    uint8_t part[65536], hash[SCRIPT_HASH_LEN];
-    FILE *f = fopen("/proc/self/exe", "re");
-    EVP_MD_CTX *ctx = EVP_MD_CTX_new();
-    bool ok = f && ctx && EVP_DigestInit_ex(ctx, EVP_sha256(), NULL) == 1;
-    for (size_t n = 1; ok && n > 0;) {
-        n = fread(part, 1, sizeof part, f);
-        ok = !ferror(f) && EVP_DigestUpdate(ctx, part, n) == 1;
-    }
-    ok = ok && EVP_DigestFinal_ex(ctx, hash, NULL) == 1;
-    EVP_MD_CTX_free(ctx);
-    if (f)
-        fclose(f);
-    if (!ok)
-        return tbs_fail(diag, TBS_ERR_IO, "cannot hash this program itself");
+    uint8_t hash[FILE_HASH_LEN];
+    enum tbs_err err = file_sha256("/proc/self/exe", hash, diag);
+    if (err != TBS_OK)
+        return err;
     tbs_hex(tbs_bytes(hash, sizeof hash), ret_hex);
     return TBS_OK;
 }

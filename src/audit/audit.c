@@ -145,8 +145,8 @@ static enum tbs_err check_key(const struct audit_config *c, struct tbs_diag *dia
         health.state == CUSTODY_DOWN || health.state == CUSTODY_LOCKED)
         return TBS_OK;
     return tbs_fail(diag, TBS_ERR_CONFIG,
-                    "the audit trail is to have checkpoints, but no token holds an audit key: make "
-                    "one with tbs-admin keys generate audit, or leave audit.every_records and "
+                    "the audit trail is to have checkpoints, but no token holds an audit key: let a "
+                    "ceremony make one, or leave audit.every_records and "
                     "audit.every_seconds out");
 }
 

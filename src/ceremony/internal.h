@@ -40,7 +40,7 @@ struct run {
     char folder[RUN_PATH - 300];
     struct script_file *script;
     struct site_file *site;
-    bool rehearsal;
+    bool rehearsal, silent;
     char tool[SCRIPT_HEX_LEN + 1]; /* SHA-256 of this program */
     struct console *console;
     struct journal *journal;
@@ -188,6 +188,9 @@ act act_bags, act_media, act_confirm, act_hashes, act_clock, act_inspect, act_in
 /* Tokens' folder, people's keys and site.yaml. */
 enum tbs_err rehearsal_prepare(struct run *run, const struct run_options *options,
                                struct tbs_diag *diag);
+/* The path of the folder that has the tokens of a rehearsal that goes on after no other. */
+enum tbs_err rehearsal_tokens(const struct run *run, const struct run_options *options,
+                              char ret_tokens[RUN_PATH], struct tbs_diag *diag);
 /* SoftHSM looks at the rehearsal's own folder from now on. */
 enum tbs_err rehearsal_enter(const char *tokens, struct tbs_diag *diag);
 /* The PIN of a token of the rehearsal. A new one of the user is made each time; that of the

@@ -43,7 +43,7 @@ struct admin_command {
     int min, max;
     enum tbs_err (*run)(struct admin *a, int n, char **words, struct tbs_diag *diag);
     const char *summary; /* NULL: for no person */
-    bool changes; /* something that the audit trail tells */
+    bool changes;        /* something that the audit trail tells */
 };
 
 extern const struct admin_command admin_init_commands[];

@@ -268,7 +268,8 @@ static const struct argp argp = {
             {"listen", KEY_LISTEN, "ADDR:PORT", 0, "init: (default 127.0.0.1:8087)", 2},
             {"management", KEY_MANAGEMENT, "ADDR:PORT", 0, "init: (default 127.0.0.1:8088)", 2},
             {"alg", KEY_ALG, "ALGORITHM", 0,
-             "keys generate: of a TPK hmac-sha256 (default, suite 256) or hmac-sha1 (suite 128)", 3},
+             "keys generate: of a TPK hmac-sha256 (default, suite 256) or hmac-sha1 (suite 128)",
+             3},
             {"id", KEY_ID, "ID", 0,
              "keys generate: tpk-..., kek-... or audit-... (default: by the month, such as "
              "tpk-2026-11)",

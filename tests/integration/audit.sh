@@ -62,7 +62,7 @@ openssl dgst -sha256 -verify "$dir/audit.pem" -signature "$dir/signature" "$dir/
     wrong "openssl does not verify it"
 
 echo "Manipulations end with a status of their own"
-sed '3s/tpk/tpx/' "$trail" >"$dir/changed"
+sed '3s/"20/"21/' "$trail" >"$dir/changed"
 refused 4 broken "$admin" audit verify "$dir/changed"
 head -c -5 "$trail" >"$dir/cut"
 refused 6 unfinished "$admin" audit verify "$dir/cut"

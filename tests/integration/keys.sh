@@ -28,7 +28,7 @@ daemon_start
 user alice
 user bob
 first=$(offer before)
-[ "$first" = "$(adm keys | awk '$3 == "HMAC-SHA-256" {print $1}')" ] || wrong "made with $first"
+[ "$first" = "$(adm keys | awk '$2 == "TPK" && $3 == "HMAC-SHA-256" {print $1}')" ] || wrong "made with $first"
 
 # --- A newer TPK ---
 

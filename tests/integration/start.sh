@@ -64,6 +64,8 @@ mkdir "$dir/closed"
 mv "$kms/store.sqlite" "$dir/closed"
 sed -i.bak "s|^  path: .*|  path: $dir/closed/store.sqlite|" "$kms/tbs-kmsd.yaml"
 chmod 000 "$dir/closed"
+refused 3 "key-registry.seen: Permission denied" "${start[@]}"
+without_registry
 refused 3 "store.sqlite: Permission denied" "${start[@]}"
 chmod 500 "$dir/closed"
 refused 3 "writable by this user" "${start[@]}"

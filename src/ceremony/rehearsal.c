@@ -46,12 +46,26 @@ enum tbs_err rehearsal_enter(const char *tokens, struct tbs_diag *diag)
 {
     char conf[RUN_PATH];
     TRY(path_in(tokens, "softhsm2.conf", conf, diag));
+    if (access(conf, F_OK) != 0)
+        return TBS_OK;
     if (setenv("SOFTHSM2_CONF", conf, 1) != 0)
         return run_no_memory(diag);
     return TBS_OK;
 }
 
-static enum tbs_err make_tokens_folder(const char *tokens, struct tbs_diag *diag)
+enum tbs_err rehearsal_follow(const struct run *run, const char *site, struct tbs_diag *diag)
+{
+    const char *tokens = json_string_value(json_object_get(run->state, "rehearsal"));
+    char conf[RUN_PATH];
+    TRY(path_in(tokens, "softhsm2.conf", conf, diag));
+    if ((access(conf, F_OK) == 0) == (site == NULL))
+        return TBS_OK;
+    return tbs_fail(diag, TBS_ERR_DENIED,
+                    site ? "the tokens of the rehearsal before were made for it: drop --site"
+                         : "the tokens of the rehearsal before are those of a site: give --site");
+}
+
+static enum tbs_err make_softhsm_conf(const char *tokens, struct tbs_diag *diag)
 {
     char path[RUN_PATH], text[RUN_PATH + 120];
     TRY(path_in(tokens, "softhsm2.conf", path, diag));
@@ -59,7 +73,6 @@ static enum tbs_err make_tokens_folder(const char *tokens, struct tbs_diag *diag
                        "directories.tokendir = %s\nobjectstore.backend = file\n"
                        "log.level = ERROR\nslots.removable = false\n",
                        tokens);
-    TRY(make_folder(tokens, diag));
     return file_replace(path, 0600, tbs_bytes(text, (size_t)len), diag);
 }
 
@@ -162,16 +175,18 @@ enum tbs_err rehearsal_prepare(struct run *run, const struct run_options *option
 {
     const char *module = run_rehearsal_module(options->module);
     char path[RUN_PATH], tokens[RUN_PATH];
-    if (!module)
+    if (!options->site && !module)
         return tbs_fail(diag, TBS_ERR_NOT_FOUND,
                         "SoftHSM's module is in none of its usual places; name it with --module");
     run_path(run, "rehearsal", path);
     TRY(make_folder(path, diag));
     if (!options->after) {
         TRY(rehearsal_tokens(run, options, tokens, diag));
-        TRY(make_tokens_folder(tokens, diag));
+        TRY(make_folder(tokens, diag));
+        if (!options->site)
+            TRY(make_softhsm_conf(tokens, diag));
     }
-    return write_site(run, module, options->after, diag);
+    return options->site ? TBS_OK : write_site(run, module, options->after, diag);
 }
 
 /* --- PINs --- */
@@ -204,7 +219,11 @@ enum tbs_err rehearsal_pin(const struct run *run, const char *token, bool so, bo
 {
     char file[RUN_PATH], source[RUN_PATH + 8];
     TRY(file_of(run, token, so ? "so-pin" : "user-pin", file, diag));
-    if (access(file, F_OK) != 0 || (new && !so))
+    bool known = access(file, F_OK) == 0;
+    if (!known && !new)
+        return tbs_fail(diag, TBS_ERR_DENIED,
+                        "no rehearsal has set the PINs of token %s, so none knows them", token);
+    if (new && !(known && so))
         TRY(make_pin(file, diag));
     snprintf(source, sizeof source, "file:%s", file);
     return pin_read_for(so ? "PIN of the security officers" : "user's PIN", source, ret_pin, diag);

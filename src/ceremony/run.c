@@ -184,7 +184,9 @@ static enum tbs_err first_state(struct run *run, const struct run_options *optio
             json_pack("{s:{}, s:{}, s:{}, s:{}}", "tokens", "keys", "transport", "inventory");
     if (!run->state)
         return run_no_memory(diag);
-    if (!run->rehearsal || options->after)
+    if (run->rehearsal && options->after)
+        return rehearsal_follow(run, options->site, diag);
+    if (!run->rehearsal)
         return TBS_OK;
     TRY(rehearsal_tokens(run, options, tokens, diag));
     return json_object_set_new(run->state, "rehearsal", json_string(tokens)) == 0
@@ -227,7 +229,7 @@ static enum tbs_err prepare(struct run *run, const char *folder, const struct ru
     TRY(load_script(run, diag));
     if (run->rehearsal)
         TRY(rehearsal_prepare(run, options, diag));
-    else
+    if (options->site)
         TRY(copy_into(run, options->site, "site.yaml", diag));
     TRY(run_load(run, folder, diag));
     TRY(first_state(run, options, diag));

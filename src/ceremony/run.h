@@ -22,7 +22,7 @@
 struct run_options {
     const char *script;    /* ceremony.yaml; NULL: it is `text` */
     struct tbs_bytes text; /* of a ceremony that is part of the program */
-    const char *site;      /* site.yaml; NULL in a rehearsal */
+    const char *site;      /* site.yaml; NULL: SoftHSM tokens and people made for a rehearsal */
     const char
         *after; /* the folder of the ceremony before, whose registry and tokens go on; NULL */
     const char *module; /* rehearsal: SoftHSM's, or one that stands before it */

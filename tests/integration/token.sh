@@ -33,7 +33,7 @@ says() { # file in $dir, pattern
 daemon_init
 before=$(objects)
 files=$(find "$kms/tokens" -name '*.object' | wc -l)
-[ "$(wc -l <<<"$before")" = 5 ] || wrong "not three secret keys and a key pair: $before"
+[ "$(wc -l <<<"$before")" = 7 ] || wrong "not three secret keys and two key pairs: $before"
 
 # --- SoftHSM is fit, with its one remark ---
 

@@ -201,7 +201,7 @@ mock_script </dev/null
 client=$(echo /usr/lib/*/pkcs11/p11-kit-client.so)
 [ -r "$client" ] || { echo "p11-kit's client module is not installed"; exit 77; }
 rm -rf "$kms" "$dir"/*.psk
-daemon_init --kek hmac
+daemon_init
 subscriber alice
 subscriber bob
 

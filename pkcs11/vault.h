@@ -111,14 +111,15 @@ enum tbs_err vault_confirm(struct vault *vault, const char *id, const json_t *ch
 enum tbs_err vault_sign(struct vault *vault, const char *id, struct tbs_bytes pin,
                         struct tbs_bytes octets, struct tbs_buf *ret_signature,
                         struct tbs_diag *diag);
-/* Every secret key with this check value, whatever it is called, and then looks again. For method
- * aes-256-gcm-block `check` also has the "id" that the key had when the block was sealed
- * (TBS_ERR_INVALID otherwise); a pair's method is TBS_ERR_UNSUPPORTED. *ret_done: {"destroyed": [as
- * in an inventory], "examined": so many keys in the second look, "left": 0}. A copy that may do
- * nothing with its key gives no check value; an inventory shows it as an object that nobody knows.
- */
-enum tbs_err vault_destroy_by_check(struct vault *vault, const json_t *check, json_t **ret_done,
-                                    struct tbs_diag *diag);
+/* Every key with this check value, whatever it is called, and then looks again. For method
+ * aes-256-gcm-block `check` also has the "id" that the key had when the block was sealed, and for
+ * spki-sha256 the public key, "spki" (base64): both halves of the pair are destroyed
+ * (TBS_ERR_INVALID without them). pin: for a private key that asks for it at each use. *ret_done:
+ * {"destroyed": [as in an inventory], "examined": so many keys in the second look, "left": 0}. A
+ * copy that may do nothing with its key gives no check value; an inventory shows it as an object
+ * that nobody knows. */
+enum tbs_err vault_destroy_by_check(struct vault *vault, const json_t *check, struct tbs_bytes pin,
+                                    json_t **ret_done, struct tbs_diag *diag);
 /* Tries what no key may allow: to read it, to wrap it by a key of one's own, to change or copy it
  * with more uses, to use it otherwise; with a transport key, to unwrap a readable key or to decrypt
  * at all; with a trusted one, to wrap keys of known values. [{"name", "rv", "refused"}]. What

@@ -7,7 +7,6 @@
 #include <openssl/types.h>
 
 #include "p11.h"
-#include "templates/templates.h"
 
 #define TEMPLATE_MAX 32
 
@@ -19,6 +18,7 @@ struct vault {
     char model[P11_MODEL_LEN + 1];
     CK_SESSION_HANDLE session; /* read-write, while logged in */
     bool logged_in;
+    enum oaep_hash oaep;
 };
 
 /* Attributes in the order in which they are told to the token; CKA_MODIFIABLE comes last. */
@@ -83,8 +83,7 @@ enum tbs_err vault_all(struct vault *v, struct p11_objects *ret, struct tbs_diag
 /* The RSA keys of transport, and how they wrap. */
 #define VAULT_RSA_BITS 3072
 #define VAULT_SECRET_LEN 32
-/* SoftHSM 2.6.1 knows no other hash for OAEP, which does not rest on collisions. */
-CK_MECHANISM vault_oaep(void);
+CK_MECHANISM vault_oaep(enum oaep_hash hash);
 
 enum tbs_err vault_check_object(struct vault *v, CK_OBJECT_HANDLE object, json_t **ret_check,
                                 struct tbs_diag *diag);

@@ -48,7 +48,7 @@ static void test_witness(void **state)
     json_decref(key);
     login(w);
     seen.calls[0] = '\0';
-    static const char *const self[] = {"transport-w2"};
+    static const struct vault_recipient self[] = {{"transport-w2", OAEP_SHA_1}};
     must(vault_generate_replicated(w, "canary-v1", "canary-1", self, 1, &key, &diag));
     assert_string_equal(seen.calls,
                         "(C_GenerateKey 0) (C_WrapKey 0) (C_CopyObject 0) (C_DestroyObject 0) ");

@@ -16,7 +16,7 @@ void login(struct vault *vault)
 
 struct vault *make_token(const char *label, const struct vault_witness *witness)
 {
-    const struct vault_token fresh = {.module = SOFTHSM_MODULE, .fresh = true};
+    const struct vault_token fresh = {.module = SOFTHSM_MODULE, .fresh = true, .oaep = OAEP_SHA_1};
     struct vault *vault = NULL;
     must(vault_open(&fresh, witness, &vault, &diag));
     assert_false(vault_is_initialised(vault));

@@ -141,6 +141,9 @@ static bool initialises(const struct script *s, const char *token)
     return false;
 }
 
+static const char softhsm_is[] =
+    ", oaep: sha-1,\n     entropy: \"this computer's generator, by way of SoftHSM\"}\n";
+
 static enum tbs_err write_site(const struct run *run, const char *module, const char *after,
                                struct tbs_diag *diag)
 {
@@ -153,10 +156,11 @@ static enum tbs_err write_site(const struct run *run, const char *module, const 
         put(&text, line);
         put_quoted(&text, module);
         if (initialises(s, s->tokens[i]))
-            snprintf(line, sizeof line, ", fresh: true}\n");
+            snprintf(line, sizeof line, ", fresh: true");
         else
-            snprintf(line, sizeof line, ", label: \"tbs-%s\"}\n", s->tokens[i]);
+            snprintf(line, sizeof line, ", label: \"tbs-%s\"", s->tokens[i]);
         put(&text, line);
+        put(&text, softhsm_is);
     }
     TRY(put_people(run, after, &text, diag));
     run_path(run, "site.yaml", path);

@@ -10,7 +10,7 @@ export SOFTHSM2_CONF=$dir/softhsm2.conf
 printf 'directories.tokendir = %s\nlog.level = ERROR\n' "$dir/tokens" >"$SOFTHSM2_CONF"
 openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256 -out "$dir/w.key.pem" 2>/dev/null
 cat >"$dir/site.yaml" <<YAML
-tokens: [{name: A, module: $softhsm, fresh: true}]
+tokens: [{name: A, module: $softhsm, fresh: true, entropy: none}]
 people:
   - {role: CA, name: ci-1}
   - {role: SO, name: ci-2}

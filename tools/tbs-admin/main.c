@@ -293,7 +293,6 @@ static const struct argp argp = {
     .doc = "Prepares a KMS and looks after its subscribers, groups and keys.\v"
            "Example:\n"
            "  tbs-admin init /var/lib/tbs-kms\n"
-           "  tbs-ceremony-verify --rehearsal /var/lib/tbs-kms/ceremony\n"
            "  tbs-admin -c /var/lib/tbs-kms/tbs-kmsd.yaml subscriber add "
            "sip:alice@example.net --psk-id alice-phone --psk-out alice-phone.psk\n\n"
            "Exit status: 0 done, 1 failed, 2 usage, 3 configuration; of audit verify 4 broken, 5 "

@@ -6,10 +6,17 @@ keys_py() { /usr/bin/python3 "$scenarios/lib/keys.py" "$@"; }
 speak() { # keys, cs, address:port, [wav]
     background "speak-$2" "$media" send --keys "$1" --cs "$2" --to "$3" "${4:-$hello}"
 }
-hear() { # keys, cs, address:port, wav
+hear() { # keys, cs, address:port, wav, [seconds]
     background "hear-$2" "$media" receive --keys "$1" --cs "$2" --listen "$3" --out "$4" \
-        --save "$4.pcap"
+        --save "$4.pcap" --idle "${5:-10}"
     await_text 'listening on' "logs/hear-$2.log"
+}
+heard_nothing() { # cs
+    local status=0
+    wait "${pid[hear-$1]}" || status=$?
+    unset "pid[hear-$1]"
+    [ $status = 1 ] && grep -q '^0 packets' "logs/hear-$1.log" ||
+        broken "something came: $(cat "logs/hear-$1.log")"
 }
 
 gst_hear() { # keys, cs, address:port, raw file

@@ -72,7 +72,7 @@ offer_to() { # name: the path of the latest offer that came to it
 # the ticket, answers, and so comes to keys, as if it had been the one to answer.
 steal_keys() { # name, offer, file for the keys, [options of tbs]
     local name=$1 offer=$2 keys=$3; shift 3
-    "$tbs" resolve --account "$name.json" --offer "$offer" --out "$keys.resolved" "$@" >/dev/null
-    "$tbs" answer --account "$name.json" --offer "$offer" --resolved "$keys.resolved" \
-        --out "$keys.answer" --keys "$keys" "$@" >/dev/null
+    "$tbs" resolve --account "$name.json" --offer "$offer" --out "$keys.resolved" "$@" >/dev/null &&
+        "$tbs" answer --account "$name.json" --offer "$offer" --resolved "$keys.resolved" \
+            --out "$keys.answer" --keys "$keys" "$@" >/dev/null
 }

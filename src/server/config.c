@@ -179,21 +179,20 @@ static bool is_identity(const char *text)
            is_printable(text);
 }
 
-static bool is_sealed(const char *pin)
+/* A path needs a slash: later messages name the file, and without one it may be a PIN. */
+static bool is_in_file(const char *pin, const char *form)
 {
-    return strncmp(pin, CONFIG_SEALED_PIN, strlen(CONFIG_SEALED_PIN)) == 0;
+    return strncmp(pin, form, strlen(form)) == 0 && strchr(pin, '/') != NULL;
 }
 
-/* A path needs a slash: later messages name the file, and without one it may be a PIN. */
 static bool is_pin_source(const char *text)
 {
     static const char *const forms[] = {"fd:", "credential:"};
     for (size_t i = 0; i < sizeof forms / sizeof forms[0]; i++)
         if (strncmp(text, forms[i], strlen(forms[i])) == 0)
             return text[strlen(forms[i])] != 0;
-    if (strncmp(text, "file:", 5) == 0 || is_sealed(text))
-        return strchr(text, '/') != NULL;
-    return strcmp(text, "prompt") == 0;
+    return is_in_file(text, "file:") || is_in_file(text, CONFIG_SEALED_PIN) ||
+           strcmp(text, "prompt") == 0;
 }
 
 /* RFC 7512 2.4 would also take a PIN or its source inside the URI; here it has its own key. */
@@ -237,7 +236,7 @@ static const char *find_misplaced(const struct config_token *token)
         return "custody.module";
     if (!token->uri != is_tpm)
         return "custody.uri";
-    if (!token->tcti == (is_tpm || is_sealed(token->pin)))
+    if (!token->tcti == (is_tpm || is_in_file(token->pin, CONFIG_SEALED_PIN)))
         return "custody.tcti";
     if (!token->keys == is_tpm)
         return "custody.keys";

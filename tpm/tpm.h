@@ -172,6 +172,8 @@ enum tbs_err tpm_destroy_key(void *token, const struct custody_key *key, struct 
 
 /* --- use.c --- */
 
+/* After each command whose answer, or itself, was secret. */
+void tpm_wipe_traces(struct tpm_token *token);
 enum tbs_err tpm_random(void *session, uint8_t *out, size_t len, struct tbs_diag *diag);
 enum tbs_err tpm_hmac(void *session, const struct custody_key *key, struct tbs_bytes data,
                       uint8_t *ret_mac, struct tbs_diag *diag);

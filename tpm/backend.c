@@ -174,6 +174,7 @@ static const struct custody_ops ops = {
     .description = "a TPM 2.0",
     .config_help = "tcti: device:/dev/tpmrm0, swtpm:... or tabrmd:.... keys: the folder with the "
                    "key files. pin_source: fd:N, file:/path, credential:NAME or prompt.",
+    .in_turn = true,
     .check = tpm_check,
     .prepare = tpm_prepare,
     .open = tpm_open,

@@ -11,7 +11,7 @@
 #include "custody/pin.h"
 #include "custody/rules.h"
 
-#define CUSTODY_OPS_VERSION 4
+#define CUSTODY_OPS_VERSION 5
 
 #define CUSTODY_KEYS_MAX 1024 /* more keys of ours on one token are refused */
 #define CUSTODY_GCM_IV_LEN 12
@@ -61,6 +61,8 @@ struct custody_ops {
     const char *name;
     const char *description;
     const char *config_help;
+    /* Calls wait for each other in the backend: one hangs only where none came back meanwhile. */
+    bool in_turn;
 
     /* Checks what can be checked of the configuration alone. */
     enum tbs_err (*check)(const struct custody_token_config *config, struct tbs_diag *diag);

@@ -128,6 +128,11 @@ bool custody_role_takes(enum custody_role role, enum custody_alg alg);
 const char *custody_role_prefix(enum custody_role role); /* of its ids: "tpk-", ... */
 const char *custody_role_algs(enum custody_role role);   /* for people: "A or B" */
 
+uint64_t custody_now_ns(void); /* CLOCK_MONOTONIC */
+/* Counts a call of this kind into the token, which is over now. stats NULL: nobody counts. */
+void custody_count_call(struct custody_call_stats *stats, size_t kind, uint64_t began_ns,
+                        bool failed);
+
 /* The constructors. */
 enum tbs_err custody_backend_pkcs11(const struct custody_ops **ret_ops, struct tbs_diag *diag);
 enum tbs_err custody_backend_tpm(const struct custody_ops **ret_ops, struct tbs_diag *diag);

@@ -178,7 +178,6 @@ bool custody_token_examination_hangs(const struct custody_token *token);
 bool custody_token_serves(const struct custody_token *token);
 /* Waits for a token that is being mended: it is up, and its gate is shut. False: it is not. */
 bool custody_token_await_mended(struct custody_token *token, uint64_t until_ns);
-uint64_t custody_now_ns(void);
 
 /* --- session.c: one thread's sessions, and the choice of a token --- */
 

@@ -6,12 +6,12 @@
 #   environment, init_args, quirks  where it needs them
 #   kek                           hmac where the token has no AES-GCM
 #   suites                        what the daemon offers: one where the token is slow
-#   has_keys                      where tbs-admin cannot make keys in it
+#   has_keys                      where nothing of ours can make keys in it
 #   token_pids                    what is to be stopped
 # and may have a token_check, which asks others about the keys.
 # Ends with 77 where a package or a right is missing.
 set -euo pipefail
-token=$1 admin=$2 kmsd=$3 essentials=$4 peer=$5
+token=$1 admin=$2 kmsd=$3 essentials=$4 peer=$5 make_key=$6
 
 skip() { echo "skipped: $*"; exit 77; }
 need() { # program, package
@@ -64,11 +64,14 @@ list() { # YAML
 } >"$dir/token.yaml"
 mv "$dir/token.yaml" "$dir/kms/tbs-kmsd.yaml"
 
+make() { # role, algorithm, id
+    "$make_key" "$dir/kms/tbs-kmsd.yaml" "$@"
+}
 if [ -z "$has_keys" ]; then
-    adm keys generate tpk --id tpk-2026-01
-    adm keys generate tpk --alg hmac-sha1 --id tpk-sha1-2026-01
-    adm keys generate kek --alg "$kek" --id kek-2026-01
-elif adm keys generate tpk --id tpk-2026-02 2>"$dir/refused"; then
+    make tpk hmac-sha256 tpk-2026-01
+    make tpk hmac-sha1 tpk-sha1-2026-01
+    make kek "$kek" kek-2026-01
+elif make tpk hmac-sha256 tpk-2026-02 2>"$dir/refused"; then
     echo "$token makes keys itself now; let it" >&2
     exit 1
 fi

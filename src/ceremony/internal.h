@@ -127,6 +127,7 @@ enum tbs_err token_objects(struct run *run, struct run_token *token, json_t **re
 enum tbs_err token_destroy(struct run *run, struct run_token *token, const json_t *objects,
                            struct tbs_diag *diag);
 const char *token_serial(const struct run *run, const char *name);
+const char *token_label(const struct run *run, const char *name); /* NULL: not known */
 
 /* A key in a token that signs; not to be copied. */
 struct token_maker {

@@ -61,9 +61,9 @@ enum tbs_err run_abort(const char *folder, bool automatic, enum run_end *ret_end
 
 /* The other end of reading a token back: a ceremony starts /proc/self/exe with the one argument
  * "read-back", and whoever hears that calls this, after secret memory is ready, and nothing else.
- * Standard input says {"module", "serial", "pin_pad"}, and descriptor 3 has the user's PIN, unless
- * that is typed at the token; all objects go to standard output, as JSON. TBS_ERR_INVALID when no
- * ceremony has started it. */
+ * Standard input says {"module", "serial", "label" or none, "pin_pad", "init_args" or none}, and
+ * descriptor 3 has the user's PIN, unless that is typed at the token; all objects go to standard
+ * output, as JSON. TBS_ERR_INVALID when no ceremony has started it. */
 enum tbs_err run_read_back(struct tbs_diag *diag);
 
 #endif

@@ -280,13 +280,12 @@ static enum tbs_err init(struct admin *a, int n, char **words, struct tbs_diag *
         folder_remove(p.dir);
     else
         printf("The KMS is ready: tbs-kmsd --config %s/tbs-kmsd.yaml\n"
-               "%s %s/tokens. tbs-admin backup makes a copy of all but %s.\n",
+               "%s %s/tokens. tbs-admin backup makes a copy of all but the PIN files: keep those "
+               "in another place.\n",
                p.dir,
                p.in_tpm ? "Its keys never leave the TPM, which alone can use the files in"
                         : "Its keys never leave the token in",
-               p.dir,
-               p.in_tpm ? "that folder and the PIN file: copy them, too"
-                        : "the PIN files: keep those in another place");
+               p.dir);
     return err;
 }
 

@@ -1,4 +1,5 @@
 /* tbs-admin backup: a folder with what a restore needs, but for PINs that nobody named. */
+#include <dirent.h>
 #include <errno.h>
 #include <fts.h>
 #include <stdio.h>
@@ -191,6 +192,74 @@ static enum tbs_err backup_softhsm(const struct copies *c, const char *conf, str
     return err ? err : copy_tokens(from, to, diag);
 }
 
+/* --- The key files of a TPM --- */
+
+static int is_key_file(const struct dirent *entry)
+{
+    const char *dot = strrchr(entry->d_name, '.');
+
+    return dot && dot != entry->d_name && strcmp(dot, ".json") == 0;
+}
+
+static enum tbs_err copy_key_files(const char *from, const char *to, struct tbs_diag *diag)
+{
+    struct dirent **entries;
+    char source[PATH_MAX], copy[PATH_MAX];
+    int n = scandir(from, &entries, is_key_file, alphasort);
+    enum tbs_err err = TBS_OK;
+
+    if (n < 0)
+        return tbs_fail_raw(diag, TBS_ERR_IO, (unsigned long)errno, "cannot read %.200s: %s", from,
+                            strerror(errno));
+    if (n == 0)
+        err = tbs_fail(diag, TBS_ERR_NOT_FOUND, "there is no token in %.200s", from);
+    for (int i = 0; i < n; i++) {
+        if (!err)
+            err = join(from, entries[i]->d_name, source, diag);
+        if (!err)
+            err = join(to, entries[i]->d_name, copy, diag);
+        if (!err)
+            err = copy_to(source, copy, diag);
+        free(entries[i]);
+    }
+    free(entries);
+    return err;
+}
+
+static enum tbs_err backup_tpm(const struct copies *c, const char *keys, struct tbs_diag *diag)
+{
+    char to[PATH_MAX];
+    enum tbs_err err = place(c, keys, to, diag);
+
+    if (err)
+        return err;
+    if (mkdir(to, 0700) == 0)
+        return copy_key_files(keys, to, diag);
+    return errno == EEXIST
+               ? tbs_fail(diag, TBS_ERR_EXISTS,
+                          "two tokens have their files in folders named %.200s; rename that of "
+                          "custody.keys",
+                          strrchr(to, '/') + 1)
+               : tbs_fail_raw(diag, TBS_ERR_IO, (unsigned long)errno, "cannot make %.200s: %s", to,
+                              strerror(errno));
+}
+
+static const struct config_token *token_at(const struct config_custody *custody, unsigned i)
+{
+    return i == 0 ? &custody->token : &custody->more_tokens[i - 1];
+}
+
+static enum tbs_err backup_tpms(const struct copies *c, const struct config_custody *custody,
+                                struct tbs_diag *diag)
+{
+    enum tbs_err err = TBS_OK;
+
+    for (unsigned i = 0; !err && i <= custody->more_tokens_count; i++)
+        if (token_at(custody, i)->keys)
+            err = backup_tpm(c, token_at(custody, i)->keys, diag);
+    return err;
+}
+
 /* --- The key registry --- */
 
 static enum tbs_err copy_if_at_home(struct copies *c, const char *from, struct tbs_diag *diag)
@@ -231,6 +300,8 @@ static enum tbs_err fill(struct admin *a, struct copies *c, struct tbs_diag *dia
         err = backup_store(a, c, diag);
     if (!err && conf)
         err = backup_softhsm(c, conf, diag);
+    if (!err)
+        err = backup_tpms(c, &a->config->custody, diag);
     if (!err && a->config->custody.registry.file)
         err = backup_registry(c, &a->config->custody.registry, diag);
     for (size_t i = 0; !err && i < admin_options.n_pin_files; i++)
@@ -240,15 +311,24 @@ static enum tbs_err fill(struct admin *a, struct copies *c, struct tbs_diag *dia
 
 static void tell(const struct config *config, const struct copies *c)
 {
-    bool with_token = softhsm_conf(config), with_pin = admin_options.n_pin_files > 0;
+    const struct config_custody *custody = &config->custody;
+    bool softhsm = softhsm_conf(config), with_pin = admin_options.n_pin_files > 0;
+    unsigned n_tpms = 0, n_tokens = 1 + custody->more_tokens_count;
 
+    for (unsigned i = 0; i < n_tokens; i++)
+        n_tpms += token_at(custody, i)->keys != NULL;
     printf("The backup is %s.\n"
-           "In it: the configuration and the store%s%s.\n",
-           c->folder, with_token ? ", SoftHSM's configuration and token" : "",
+           "In it: the configuration and the store%s%s%s.\n",
+           c->folder, softhsm ? ", SoftHSM's configuration and token" : "",
+           n_tpms > 0 ? ", the key files of the TPM" : "",
            with_pin ? ", and the PIN files that you named" : "");
-    if (!with_token)
-        printf("Not in it: the token. Back it up by its own means; the store is of no use without "
-               "its keys.\n");
+    if (n_tpms > 0)
+        printf("The key files are of use to this TPM alone: nothing brings its keys back when it "
+               "is broken or cleared.\n");
+    if (softhsm + n_tpms < n_tokens)
+        printf("Not in it: %s. Back it up by its own means; the store is of no use without its "
+               "keys.\n",
+               n_tokens > 1 ? "a token of another kind" : "the token");
     if (c->incomplete)
         printf("Not in it: files of the key registry and its signers outside of %s.\n", c->home);
     if (config->custody.registry.file)
@@ -257,8 +337,10 @@ static void tell(const struct config *config, const struct copies *c)
     if (!with_pin)
         printf("Not in it: any PIN. Keep the PIN files in another place; the token is of no use "
                "without its PIN.\n");
-    if (with_token && with_pin)
+    if (softhsm && with_pin)
         printf("Whoever has this folder has the keys.\n");
+    else if (n_tpms > 0 && with_pin)
+        printf("Whoever has this folder and the TPM can use the keys.\n");
 }
 
 static enum tbs_err find_home(const char *config_file, char ret_home[PATH_MAX],
@@ -294,6 +376,7 @@ static enum tbs_err backup(struct admin *a, int n, char **words, struct tbs_diag
 
 const struct admin_command admin_backup_commands[] = {
     {"backup", NULL, "DIR [--pin-file FILE]...", 1, 1, backup,
-     "make a new folder with a copy of configuration, store and SoftHSM token, without PINs"},
+     "make a new folder with a copy of configuration, store and SoftHSM token or TPM key files, "
+     "without PINs"},
     {0},
 };

@@ -94,10 +94,10 @@ static void tell(const struct new_kms *kms)
                "tbs-admin backup makes a copy of all but the PINs.\n",
                dir, dir);
     else
-        printf("Its keys never leave the TPM, which alone can use the files in %s/tokens.\n"
-               "tbs-admin backup makes a copy of all but that folder and the PIN file: copy them, "
-               "too.\n",
-               dir);
+        printf(
+            "Its keys never leave the TPM, which alone can use the files in %s/tokens.\n"
+            "tbs-admin backup makes a copy of all but the PIN file: keep that in another place.\n",
+            dir);
 }
 
 static enum tbs_err init(struct admin *a, int n, char **words, struct tbs_diag *diag)

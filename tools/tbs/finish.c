@@ -3,12 +3,13 @@
 #include "keep.h"
 #include "signalling.h"
 
-enum { KEY_LEVEL = 256, KEY_OFFER, KEY_ANSWER, KEY_KEYS, KEY_SESSION };
+enum { KEY_LEVEL = 256, KEY_OFFER, KEY_ANSWER, KEY_KEYS, KEY_SESSION, KEY_ALLOW };
 
 struct finish {
     struct cli cli;
     const char *ticket, *offer, *answer, *keys, *session;
     int level;
+    unsigned allow; /* enum tbs_sdp_allow */
 };
 
 static error_t parse_option(int key, char *arg, struct argp_state *state)
@@ -34,6 +35,10 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
     case KEY_SESSION:
         f->session = arg;
         return 0;
+    case KEY_ALLOW:
+        if (!signalling_allow(arg, &f->allow))
+            argp_error(state, "--allow takes clear or other-keys");
+        return 0;
     case KEY_LEVEL:
         if (!signalling_level(arg, &f->level))
             argp_error(state, "--level takes session, or the number of an m line from 1");
@@ -58,6 +63,7 @@ static const struct argp argp = {
              0},
             {"level", KEY_LEVEL, "LEVEL", 0,
              "where in the SDP: session (default), or the number of an m line", 0},
+            {"allow", KEY_ALLOW, "WHAT", 0, SIGNALLING_ALLOW_DOC, 0},
             {"keys", KEY_KEYS, "FILE", 0, "the new file for the session's keys, which are secret",
              0},
             {"session", KEY_SESSION, "FILE", 0,
@@ -73,8 +79,9 @@ static const struct argp argp = {
            "Exit status: 0 done, 1 failed, 2 usage, 3 refused.",
 };
 
-static enum tbs_err take_answer(const struct finish *f, struct tbs_transfer *transfer,
-                                struct tbs_session **ret_session, struct tbs_diag *diag)
+static enum tbs_err take_answer(const struct finish *f, const struct signalling *offer,
+                                struct tbs_transfer *transfer, struct tbs_session **ret_session,
+                                struct tbs_diag *diag)
 {
     struct signalling answer SIGNALLING_AUTO = {0};
     enum tbs_err err;
@@ -82,6 +89,8 @@ static enum tbs_err take_answer(const struct finish *f, struct tbs_transfer *tra
     if (!f->answer)
         return tbs_transfer_session(transfer, ret_session, diag);
     err = signalling_read(f->answer, f->level, &answer, diag);
+    if (!err)
+        err = signalling_check_answer(offer, &answer, f->level, f->allow, diag);
     return err ? err
                : tbs_transfer_finish(transfer, tbs_buf_view(&answer.message), ret_session, diag);
 }
@@ -99,7 +108,7 @@ static enum tbs_err run(const struct finish *f, json_t **ret_facts, struct tbs_d
     if (!err)
         err = tbs_transfer_restore(ticket, tbs_buf_view(&offer.message), &transfer, diag);
     if (!err)
-        err = take_answer(f, transfer, &session, diag);
+        err = take_answer(f, &offer, transfer, &session, diag);
     if (!err)
         err = keep_write_keys(f->keys, session, diag);
     if (!err && f->session)

@@ -91,7 +91,7 @@ static void tell(const struct new_kms *kms)
                "record:\n"
                "  tbs-ceremony-verify --rehearsal %s/" NEW_KMS_CEREMONY "\n"
                "The token and its PINs are in %s/tokens: whoever has that folder has the keys.\n"
-               "tbs-admin backup makes a copy of all but the PINs.\n",
+               "tbs-admin backup makes a copy of all but the PINs and that record.\n",
                dir, dir);
     else
         printf(

@@ -4,12 +4,13 @@
 #include "keep.h"
 #include "signalling.h"
 
-enum { KEY_LEVEL = 256, KEY_OFFER, KEY_ANSWER, KEY_KEYS, KEY_SESSION, KEY_RESOLVED };
+enum { KEY_LEVEL = 256, KEY_OFFER, KEY_ANSWER, KEY_KEYS, KEY_SESSION, KEY_ALLOW, KEY_RESOLVED };
 
 struct finish {
     struct cli cli;
     const char *ticket, *resolved, *offer, *answer, *keys, *session;
     int level;
+    unsigned allow; /* enum tbs_sdp_allow */
 };
 
 static error_t parse_option(int key, char *arg, struct argp_state *state)
@@ -37,6 +38,10 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
         return 0;
     case KEY_SESSION:
         f->session = arg;
+        return 0;
+    case KEY_ALLOW:
+        if (!signalling_allow(arg, &f->allow))
+            argp_error(state, "--allow takes clear or other-keys");
         return 0;
     case KEY_LEVEL:
         if (!signalling_level(arg, &f->level))
@@ -68,6 +73,7 @@ static const struct argp argp = {
              0},
             {"level", KEY_LEVEL, "LEVEL", 0,
              "where in the SDP: session (default), or the number of an m line", 0},
+            {"allow", KEY_ALLOW, "WHAT", 0, SIGNALLING_ALLOW_DOC, 0},
             {"keys", KEY_KEYS, "FILE", 0, "the new file for the session's keys, which are secret",
              0},
             {"session", KEY_SESSION, "FILE", 0,
@@ -83,8 +89,9 @@ static const struct argp argp = {
            "Exit status: 0 done, 1 failed, 2 usage, 3 refused.",
 };
 
-static enum tbs_err take_answer(const struct finish *f, struct tbs_transfer *transfer,
-                                struct tbs_session **ret_session, struct tbs_diag *diag)
+static enum tbs_err take_answer(const struct finish *f, const struct signalling *offer,
+                                struct tbs_transfer *transfer, struct tbs_session **ret_session,
+                                struct tbs_diag *diag)
 {
     struct signalling answer SIGNALLING_AUTO = {0};
     enum tbs_err err;
@@ -92,11 +99,13 @@ static enum tbs_err take_answer(const struct finish *f, struct tbs_transfer *tra
     if (!f->answer)
         return tbs_transfer_session(transfer, ret_session, diag);
     err = signalling_read(f->answer, f->level, &answer, diag);
+    if (!err)
+        err = signalling_check_answer(offer, &answer, f->level, f->allow, diag);
     return err ? err
                : tbs_transfer_finish(transfer, tbs_buf_view(&answer.message), ret_session, diag);
 }
 
-static enum tbs_err initiate(const struct finish *f, struct tbs_bytes offer,
+static enum tbs_err initiate(const struct finish *f, const struct signalling *offer,
                              struct tbs_session **ret_session, struct tbs_diag *diag)
 {
     struct tbs_ticket *ticket = NULL;
@@ -104,15 +113,15 @@ static enum tbs_err initiate(const struct finish *f, struct tbs_bytes offer,
     enum tbs_err err = keep_read_ticket(f->ticket, &ticket, diag);
 
     if (!err)
-        err = tbs_transfer_restore(ticket, offer, &transfer, diag);
+        err = tbs_transfer_restore(ticket, tbs_buf_view(&offer->message), &transfer, diag);
     if (!err)
-        err = take_answer(f, transfer, ret_session, diag);
+        err = take_answer(f, offer, transfer, ret_session, diag);
     tbs_transfer_free(transfer);
     tbs_ticket_free(ticket);
     return err;
 }
 
-static enum tbs_err follow(const struct finish *f, struct tbs_bytes offer,
+static enum tbs_err follow(const struct finish *f, const struct signalling *offer,
                            struct tbs_session **ret_session, struct tbs_diag *diag)
 {
     struct signalling answer SIGNALLING_AUTO = {0};
@@ -122,7 +131,8 @@ static enum tbs_err follow(const struct finish *f, struct tbs_bytes offer,
     if (!err && f->answer)
         err = signalling_read(f->answer, f->level, &answer, diag);
     if (!err)
-        err = tbs_follow(resolved, offer, tbs_buf_view(&answer.message), ret_session, diag);
+        err = tbs_follow(resolved, tbs_buf_view(&offer->message), tbs_buf_view(&answer.message),
+                         ret_session, diag);
     tbs_resolved_free(resolved);
     return err;
 }
@@ -134,7 +144,7 @@ static enum tbs_err run(const struct finish *f, json_t **ret_facts, struct tbs_d
     enum tbs_err err = signalling_read(f->offer, f->level, &offer, diag);
 
     if (!err)
-        err = (f->resolved ? follow : initiate)(f, tbs_buf_view(&offer.message), &session, diag);
+        err = (f->resolved ? follow : initiate)(f, &offer, &session, diag);
     if (!err)
         err = keep_write_keys(f->keys, session, diag);
     if (!err && f->session)

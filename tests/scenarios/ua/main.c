@@ -24,7 +24,8 @@ enum {
     KEY_MARK,
     KEY_REUSE,
     KEY_NO_FORKING,
-    KEY_STAND_IN
+    KEY_STAND_IN,
+    KEY_ALLOW_OTHER_KEYS
 };
 
 static error_t add_text(struct argp_state *state, const char **list, size_t *n, const char *text)
@@ -82,6 +83,9 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
     case KEY_NO_FORKING:
         o->flags &= ~(unsigned)TBS_FORKING;
         return 0;
+    case KEY_ALLOW_OTHER_KEYS:
+        o->allow = TBS_SDP_ALLOW_OTHER_KEYS;
+        return 0;
     case KEY_STAND_IN:
         o->stand_in = true;
         return 0;
@@ -109,6 +113,8 @@ static const struct argp argp = {
              0},
             {"reuse", KEY_REUSE, NULL, 0, "its tickets are for several calls", 0},
             {"no-forking", KEY_NO_FORKING, NULL, 0, "its tickets give all the same keys", 0},
+            {"allow-other-keys", KEY_ALLOW_OTHER_KEYS, NULL, 0,
+             "keys that a relay puts beside MIKEY do not end a call; they are never used", 0},
             {"group", 'g', "URI", 0, "it answers for that, too; repeatable", 0},
             {"stand-in", KEY_STAND_IN, NULL, 0,
              "it answers calls for others that were sent on to it", 0},

@@ -63,6 +63,7 @@ void exchange_free(struct exchange *e)
     for (size_t i = 0; i < e->n_answered; i++)
         tbs_buf_free(&e->answered[i]);
     tbs_transfer_free(e->transfer);
+    tbs_buf_free(&e->offered);
     tbs_offer_free(e->offer);
     tbs_buf_free(&e->response);
     tbs_buf_free(&e->sdp);
@@ -155,6 +156,11 @@ enum tbs_err security_offer(struct security *s, const char *responder, enum tbs_
                              diag);
     if (!err)
         err = tbs_sdp_insert(sdp, TBS_SDP_SESSION, tbs_transfer_octets(e->transfer), ret_sdp, diag);
+    if (!err) {
+        e->allow = s->o->allow;
+        e->offered = tbs_buf();
+        tbs_put_bytes(&e->offered, tbs_buf_view(ret_sdp));
+    }
     if (!kept)
         tbs_ticket_free(ticket);
     return err;
@@ -173,8 +179,11 @@ enum tbs_err security_finish(struct exchange *e, struct tbs_bytes sdp,
 {
     char ids[TBS_SDP_IDS_MAX];
     struct tbs_buf message = tbs_buf();
-    enum tbs_err err = tbs_sdp_extract(sdp, TBS_SDP_SESSION, &message, ids, diag);
+    enum tbs_err err =
+        tbs_sdp_check_answer(tbs_buf_view(&e->offered), sdp, TBS_SDP_SESSION, e->allow, diag);
 
+    if (!err)
+        err = tbs_sdp_extract(sdp, TBS_SDP_SESSION, &message, ids, diag);
     if (!err && seen(e, tbs_buf_view(&message))) {
         *ret_session = NULL;
         tbs_buf_free(&message);
@@ -199,11 +208,13 @@ enum tbs_err security_accept(struct security *s, const char *to, struct tbs_byte
     struct tbs_acceptance acceptance = {
         .groups = answers_for, .n_groups = s->o->n_groups, .sdp_ids = ids, .replay = s->replay};
     struct tbs_buf message TBS_BUF_AUTO = tbs_buf();
-    enum tbs_err err = tbs_sdp_extract(sdp, TBS_SDP_SESSION, &message, ids, diag);
+    enum tbs_err err = tbs_sdp_check_offer(sdp, TBS_SDP_SESSION, s->o->allow, diag);
 
     memcpy(answers_for, s->o->groups, sizeof s->o->groups);
     if (s->o->stand_in)
         answers_for[acceptance.n_groups++] = to;
+    if (!err)
+        err = tbs_sdp_extract(sdp, TBS_SDP_SESSION, &message, ids, diag);
     if (!err)
         err = tbs_accept(&s->account.credential, &acceptance, tbs_buf_view(&message),
                          tbs_clock_system(), &e->offer, diag);

@@ -40,6 +40,7 @@ struct ua_options {
     const char *marks[UA_URIS_MAX], *groups[UA_URIS_MAX];
     size_t n_marks, n_groups;
     unsigned flags; /* enum tbs_flag: of the tickets it asks for */
+    unsigned allow; /* enum tbs_sdp_allow */
     bool stand_in;  /* answers for whom the call was, in To */
 };
 
@@ -63,7 +64,7 @@ void message_keep(const struct ua_options *o, const char *from, const char *to, 
 
 /* The same for an offer and an answer. The caller frees ret_sdp. */
 enum tbs_err sdp_make(const struct sa *media, struct tbs_buf *ret_sdp, struct tbs_diag *diag);
-/* Where the other side wants its media. TBS_ERR_DENIED when that is not to be SRTP. */
+/* Where the other side wants its media. */
 enum tbs_err sdp_read(struct tbs_bytes sdp, struct sa *ret_media, struct tbs_diag *diag);
 
 /* --- security.c: MIKEY-TICKET for calls --- */
@@ -78,6 +79,8 @@ const char *security_identity(const struct security *s);
 /* One offer and its answers, of either side. All zeros is a new one. */
 struct exchange {
     struct tbs_transfer *transfer; /* of the Initiator */
+    struct tbs_buf offered;        /* its SDP */
+    unsigned allow;                /* enum tbs_sdp_allow */
     struct tbs_buf answered[TBS_RESPONDERS_MAX];
     size_t n_answered;
     struct tbs_offer *offer;       /* of the Responder */

@@ -120,14 +120,21 @@ enum tbs_err client_resolve_begin(const struct tbs_offer *offer,
                                   const struct client_nonces *nonces,
                                   struct tbs_resolve **ret_resolve, struct tbs_diag *diag);
 
-/* --- srtp.c: security policies, RFC 3830 6.10.1 --- */
+/* --- profile.c: security policies, RFC 3830 6.10.1 --- */
 
 size_t client_srtp_key_len(enum tbs_srtp srtp); /* 0 for what is not one */
-/* The one whose keys are as long as the suite's. */
-enum tbs_srtp client_srtp_of_suite(const struct mikey_suite *suite);
-void client_put_srtp(struct mikey_writer *w, uint8_t policy_no, enum tbs_srtp srtp);
-/* 0 for a policy that is not one of ours. */
-enum tbs_srtp client_read_srtp(const struct mikey_payload *sp);
+/* What one security policy says. */
+struct client_profile {
+    enum tbs_protocol protocol;
+    enum tbs_srtp srtp; /* of SRTP alone */
+};
+bool client_profile_equal(struct client_profile a, struct client_profile b);
+void client_put_profile(struct mikey_writer *w, uint8_t policy_no, struct client_profile profile);
+/* False for a policy that is not one of ours, and for none (NULL). */
+bool client_read_profile(const struct mikey_payload *sp, struct client_profile *ret_profile);
+/* What a policy for this protocol says where there is no wish. */
+struct client_profile client_profile_of_suite(enum tbs_protocol protocol,
+                                              const struct mikey_suite *suite);
 /* The SP payload of this number; NULL when there is none. */
 const struct mikey_payload *client_find_sp(const struct mikey_payloads *list, uint8_t policy_no);
 
@@ -166,7 +173,7 @@ const struct mikey_key *client_find_key(const struct mikey_key *keys, size_t n_k
 struct client_choice {
     struct mikey_cs cs;
     uint8_t policy_no;
-    enum tbs_srtp srtp;
+    struct client_profile profile;
 };
 
 struct tbs_offer {
@@ -178,6 +185,7 @@ struct tbs_offer {
     struct tbs_buf identity;            /* the Responder's own */
     struct tbs_clock clock;
     struct tbs_replay *replay;
+    enum tbs_protocol protocol; /* of all crypto sessions */
     size_t n_sessions;
     struct client_choice sessions[TBS_SESSIONS_MAX];
     bool adds_policy; /* the Initiator sent none: the answer has one, of own_policy_no */

@@ -49,16 +49,19 @@ static enum tbs_err check_freshness(struct reading *r)
 {
     struct tbs_offer *o = r->offer;
     const struct mikey_payload *t = mikey_find(&o->m.payloads, MIKEY_T, 0);
-    int64_t off;
+    int64_t off, max_age = r->acceptance->max_age_seconds;
 
     if (!t || (t->t.ts_type != MIKEY_TS_NTP_UTC && t->t.ts_type != MIKEY_TS_NTP))
         return REFUSE(r, TBS_ERR_TIME, MIKEY_E_INVALID_TS,
                       "the TRANSFER_INIT has no T payload of an NTP type");
     off = tbs_ntp_diff_seconds(t->t.value, r->now);
-    if (off > TBS_TIME_WINDOW || off < -TBS_TIME_WINDOW)
+    if (max_age < TBS_TIME_WINDOW)
+        max_age = TBS_TIME_WINDOW;
+    if (off > TBS_TIME_WINDOW || off < -max_age)
         return REFUSE(r, TBS_ERR_TIME, MIKEY_E_INVALID_TS,
-                      "the TRANSFER_INIT is of a time %lld seconds from now; %d are accepted",
-                      (long long)off, TBS_TIME_WINDOW);
+                      "the TRANSFER_INIT is of a time %lld seconds from now; %lld before and %d "
+                      "after now are accepted",
+                      (long long)off, (long long)max_age, TBS_TIME_WINDOW);
     if (o->replay && client_replay_has(o->replay, mac_of(o)))
         return REFUSE(r, TBS_ERR_REPLAY, MIKEY_E_INVALID_TS, "this TRANSFER_INIT came before");
     if (mikey_rand_data(&o->m.payloads, MIKEY_RANDRI).len < RAND_MIN)
@@ -215,9 +218,12 @@ static enum tbs_err check_sdp_ids(struct reading *r)
                   r->acceptance->sdp_ids);
 }
 
-static bool is_accepted(const struct reading *r, enum tbs_srtp srtp)
+static bool is_accepted(const struct reading *r, struct client_profile profile)
 {
-    return srtp && (r->acceptance->srtp == 0 || r->acceptance->srtp & 1u << srtp);
+    if (profile.protocol != r->acceptance->protocol)
+        return false;
+    return profile.protocol != TBS_PROTOCOL_SRTP || r->acceptance->srtp == 0 ||
+           r->acceptance->srtp & 1u << profile.srtp;
 }
 
 /* The first of the offered policies that is accepted. */
@@ -229,8 +235,7 @@ static bool choose_policy(const struct reading *r, const struct mikey_cs *cs,
             client_find_sp(&r->offer->m.payloads, cs->policies.data[i]);
 
         choice->policy_no = cs->policies.data[i];
-        choice->srtp = sp ? client_read_srtp(sp) : 0;
-        if (is_accepted(r, choice->srtp))
+        if (client_read_profile(sp, &choice->profile) && is_accepted(r, choice->profile))
             return true;
     }
     return false;
@@ -249,20 +254,22 @@ static enum tbs_err choose(struct reading *r, const struct mikey_cs *cs,
                            struct client_choice *choice)
 {
     struct tbs_offer *o = r->offer;
+    bool accepted;
 
     choice->cs = *cs;
-    if (cs->prot != MIKEY_PROT_SRTP)
+    if (cs->prot != o->protocol)
         return REFUSE(r, TBS_ERR_UNSUPPORTED, MIKEY_E_INVALID_SP,
-                      "crypto session %u is for security protocol %u; only SRTP is supported",
-                      cs->id, cs->prot);
+                      "crypto session %u is for security protocol %u; only %s is accepted here",
+                      cs->id, cs->prot, tbs_protocol_name(o->protocol));
     if (cs->policies.len == 0) {
-        choice->srtp = client_srtp_of_suite(o->suite);
+        choice->profile = client_profile_of_suite(o->protocol, o->suite);
         choice->policy_no = o->own_policy_no = free_policy_no(&o->m.payloads);
         o->adds_policy = true;
-    } else if (!choose_policy(r, cs, choice)) {
-        choice->srtp = 0;
+        accepted = is_accepted(r, choice->profile);
+    } else {
+        accepted = choose_policy(r, cs, choice);
     }
-    if (!is_accepted(r, choice->srtp))
+    if (!accepted)
         return REFUSE(r, TBS_ERR_UNSUPPORTED, MIKEY_E_INVALID_SPPAR,
                       "no security policy of crypto session %u is acceptable", cs->id);
     return TBS_OK;
@@ -279,6 +286,10 @@ static enum tbs_err choose_all(struct reading *r)
                       "CS ID map type %u with %u crypto sessions; type 2 (GENERIC-ID) with 1 to %d "
                       "is supported",
                       hdr->map_type, hdr->n_cs, TBS_SESSIONS_MAX);
+    if (o->protocol != TBS_PROTOCOL_SRTP && hdr->n_cs > 1)
+        return REFUSE(r, TBS_ERR_UNSUPPORTED, MIKEY_E_INVALID_SP,
+                      "%u crypto sessions; for %s there is one alone", hdr->n_cs,
+                      tbs_protocol_name(o->protocol));
     for (o->n_sessions = 0; o->n_sessions < hdr->n_cs; o->n_sessions++) {
         struct mikey_cs cs = mikey_next_cs(&map);
         enum tbs_err err = choose(r, &cs, &o->sessions[o->n_sessions]);
@@ -333,6 +344,7 @@ enum tbs_err tbs_accept(const struct tbs_credential *credential,
     o->identity = tbs_buf();
     o->clock = clock;
     o->replay = acceptance->replay;
+    o->protocol = acceptance->protocol;
     tbs_put_bytes(&o->raw, transfer_init);
     tbs_put_bytes(&o->identity, tbs_bytes_str(credential->identity));
     if (!err && (o->raw.failed || o->identity.failed))
@@ -380,7 +392,8 @@ void tbs_offer_info(const struct tbs_offer *offer, struct tbs_offer_info *ret_in
         struct tbs_reader r = tbs_reader(choice->cs.session_data);
 
         info.sessions[i] = (struct tbs_crypto_session){.id = choice->cs.id,
-                                                       .srtp = choice->srtp,
+                                                       .protocol = choice->profile.protocol,
+                                                       .srtp = choice->profile.srtp,
                                                        .has_ssrc = choice->cs.session_data.len > 0,
                                                        .ssrc = tbs_read_u32(&r)};
     }

@@ -13,20 +13,21 @@ struct tbs_transfer {
     uint8_t answers[ANSWERS_MAX][MIKEY_MAC_MAX]; /* the MAC of each */
 };
 
-/* The SP payloads of an offer: one for each profile, numbered in their order. */
+/* The SP payloads of an offer: one for each profile (two for SRTP, or one), numbered in their
+ * order. */
 struct profiles {
     size_t n;
-    enum tbs_srtp srtp[2];
+    struct client_profile profile[2];
 };
 
-static uint8_t policy_no(struct profiles *p, enum tbs_srtp srtp)
+static uint8_t policy_no(struct profiles *p, struct client_profile profile)
 {
     size_t i = 0;
 
-    while (i < p->n && p->srtp[i] != srtp)
+    while (i < p->n && !client_profile_equal(p->profile[i], profile))
         i++;
     if (i == p->n)
-        p->srtp[p->n++] = srtp;
+        p->profile[p->n++] = profile;
     return (uint8_t)i;
 }
 
@@ -48,6 +49,10 @@ static enum tbs_err check_sessions(const struct tbs_crypto_session *sessions, si
         return tbs_fail(diag, TBS_ERR_LIMIT, "%zu crypto sessions; there are 1 to %d", n,
                         TBS_SESSIONS_MAX);
     for (size_t i = 0; i < n; i++) {
+        if (sessions[i].protocol != TBS_PROTOCOL_SRTP && n > 1)
+            return tbs_fail(diag, TBS_ERR_INVALID,
+                            "crypto session %u is for %s: there must be no other", sessions[i].id,
+                            tbs_protocol_name(sessions[i].protocol));
         if (sessions[i].srtp && !client_srtp_key_len(sessions[i].srtp))
             return tbs_fail(diag, TBS_ERR_INVALID, "crypto session %u has an unknown profile",
                             sessions[i].id);
@@ -58,22 +63,33 @@ static enum tbs_err check_sessions(const struct tbs_crypto_session *sessions, si
     return TBS_OK;
 }
 
+static struct client_profile profile_of(const struct tbs_crypto_session *s,
+                                        const struct mikey_suite *suite)
+{
+    struct client_profile profile = client_profile_of_suite(s->protocol, suite);
+
+    if (s->protocol == TBS_PROTOCOL_SRTP && s->srtp)
+        profile.srtp = s->srtp;
+    return profile;
+}
+
 /* Without an answer, SSRC and SPI are the Initiator's to say. */
 static enum tbs_err put_session(const struct client_grant *g, const struct tbs_crypto_session *s,
                                 size_t i, struct profiles *profiles, struct tbs_buf *map,
                                 struct tbs_diag *diag)
 {
     bool answered = g->policy.flags & TICKET_F;
-    uint8_t no = policy_no(profiles, s->srtp ? s->srtp : client_srtp_of_suite(g->suite));
-    struct mikey_cs cs = {.id = s->id, .prot = MIKEY_PROT_SRTP, .policies = tbs_bytes(&no, 1)};
+    uint8_t no = policy_no(profiles, profile_of(s, g->suite));
+    struct mikey_cs cs = {.id = s->id, .prot = (uint8_t)s->protocol, .policies = tbs_bytes(&no, 1)};
+    bool streams = s->protocol == TBS_PROTOCOL_SRTP;
     struct tbs_buf ssrc TBS_BUF_AUTO = tbs_buf();
     uint32_t number = s->ssrc;
     enum tbs_err err = TBS_OK;
     size_t n;
 
-    if (!s->has_ssrc && !answered)
+    if (streams && !s->has_ssrc && !answered)
         err = client_random(&number, sizeof number, diag);
-    if (s->has_ssrc || !answered)
+    if (streams && (s->has_ssrc || !answered))
         tbs_put_u32(&ssrc, number);
     cs.session_data = tbs_buf_view(&ssrc);
     if (!answered) {
@@ -89,7 +105,7 @@ static enum tbs_err put_session(const struct client_grant *g, const struct tbs_c
 static void put_sps(struct mikey_writer *w, const struct profiles *profiles)
 {
     for (size_t i = 0; i < profiles->n; i++)
-        client_put_srtp(w, (uint8_t)i, profiles->srtp[i]);
+        client_put_profile(w, (uint8_t)i, profiles->profile[i]);
 }
 
 /* A TRANSFER_INIT whose V, and with forking Initiator Data, are zeros. */

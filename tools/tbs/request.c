@@ -4,7 +4,7 @@
 #include "cli.h"
 #include "tools/common/private_file.h"
 
-enum { KEY_APP = 256, KEY_VALID, KEY_REUSE, KEY_NO_FORKING };
+enum { KEY_APP = 256, KEY_VALID, KEY_REUSE, KEY_NO_FORKING, KEY_NO_ANSWER };
 
 struct request {
     struct cli cli;
@@ -82,6 +82,9 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
     case KEY_NO_FORKING:
         r->wish.flags &= ~(unsigned)TBS_FORKING;
         return 0;
+    case KEY_NO_ANSWER:
+        r->wish.flags &= ~(unsigned)(TBS_FORKING | TBS_RESPONSE | TBS_RANDRR);
+        return 0;
     case 'o':
         r->out = arg;
         return 0;
@@ -109,6 +112,10 @@ static const struct argp argp = {
             {"app", KEY_APP, "ID", 0, "an application it is for; repeatable (default: all)", 0},
             {"reuse", KEY_REUSE, NULL, 0, "for several sessions", 0},
             {"no-forking", KEY_NO_FORKING, NULL, 0, "the same keys for all who resolve it", 0},
+            {"no-answer", KEY_NO_ANSWER, NULL, 0,
+             "the keys are ready at once, without an answer; for messages and groups. Implies "
+             "--no-forking",
+             0},
             {0},
         },
     .parser = parse_option,

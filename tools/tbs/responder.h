@@ -14,6 +14,8 @@ struct responder {
     size_t n_groups;
     int level;
     bool suite_128;
+    enum tbs_protocol protocol;
+    uint32_t max_age_seconds;
 };
 extern const struct argp responder_argp; /* input: responder; has cli_kms_argp as its child */
 

@@ -1,0 +1,47 @@
+# kamailio and user agents of a scenario: SIP over TCP, since offers with a ticket are longer than
+# the 1300 octets that RFC 3261 18.1.1 leaves to UDP. See lib.sh.
+
+proxy_start() { # [routes]
+    mkdir proxy
+    cp "$scenarios/lib/kamailio.cfg" proxy/
+    cp "${1:-$scenarios/lib/routes.cfg}" proxy/routes.cfg
+    background proxy kamailio -f proxy/kamailio.cfg -DD -E -m 32 -M 4 -w "$PWD/proxy" \
+        -P "$PWD/proxy/pid" -l "tcp:${at[proxy]}:5060" -l "udp:${at[proxy]}:5060" \
+        -A "DOMAIN=\"$domain\"" -A "RTPENGINE=\"udp:${at[relay]}:2223\""
+    await "kamailio listens" nc_open "${at[proxy]}" 5060
+}
+nc_open() { (: >"/dev/tcp/$1/$2") 2>/dev/null; }
+
+declare -A ua_fd
+ua() { # name, [options]
+    local name=$1 fd; shift
+    mkfifo "$name.commands"
+    background "$name" "$build/tests/scenarios/ua/tbs-ua" --name "$name" --account "$name.json" \
+        --proxy "${at[proxy]}" --address "${at[$name]}" --messages messages "$@" \
+        --commands "$name.commands" --events "$name.events"
+    exec {fd}<>"$name.commands"
+    ua_fd[$name]=$fd
+    event "$name" '.event == "registered"'
+}
+tell() { # name, command...
+    local fd=${ua_fd[$1]}; shift
+    echo "$*" >&"$fd"
+}
+find_event() { # name, filter, n: sets $event
+    event=$(jq -c "select($2)" "$1.events" 2>/dev/null | sed -n "$3p")
+    [ -n "$event" ]
+}
+event() { # name, filter, [n]
+    local end=$((SECONDS + 10))
+    while [ $SECONDS -lt $end ]; do
+        ! find_event "$1" "$2" "${3:-1}" || return 0
+        sleep 0.05
+    done
+    cat "$1.events" "logs/$1.log" >&2
+    broken "$1 had no event (${3:-1}) with $2"
+}
+no_event() { ! find_event "$1" "$2" 1 || broken "$1 had the event $event"; }
+keys_of() { # name, [n]: sets $keys
+    event "$1" '.event == "keys"' "${2:-1}"
+    keys=$(jq -r .file <<<"$event")
+}

@@ -15,7 +15,8 @@ struct call {
     struct exchange exchange;
     char peer[UA_REASON_MAX]; /* whom it calls, or its name if it called */
     enum tbs_srtp srtp;
-    bool refused; /* by this side: what comes then is no news */
+    struct tbs_session *left; /* the keys of a message that is left, until it is taken */
+    bool refused;             /* by this side: what comes then is no news */
 };
 
 static void call_destroy(void *arg)
@@ -26,6 +27,7 @@ static void call_destroy(void *arg)
     mem_deref(c->session);
     mem_deref(c->invite);
     exchange_free(&c->exchange);
+    tbs_session_free(c->left);
 }
 
 static struct call *call_new(struct agent *a, const char *peer)
@@ -106,7 +108,8 @@ static void say_refused(struct call *c, const char *by, const char *reason)
 
 /* --- Outgoing --- */
 
-static enum tbs_err make_offer(struct call *c, struct mbuf **ret_sdp, struct tbs_diag *diag)
+static enum tbs_err make_offer(struct call *c, struct tbs_session **ret_session,
+                               struct mbuf **ret_sdp, struct tbs_diag *diag)
 {
     struct agent *a = c->agent;
     struct tbs_buf plain TBS_BUF_AUTO = tbs_buf(), offer TBS_BUF_AUTO = tbs_buf();
@@ -115,7 +118,7 @@ static enum tbs_err make_offer(struct call *c, struct mbuf **ret_sdp, struct tbs
     exchange_free(&c->exchange);
     if (!err)
         err = security_offer(a->security, c->peer, c->srtp, tbs_buf_view(&plain), &c->exchange,
-                             &offer, diag);
+                             &offer, ret_session, diag);
     if (!err)
         *ret_sdp = to_mbuf(&offer);
     return err;
@@ -129,8 +132,12 @@ static enum tbs_err take_answer(struct call *c, const struct sip_msg *msg, struc
     struct sa media;
     enum tbs_err err = sdp_read(sdp, &media, diag);
 
-    if (!err)
+    if (!err && c->left) {
+        session = c->left;
+        c->left = NULL;
+    } else if (!err) {
         err = security_finish(&c->exchange, sdp, &session, diag);
+    }
     if (!err && session)
         err = use_session(c, session, msg, diag);
     return err;
@@ -205,7 +212,8 @@ static void on_close(int err, const struct sip_msg *msg, void *arg)
 /* A re-INVITE of the other side, answered at once. */
 static int on_offer(struct mbuf **ret_sdp, const struct sip_msg *msg, void *arg);
 
-static void call_out(struct agent *a, const char *uri, enum tbs_srtp srtp)
+/* A message that is left is for a mailbox, an automaton by RFC 3840 10.2: RFC 3841. */
+static void call_out(struct agent *a, const char *uri, enum tbs_srtp srtp, bool leave)
 {
     const char *route[] = {a->route}, *identity = security_identity(a->security);
     struct call *c = call_new(a, uri);
@@ -216,14 +224,15 @@ static void call_out(struct agent *a, const char *uri, enum tbs_srtp srtp)
     if (!c)
         return;
     c->srtp = srtp;
-    if (make_offer(c, &offer, &diag)) {
+    if (make_offer(c, leave ? &c->left : NULL, &offer, &diag)) {
         say_refused(c, "self", diag.text);
         mem_deref(c);
         return;
     }
     failed = sipsess_connect(&c->session, a->sock, uri, NULL, identity, a->o->name, route, 1,
                              "application/sdp", offer, NULL, NULL, false, on_offer, on_answer,
-                             on_progress, on_established, NULL, NULL, on_close, c, NULL);
+                             on_progress, on_established, NULL, NULL, on_close, c, "%s",
+                             leave ? "Accept-Contact: *;automata;require\r\n" : "");
     mem_deref(offer);
     if (failed) {
         event("closed", json_pack("{s:i, s:i}", "call", c->id, "errno", failed));
@@ -237,7 +246,7 @@ static void call_again(struct call *c, const char *argument)
     struct tbs_diag diag = {0};
 
     (void)argument;
-    if (make_offer(c, &offer, &diag)) {
+    if (make_offer(c, NULL, &offer, &diag)) {
         say_refused(c, "self", diag.text);
         return;
     }
@@ -428,8 +437,9 @@ void call_command(struct agent *a, char *line)
     enum tbs_srtp srtp;
 
     sscanf(line, "%15s %399s %15s", word, argument, further);
-    if (strcmp(word, "call") == 0 && argument[0] && read_profile(further, &srtp)) {
-        call_out(a, argument, srtp);
+    if ((strcmp(word, "call") == 0 || strcmp(word, "leave") == 0) && argument[0] &&
+        read_profile(further, &srtp)) {
+        call_out(a, argument, srtp, word[0] == 'l');
         return;
     }
     for (size_t i = 0; i < sizeof commands / sizeof *commands; i++)

@@ -24,7 +24,9 @@ enum {
     KEY_MARK,
     KEY_REUSE,
     KEY_NO_FORKING,
-    KEY_STAND_IN
+    KEY_STAND_IN,
+    KEY_VALID,
+    KEY_MAX_AGE
 };
 
 static error_t add_text(struct argp_state *state, const char **list, size_t *n, const char *text)
@@ -32,6 +34,17 @@ static error_t add_text(struct argp_state *state, const char **list, size_t *n, 
     if (*n == UA_URIS_MAX)
         argp_error(state, "at most %d of these", UA_URIS_MAX);
     list[(*n)++] = text;
+    return 0;
+}
+
+static error_t read_seconds(struct argp_state *state, const char *text, uint32_t *ret_seconds)
+{
+    char *end;
+    unsigned long n = strtoul(text, &end, 10);
+
+    if (n == 0 || n > INT32_MAX || *end)
+        argp_error(state, "'%s' is no number of seconds", text);
+    *ret_seconds = (uint32_t)n;
     return 0;
 }
 
@@ -82,6 +95,10 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
     case KEY_NO_FORKING:
         o->flags &= ~(unsigned)TBS_FORKING;
         return 0;
+    case KEY_VALID:
+        return read_seconds(state, arg, &o->valid);
+    case KEY_MAX_AGE:
+        return read_seconds(state, arg, &o->max_age);
     case KEY_STAND_IN:
         o->stand_in = true;
         return 0;
@@ -109,6 +126,8 @@ static const struct argp argp = {
              0},
             {"reuse", KEY_REUSE, NULL, 0, "its tickets are for several calls", 0},
             {"no-forking", KEY_NO_FORKING, NULL, 0, "its tickets give all the same keys", 0},
+            {"valid", KEY_VALID, "SECONDS", 0, "how long its tickets shall be good", 0},
+            {"max-age", KEY_MAX_AGE, "SECONDS", 0, "how old an offer may be", 0},
             {"group", 'g', "URI", 0, "it answers for that, too; repeatable", 0},
             {"stand-in", KEY_STAND_IN, NULL, 0,
              "it answers calls for others that were sent on to it", 0},
@@ -116,8 +135,10 @@ static const struct argp argp = {
         },
     .parser = parse_option,
     .doc = "A SIP user agent whose calls are protected with MIKEY-TICKET.\v"
-           "Commands, one a line; all but call concern the newest call:\n"
+           "Commands, one a line; all but call and leave concern the newest call:\n"
            "  call URI [128|256]   with SRTP keys of so many bits\n"
+           "  leave URI [128|256]  a message for somebody who is away: with a ticket that wants no "
+           "answer\n"
            "  resolve              asks the KMS for the keys of the offer\n"
            "  progress             183 with keys\n"
            "  answer               200\n"

@@ -15,7 +15,8 @@
 #   refused STATUS TEXT CMD...  the command must fail with this status and say this text
 #   differ|same WHAT A B  of two texts
 #   message FROM TO WHAT [sdp]  a new path in messages/ for `ladder`; WHAT has no blank
-#   ladder                draws messages/ with tbs ladder: ladder.txt, which is shown, and ladder.svg
+#   ladder [NAME...]      draws messages/, or what these parties (at most 6) said to each other, with
+#                         tbs ladder: ladder.txt, which is shown, and ladder.svg
 # lib/kms.sh: the KMS
 #   kms_start [POLICY]    policy: a file, or one of policies/ such as carrier (default: the default)
 #   kms_stop, adm ARG...  tbs-admin with that KMS
@@ -34,6 +35,8 @@
 #   event NAME FILTER [N] waits for its N-th event that fulfils the jq filter; it is in $event
 #   no_event NAME FILTER  there is none
 #   keys_of NAME [N]      waits for the keys of its N-th session; their file is in $keys
+#   offer_to NAME         prints the path of the latest offer that came to it
+#   steal_keys NAME OFFER KEYS [OPTION...]  what NAME can make of an offer that another answers
 # lib/media.sh: sound, keys, SRTP of others
 #   speak KEYS CS TO [WAV]         tbs-media sends $hello, or WAV, in the background; TO is ADDR:PORT
 #   hear KEYS CS LISTEN WAV        tbs-media receives in the background as `hear-CS`; saves WAV.pcap
@@ -151,12 +154,15 @@ same() { [ "$2" = "$3" ] || broken "$1 should be the same, not '$2' and '$3'"; }
 
 message() { echo "messages/$(date +%s%6N)-$1-$2-$3.${4:-mikey}"; }
 
-ladder() {
-    local file name n=0
+ladder() { # [names]
+    local file name from to _ n=0
     rm -rf ladder.d
     mkdir ladder.d
     for file in messages/*; do
-        name=${file##*/} n=$((n + 1))
+        name=${file##*/}
+        IFS=- read -r _ from to _ <<<"${name%.*}"
+        [ $# = 0 ] || [[ " $* " == *" $from "* && " $* " == *" $to "* ]] || continue
+        n=$((n + 1))
         cp "$file" "ladder.d/$(printf %03d $n)-${name#*-}"
     done
     "$tbs" ladder ladder.d --svg ladder.svg >ladder.txt

@@ -49,7 +49,7 @@ counts() { # how many, wanted: N or N+
 }
 audited() { # how many, jq filter
     local n
-    n=$(jq -c "select($2)" kms/audit.log | wc -l)
+    n=$(jq -c "select($2)" kms/audit.log | wc -l) || broken "jq does not understand $2"
     counts "$n" "$1" || {
         jq -c 'select(.event == "request" or .event == "resolve")' kms/audit.log >&2
         broken "the audit trail has $n lines, not $1, with $2"

@@ -45,3 +45,15 @@ keys_of() { # name, [n]: sets $keys
     event "$1" '.event == "keys"' "${2:-1}"
     keys=$(jq -r .file <<<"$event")
 }
+offer_to() { # name: the path of the latest offer that came to it
+    local offers=(messages/*-"$1"-offer.sdp)
+    echo "${offers[-1]}"
+}
+# The worst that a party can do that has the offer and its account, but not the call: it resolves
+# the ticket, answers, and so comes to keys, as if it had been the one to answer.
+steal_keys() { # name, offer, file for the keys, [options of tbs]
+    local name=$1 offer=$2 keys=$3; shift 3
+    "$tbs" resolve --account "$name.json" --offer "$offer" --out "$keys.resolved" "$@" >/dev/null
+    "$tbs" answer --account "$name.json" --offer "$offer" --resolved "$keys.resolved" \
+        --out "$keys.answer" --keys "$keys" "$@" >/dev/null
+}

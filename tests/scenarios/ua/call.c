@@ -366,7 +366,7 @@ static void respond(struct call *c, uint16_t status, const char *reason)
         return;
     }
     if (first)
-        message_keep(c->agent->o, c->agent->o->name, c->peer, reason,
+        message_keep(c->agent->o, c->agent->o->name, c->peer, status < 200 ? "progress" : "answer",
                      tbs_buf_view(&c->exchange.sdp));
     sdp = to_mbuf(&c->exchange.sdp);
     if (status < 200)

@@ -21,10 +21,23 @@ def address(text):
     return host, int(port)
 
 
+def checksum(octets):
+    """RFC 1071."""
+    octets += bytes(len(octets) % 2)
+    total = sum(struct.unpack(f">{len(octets) // 2}H", octets))
+    while total >> 16:
+        total = (total & 0xffff) + (total >> 16)
+    return struct.pack(">H", total ^ 0xffff)
+
+
 def packet(octets, source, to):
-    length = HEADERS + len(octets)
-    return (struct.pack(">BBHIBBH", 0x45, 0, length, 0, 64, 17, 0) + socket.inet_aton(source[0]) +
-            socket.inet_aton(to[0]) + struct.pack(">HHHH", source[1], to[1], length - 20, 0) + octets)
+    length = 8 + len(octets)
+    addresses = socket.inet_aton(source[0]) + socket.inet_aton(to[0])
+    ip = struct.pack(">BBHIBB", 0x45, 0, 20 + length, 0, 64, socket.IPPROTO_UDP)
+    udp = struct.pack(">HHH", source[1], to[1], length)
+    pseudo = addresses + struct.pack(">HH", socket.IPPROTO_UDP, length)
+    return (ip + checksum(ip + addresses) + addresses +
+            udp + checksum(pseudo + udp + octets) + octets)
 
 
 def keep(listen, path):

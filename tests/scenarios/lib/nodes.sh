@@ -7,7 +7,7 @@
 #   replay FILE NAME TO                  sends them from NAME to ADDRESS:PORT, as `replay-NAME`
 #   copies FROM TO...                    GStreamer passes datagrams at FROM on to each TO, as `copies`
 #   member_hears NAME KEYS CS WAV        tbs-media receives at NAME as `hear-NAME`; saves WAV.pcap
-#   member_speaks NAME KEYS CS TO [WAV]  and sends, as `speak-NAME`
+#   member_speaks NAME KEYS CS TO [WAV]  and sends $word, or WAV, as `speak-NAME`
 #   earlier SECONDS CMD...               runs CMD so long ago by its clock
 #   kms_again [SECONDS]                  ends the KMS and starts it with the same token and store
 
@@ -39,6 +39,16 @@ replay() {
         "${at[$2]}:40000" "$3"
 }
 
+# A word of what $hello says, for scenarios that speak often.
+word=$PWD/word.wav
+/usr/bin/python3 - "$hello" "$word" <<'PY'
+import sys, wave
+with wave.open(sys.argv[1]) as hello, wave.open(sys.argv[2], "wb") as word:
+    word.setparams(hello.getparams())
+    hello.setpos(hello.getframerate() // 2)
+    word.writeframes(hello.readframes(hello.getframerate() * 3 // 4 // 320 * 320))
+PY
+
 copies() {
     local from=$1; shift
     background copies gst-launch-1.0 -q udpsrc "address=${from%:*}" "port=${from##*:}" ! \
@@ -51,7 +61,7 @@ member_hears() {
     await_text 'listening on' "logs/hear-$1.log"
 }
 member_speaks() {
-    background "speak-$1" "$media" send --keys "$2" --cs "$3" --to "$4" "${5:-$hello}"
+    background "speak-$1" "$media" send --keys "$2" --cs "$3" --to "$4" "${5:-$word}"
 }
 
 libfaketime=/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1

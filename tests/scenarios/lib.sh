@@ -30,6 +30,9 @@
 #   requests_at_kms       prints how many messages the KMS has answered
 # lib/sip.sh: SIP
 #   proxy_start [FILE]    kamailio; FILE has the routes of the scenario (default: lib/routes.cfg)
+#   proxy_mode MODE       what the routes find in $shv(mode)
+#   rtpengine_start       rtpengine at ${at[relay]}, before proxy_start
+#   legacy NAME FILE      sipp with this scenario for one call, for a party that knows no MIKEY
 #   ua NAME [OPTION...]   starts the user agent of a user or device, and registers it
 #   tell NAME COMMAND...  what it shall do (tbs-ua --help)
 #   event NAME FILTER [N] waits for its N-th event that fulfils the jq filter; it is in $event
@@ -39,7 +42,9 @@
 #   steal_keys NAME OFFER KEYS [OPTION...]  what NAME can make of an offer that another answers
 # lib/media.sh: sound, keys, SRTP of others
 #   speak KEYS CS TO [WAV]         tbs-media sends $hello, or WAV, in the background; TO is ADDR:PORT
-#   hear KEYS CS LISTEN WAV        tbs-media receives in the background as `hear-CS`; saves WAV.pcap
+#   hear KEYS CS LISTEN WAV [SECONDS]  tbs-media receives in the background as `hear-CS`, and waits
+#                                  so long (10); saves WAV.pcap
+#   heard_nothing CS               waits for its end: no packet came
 #   gst_hear KEYS CS LISTEN RAW    GStreamer receives in the background as `gst-CS`
 #   ffmpeg_hear KEYS CS LISTEN RAW ffmpeg does, as `ffmpeg-CS` (128-bit keys; lib/mki.py in front)
 #   same_sound A B                 WAV or raw files (16 bit) have the same samples, not only silence

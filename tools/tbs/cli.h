@@ -37,5 +37,7 @@ uint32_t cli_duration(const char *text);
 bool cli_protocol(const char *text, enum tbs_protocol *ret_protocol);
 /* A number from 0 to max; -1 otherwise. */
 long cli_number(const char *text, long max);
+/* TYPE[+salt][:OCTETS]; false for anything else. */
+bool cli_key(const char *text, struct tbs_key_wish *ret_key);
 
 #endif

@@ -5,12 +5,15 @@ keys.py same A B                   exit status 0: the same crypto sessions
 keys.py gst KEYS CS                caps of GStreamer's udpsrc, for L16 at 16000 Hz
 keys.py sdp KEYS CS ADDRESS:PORT   an SDP for ffmpeg, likewise
 keys.py inline KEYS CS             base64 of key and salt, as a=crypto has it (RFC 4568)
-keys.py mki KEYS CS | mki-length KEYS CS
+keys.py mki|mki-length|hex|profile|ssrc KEYS CS
+keys.py sample WAV                 tshark's display filter for UDP with a piece of this sound as L16
 keys.py absent CAPTURE KEYS...     exit status 0: no master key is in the file, in octets, hex or base64
 """
 import base64
 import json
+import struct
 import sys
+import wave
 from pathlib import Path
 
 GST_CIPHERS = {"AES_CM_128_HMAC_SHA1_80": "aes-128-icm", "AES_256_CM_HMAC_SHA1_80": "aes-256-icm"}
@@ -53,8 +56,18 @@ def absent(capture, *paths):
     return True
 
 
+def loud_piece(path):
+    """16 octets that stand in the middle of a packet of 20 ms."""
+    with wave.open(path) as w:
+        frames = w.readframes(w.getnframes())
+    starts = range(100, len(frames) - 16, 640)
+    at = max(starts, key=lambda n: len(set(frames[n:n + 16])))
+    samples = struct.unpack("<8h", frames[at:at + 16])
+    return struct.pack(">8h", *samples)
+
+
 def main():
-    if len(sys.argv) < 4:
+    if len(sys.argv) < 3:
         sys.exit(__doc__)
     command, *args = sys.argv[1:]
     match command:
@@ -72,6 +85,15 @@ def main():
             print(session(*args)["mki"])
         case "mki-length":
             print(len(session(*args)["mki"]) // 2)
+        case "hex":
+            cs = session(*args)
+            print(cs["master_key"] + cs["master_salt"])
+        case "profile":
+            print(session(*args)["srtp"])
+        case "ssrc":
+            print(session(*args)["ssrc"])
+        case "sample":
+            print(f"udp contains {loud_piece(args[0]).hex(':')}")
         case _:
             sys.exit(__doc__)
     return True

@@ -2,14 +2,33 @@
 # the 1300 octets that RFC 3261 18.1.1 leaves to UDP. See lib.sh.
 
 proxy_start() { # [routes]
+    local name addresses=()
+    for name in "${!at[@]}"; do
+        addresses+=(-A "AT_${name^^}=\"${at[$name]}\"")
+    done
     mkdir proxy
     cp "$scenarios/lib/kamailio.cfg" proxy/
     cp "${1:-$scenarios/lib/routes.cfg}" proxy/routes.cfg
     background proxy kamailio -f proxy/kamailio.cfg -DD -E -m 32 -M 4 -w "$PWD/proxy" \
         -P "$PWD/proxy/pid" -l "tcp:${at[proxy]}:5060" -l "udp:${at[proxy]}:5060" \
-        -A "DOMAIN=\"$domain\"" -A "RTPENGINE=\"udp:${at[relay]}:2223\""
+        -A "DOMAIN=\"$domain\"" -A "RTPENGINE=\"udp:${at[relay]}:2223\"" "${addresses[@]}"
     await "kamailio listens" nc_open "${at[proxy]}" 5060
 }
+proxy_mode() { kamcmd -s unix:proxy/control pv.shvSet mode str "$1" >/dev/null; }
+
+# Before proxy_start: the proxy looks for it then.
+rtpengine_start() {
+    background rtpengine rtpengine --foreground --log-stderr --log-level=6 --table=-1 \
+        --interface="${at[relay]}" --listen-ng="${at[relay]}:2223" --port-min=30000 --port-max=30999 \
+        --config-file=none
+    await "rtpengine listens" listens "${at[relay]}:2223"
+}
+legacy() { # name, scenario of sipp: a user agent that knows no MIKEY, at the address of a party
+    background "$1" sipp -sf "$2" -i "${at[$1]}" -p 5060 -t t1 -m 1 -nostdin -timeout 20 \
+        -timeout_error
+    await "sipp listens" nc_listens "${at[$1]}" 5060
+}
+nc_listens() { [ -n "$(ss -Htln "src = $1:$2")" ]; }
 nc_open() { (: >"/dev/tcp/$1/$2") 2>/dev/null; }
 
 declare -A ua_fd
@@ -53,7 +72,7 @@ offer_to() { # name: the path of the latest offer that came to it
 # the ticket, answers, and so comes to keys, as if it had been the one to answer.
 steal_keys() { # name, offer, file for the keys, [options of tbs]
     local name=$1 offer=$2 keys=$3; shift 3
-    "$tbs" resolve --account "$name.json" --offer "$offer" --out "$keys.resolved" "$@" >/dev/null
-    "$tbs" answer --account "$name.json" --offer "$offer" --resolved "$keys.resolved" \
-        --out "$keys.answer" --keys "$keys" "$@" >/dev/null
+    "$tbs" resolve --account "$name.json" --offer "$offer" --out "$keys.resolved" "$@" >/dev/null &&
+        "$tbs" answer --account "$name.json" --offer "$offer" --resolved "$keys.resolved" \
+            --out "$keys.answer" --keys "$keys" "$@" >/dev/null
 }

@@ -128,8 +128,9 @@ void call_command(struct agent *a, char *line)
     enum tbs_srtp srtp;
 
     sscanf(line, "%15s %399s %15s", word, argument, further);
-    if (strcmp(word, "call") == 0 && argument[0] && read_profile(further, &srtp)) {
-        outgoing_begin(a, argument, srtp);
+    if ((strcmp(word, "call") == 0 || strcmp(word, "leave") == 0) && argument[0] &&
+        read_profile(further, &srtp)) {
+        outgoing_begin(a, argument, srtp, word[0] == 'l');
         return;
     }
     for (size_t i = 0; i < sizeof commands / sizeof *commands; i++)

@@ -15,6 +15,7 @@ struct call {
     char peer[UA_NAME_MAX + 1]; /* the other side's name, in file names */
     char uri[UA_REASON_MAX];
     enum tbs_srtp srtp;
+    bool leave;   /* a message for somebody who is away */
     bool refused; /* by this side: what comes then is no news */
 };
 
@@ -31,7 +32,7 @@ void call_refused(struct call *c, const char *by, const char *reason);
 
 /* --- outgoing.c, incoming.c: what libre tells, and commands --- */
 
-void outgoing_begin(struct agent *a, const char *uri, enum tbs_srtp srtp);
+void outgoing_begin(struct agent *a, const char *uri, enum tbs_srtp srtp, bool leave);
 int outgoing_answered(const struct sip_msg *msg, void *call);
 void outgoing_established(const struct sip_msg *msg, void *call);
 void outgoing_closed(int err, const struct sip_msg *msg, void *call);

@@ -26,7 +26,9 @@ enum {
     KEY_OWN_KEYS,
     KEY_NO_FORKING,
     KEY_STAND_IN,
-    KEY_ALLOW_OTHER_KEYS
+    KEY_ALLOW_OTHER_KEYS,
+    KEY_VALID,
+    KEY_MAX_AGE
 };
 
 static error_t add_text(struct argp_state *state, const char **list, size_t *n, const char *text)
@@ -34,6 +36,17 @@ static error_t add_text(struct argp_state *state, const char **list, size_t *n, 
     if (*n == UA_URIS_MAX)
         argp_error(state, "at most %d of these", UA_URIS_MAX);
     list[(*n)++] = text;
+    return 0;
+}
+
+static error_t read_seconds(struct argp_state *state, const char *text, uint32_t *ret_seconds)
+{
+    char *end;
+    unsigned long n = strtoul(text, &end, 10);
+
+    if (n == 0 || n > INT32_MAX || *end)
+        argp_error(state, "'%s' is no number of seconds", text);
+    *ret_seconds = (uint32_t)n;
     return 0;
 }
 
@@ -90,6 +103,10 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
     case KEY_ALLOW_OTHER_KEYS:
         o->allow = TBS_SDP_ALLOW_OTHER_KEYS;
         return 0;
+    case KEY_VALID:
+        return read_seconds(state, arg, &o->valid);
+    case KEY_MAX_AGE:
+        return read_seconds(state, arg, &o->max_age);
     case KEY_STAND_IN:
         o->stand_in = true;
         return 0;
@@ -120,6 +137,8 @@ static const struct argp argp = {
             {"no-forking", KEY_NO_FORKING, NULL, 0, "its tickets give all the same keys", 0},
             {"allow-other-keys", KEY_ALLOW_OTHER_KEYS, NULL, 0,
              "keys that a relay puts beside MIKEY do not end a call; they are never used", 0},
+            {"valid", KEY_VALID, "SECONDS", 0, "how long its tickets shall be good", 0},
+            {"max-age", KEY_MAX_AGE, "SECONDS", 0, "how old an offer may be", 0},
             {"group", 'g', "URI", 0, "it answers for that, too; repeatable", 0},
             {"stand-in", KEY_STAND_IN, NULL, 0,
              "it answers calls for others that were sent on to it", 0},
@@ -127,8 +146,10 @@ static const struct argp argp = {
         },
     .parser = parse_option,
     .doc = "A SIP user agent whose calls are protected with MIKEY-TICKET.\v"
-           "Commands, one a line; all but call concern the newest call:\n"
+           "Commands, one a line; all but call and leave concern the newest call:\n"
            "  call URI [128|256]   with SRTP keys of so many bits\n"
+           "  leave URI [128|256]  a message for somebody who is away: with a ticket that wants no "
+           "answer\n"
            "  resolve              asks the KMS for the keys of the offer\n"
            "  progress             183 with keys\n"
            "  answer               200\n"

@@ -8,8 +8,8 @@ static enum tbs_err make_offer(struct call *c, struct mbuf **ret_sdp, struct tbs
 
     exchange_free(&c->exchange);
     if (!err)
-        err = security_offer(a->security, c->uri, c->srtp, tbs_buf_view(&plain), &c->exchange,
-                             &offer, diag);
+        err = security_offer(a->security, c->uri, c->srtp, c->leave, tbs_buf_view(&plain),
+                             &c->exchange, &offer, diag);
     if (!err)
         *ret_sdp = call_mbuf(&offer);
     return err;
@@ -105,7 +105,8 @@ void outgoing_closed(int err, const struct sip_msg *msg, void *arg)
     mem_deref(c);
 }
 
-void outgoing_begin(struct agent *a, const char *uri, enum tbs_srtp srtp)
+/* A message that is left is for a mailbox, an automaton by RFC 3840 10.2: RFC 3841. */
+void outgoing_begin(struct agent *a, const char *uri, enum tbs_srtp srtp, bool leave)
 {
     const char *route[] = {a->route}, *identity = security_identity(a->security);
     struct call *c = call_new(a, "peer", uri);
@@ -116,6 +117,7 @@ void outgoing_begin(struct agent *a, const char *uri, enum tbs_srtp srtp)
     if (!c)
         return;
     c->srtp = srtp;
+    c->leave = leave;
     if (make_offer(c, &offer, &diag)) {
         call_refused(c, "self", diag.text);
         mem_deref(c);
@@ -124,7 +126,8 @@ void outgoing_begin(struct agent *a, const char *uri, enum tbs_srtp srtp)
     failed = sipsess_connect(&c->session, a->sock, uri, NULL, identity, a->o->name, route, 1,
                              "application/sdp", offer, NULL, NULL, false, incoming_reoffer,
                              outgoing_answered, on_progress, outgoing_established, NULL, NULL,
-                             outgoing_closed, c, NULL);
+                             outgoing_closed, c, "%s",
+                             leave ? "Accept-Contact: *;automata;require\r\n" : "");
     mem_deref(offer);
     if (failed) {
         event("closed", json_pack("{s:i, s:i}", "call", c->id, "errno", failed));

@@ -39,9 +39,11 @@ struct ua_options {
     uint16_t media_port;
     const char *marks[UA_URIS_MAX], *groups[UA_URIS_MAX];
     size_t n_marks, n_groups;
-    unsigned flags; /* enum tbs_flag: of the tickets it asks for */
-    unsigned allow; /* enum tbs_sdp_allow */
-    bool stand_in;  /* answers for whom the call was, in To */
+    unsigned flags;   /* enum tbs_flag: of the tickets it asks for */
+    uint32_t valid;   /* seconds that its tickets shall be good; 0: as the KMS decides */
+    uint32_t max_age; /* seconds that an offer may be old; 0: as libtbs decides */
+    unsigned allow;   /* enum tbs_sdp_allow */
+    bool stand_in;    /* answers for whom the call was, in To */
 };
 
 /* --- events.c --- */
@@ -83,6 +85,7 @@ struct exchange {
     unsigned allow;                /* enum tbs_sdp_allow */
     struct tbs_buf answered[TBS_RESPONDERS_MAX];
     size_t n_answered;
+    bool wants_none;               /* no answer */
     struct tbs_offer *offer;       /* of the Responder */
     struct tbs_resolved *resolved; /* the cache's */
     struct tbs_buf response, sdp;
@@ -92,12 +95,14 @@ struct exchange {
 void exchange_free(struct exchange *e);
 
 /* The SDP with a TRANSFER_INIT for `responder`; the ticket is from an earlier call if it may be.
- * The caller frees ret_sdp. srtp: 0 is as long as the ticket's suite. */
+ * The caller frees ret_sdp. srtp: 0 is as long as the ticket's suite. `leave`: with a ticket that
+ * wants no answer. */
 enum tbs_err security_offer(struct security *s, const char *responder, enum tbs_srtp srtp,
-                            struct tbs_bytes sdp, struct exchange *e, struct tbs_buf *ret_sdp,
-                            struct tbs_diag *diag);
+                            bool leave, struct tbs_bytes sdp, struct exchange *e,
+                            struct tbs_buf *ret_sdp, struct tbs_diag *diag);
 /* The session of an answer, also to an update; NULL for one that was seen before, such as in 183
- * and 200. It is the exchange's, as in security_answer. */
+ * and 200. Where none is wanted, any answer of SIP will do. It is the exchange's, as in
+ * security_answer. */
 enum tbs_err security_finish(struct exchange *e, struct tbs_bytes sdp,
                              struct tbs_session **ret_session, struct tbs_diag *diag);
 /* Reads an offer; `to` is whom the call is for. */

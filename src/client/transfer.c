@@ -36,7 +36,7 @@ static enum tbs_err put_map(const struct client_grant *g, const struct tbs_crypt
 
     for (size_t i = 0; !err && i < n_sessions; i++)
         err =
-            client_put_offered(&sessions[i], client_srtp_of_suite(g->suite),
+            client_put_offered(&sessions[i], g->suite,
                                answered ? tbs_bytes(NULL, 0) : client_key_for(keys, n_keys, i)->spi,
                                answered, profiles, map, diag);
     return err;

@@ -9,6 +9,7 @@ enum {
     KEY_NO_FORKING,
     KEY_INITIATOR_KEYS,
     KEY_RESPONDER_KEYS,
+    KEY_NO_ANSWER,
 };
 
 struct request {
@@ -63,6 +64,9 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
     case KEY_NO_FORKING:
         r->wish.flags &= ~(unsigned)TBS_FORKING;
         return 0;
+    case KEY_NO_ANSWER:
+        r->wish.flags &= ~(unsigned)(TBS_FORKING | TBS_RESPONSE | TBS_RANDRR);
+        return 0;
     case 'o':
         r->out = arg;
         return 0;
@@ -90,6 +94,10 @@ static const struct argp argp = {
             {"app", KEY_APP, "ID", 0, "an application it is for; repeatable (default: all)", 0},
             {"reuse", KEY_REUSE, NULL, 0, "for several sessions", 0},
             {"no-forking", KEY_NO_FORKING, NULL, 0, "the same keys for all who resolve it", 0},
+            {"no-answer", KEY_NO_ANSWER, NULL, 0,
+             "the keys are ready at once, without an answer; for messages and groups. Implies "
+             "--no-forking",
+             0},
             {"initiator-keys", KEY_INITIATOR_KEYS, NULL, 0,
              "you may supply session keys, such as new ones in mid-call", 0},
             {"responder-keys", KEY_RESPONDER_KEYS, NULL, 0, "the Responder may supply session keys",

@@ -1,0 +1,77 @@
+# Nodes of the network that have no part in libtbs: their SIP is sipp, over TCP. Sourced by the
+# scenarios that need them, after lib.sh.
+#   sipp_serve NAME XML [OPTION...]      answers calls as XML says, at NAME's address, in the background
+#   sipp_call NAME SDP USER              calls USER by way of the proxy, as `call-NAME-USER`, until
+#                                        USER refuses or hangs up
+#   keep NAME PORT FILE                  keeps datagrams that come to NAME, as `keep-NAME`
+#   replay FILE NAME TO                  sends them from NAME to ADDRESS:PORT, as `replay-NAME`
+#   copies FROM TO...                    GStreamer passes datagrams at FROM on to each TO, as `copies`
+#   member_hears NAME KEYS CS WAV        tbs-media receives at NAME as `hear-NAME`; saves WAV.pcap
+#   member_speaks NAME KEYS CS TO [WAV]  and sends $word, or WAV, as `speak-NAME`
+#   earlier SECONDS CMD...               runs CMD so long ago by its clock
+#   kms_again [SECONDS]                  ends the KMS and starts it with the same token and store
+
+sipp_serve() {
+    local name=$1 xml=$2; shift 2
+    party "$name"
+    background "$name" sipp -sf "$xml" -i "${at[$name]}" -p 5060 -t t1 -nostdin -trace_err \
+        -error_file "$PWD/logs/$name.errors" -trace_logs -log_file "$PWD/$name.log" "$@"
+    await "$name listens" nc_open "${at[$name]}" 5060
+}
+sipp_port=5070
+sipp_call() {
+    local name=$1 sdp=$2 user=$3 xml=call-$1-$3.xml
+    party "$name"
+    cp "$sdp" "body$((++sipp_port))" # sipp takes a minus in a name as arithmetic
+    sed "s#name=SDP#name=body$sipp_port#" "$scenarios/lib/invite.xml" >"$xml"
+    background "call-$name-$user" sipp -sf "$xml" -i "${at[$name]}" -p $sipp_port -t t1 -m 1 \
+        -nostdin -timeout 40 -timeout_error -trace_err -error_file "$PWD/logs/call-$name-$user.errors" \
+        -s "$user" -key domain "$domain" -key from "$(uri "$name")" -key name "$name" \
+        "${at[proxy]}:5060"
+}
+
+keep() {
+    background "keep-$1" /usr/bin/python3 "$scenarios/lib/datagrams.py" keep "${at[$1]}:$2" "$3"
+    await "$1 listens" listens "${at[$1]}:$2"
+}
+replay() {
+    background "replay-$2" /usr/bin/python3 "$scenarios/lib/datagrams.py" send "$1" \
+        "${at[$2]}:40000" "$3"
+}
+
+# A word of what $hello says, for scenarios that speak often.
+word=$PWD/word.wav
+/usr/bin/python3 - "$hello" "$word" <<'PY'
+import sys, wave
+with wave.open(sys.argv[1]) as hello, wave.open(sys.argv[2], "wb") as word:
+    word.setparams(hello.getparams())
+    hello.setpos(hello.getframerate() // 2)
+    word.writeframes(hello.readframes(hello.getframerate() * 3 // 4 // 320 * 320))
+PY
+
+copies() {
+    local from=$1; shift
+    background copies gst-launch-1.0 -q udpsrc "address=${from%:*}" "port=${from##*:}" ! \
+        multiudpsink "clients=$(IFS=,; echo "$*")"
+    await "GStreamer listens" listens "$from"
+}
+member_hears() {
+    background "hear-$1" "$media" receive --keys "$2" --cs "$3" --listen "${at[$1]}:40000" \
+        --out "$4" --save "$4.pcap"
+    await_text 'listening on' "logs/hear-$1.log"
+}
+member_speaks() {
+    background "speak-$1" "$media" send --keys "$2" --cs "$3" --to "$4" "${5:-$word}"
+}
+
+libfaketime=/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1
+earlier() {
+    local seconds=$1; shift
+    LD_PRELOAD=$libfaketime FAKETIME=-$seconds "$@"
+}
+kms_again() {
+    kms_stop
+    rm -f kms/addresses
+    background kms "$kmsd" --config kms/tbs-kmsd.yaml
+    await "tbs-kmsd" test -s kms/addresses
+}

@@ -2,7 +2,9 @@
 # scenarios that need them, after lib.sh.
 #   sipp_serve NAME XML [OPTION...]      answers calls as XML says, at NAME's address, in the background
 #   sipp_call NAME SDP USER              calls USER by way of the proxy, as `call-NAME-USER`, until
-#                                        USER refuses or hangs up
+#                                        USER refuses or hangs up; key-mgmt of the answer is in
+#                                        call-NAME-USER.answer
+#   sipp_register NAME                   its user is at NAME's address from now on
 #   keep NAME PORT FILE                  keeps datagrams that come to NAME, as `keep-NAME`
 #   replay FILE NAME TO                  sends them from NAME to ADDRESS:PORT, as `replay-NAME`
 #   copies FROM TO...                    GStreamer passes datagrams at FROM on to each TO, as `copies`
@@ -26,7 +28,7 @@ sipp_call() {
     sed "s#name=SDP#name=body$sipp_port#" "$scenarios/lib/invite.xml" >"$xml"
     background "call-$name-$user" sipp -sf "$xml" -i "${at[$name]}" -p $sipp_port -t t1 -m 1 \
         -nostdin -timeout 40 -timeout_error -trace_err -error_file "$PWD/logs/call-$name-$user.errors" \
-        -s "$user" -key domain "$domain" -key from "$(uri "$name")" -key name "$name" \
+        -trace_logs -log_file "$PWD/call-$name-$user.answer" -s "$user" -key domain "$domain" -key from "$(uri "$name")" -key name "$name" \
         "${at[proxy]}:5060"
 }
 
@@ -37,6 +39,14 @@ keep() {
 replay() {
     background "replay-$2" /usr/bin/python3 "$scenarios/lib/datagrams.py" send "$1" \
         "${at[$2]}:40000" "$3"
+}
+
+sipp_register() {
+    party "$1"
+    background "register-$1" sipp -sf "$scenarios/lib/register.xml" -i "${at[$1]}" \
+        -p $((++sipp_port)) -t t1 -m 1 -nostdin -timeout 10 -timeout_error -key domain "$domain" \
+        -key from "$(uri "$1")" -key name "$1" "${at[proxy]}:5060"
+    finished "register-$1"
 }
 
 # A word of what $hello says, for scenarios that speak often.

@@ -5,6 +5,10 @@
 #                                        USER refuses or hangs up; key-mgmt of the answer is in
 #                                        call-NAME-USER.answer
 #   sipp_register NAME                   its user is at NAME's address from now on
+#   sipp_phone NAME                      registers and rings when called; key-mgmt of the offer is in
+#                                        NAME.log
+#   sipp_answer NAME SDP                 it answers with that; sipp_hang_up NAME CALLER ends the call
+#   with_key_mgmt LINE                   the SDP on standard input with this line before its m line
 #   keep NAME PORT FILE                  keeps datagrams that come to NAME, as `keep-NAME`
 #   replay FILE NAME TO                  sends them from NAME to ADDRESS:PORT, as `replay-NAME`
 #   copies FROM TO...                    GStreamer passes datagrams at FROM on to each TO, as `copies`
@@ -48,6 +52,27 @@ sipp_register() {
         -key from "$(uri "$1")" -key name "$1" "${at[proxy]}:5060"
     finished "register-$1"
 }
+
+# sipp reads these files again and again until there is something in them.
+sipp_phone() {
+    party "$1"
+    : >"${1}answer"
+    : >"${1}bye"
+    sed "s/=ANSWER/=${1}answer/; s/=GOODBYE/=${1}bye/" "$scenarios/lib/answering.xml" >"answering-$1.xml"
+    sipp_serve "$1" "answering-$1.xml" -key me "$(uri "$1")" -key name "$1"
+    sipp_register "$1"
+}
+sipp_answer() {
+    cp "$2" "${1}answer.new"
+    mv "${1}answer.new" "${1}answer"
+}
+sipp_hang_up() {
+    echo bye >"${1}bye"
+    finished "call-$2-$1"
+    : >"${1}answer"
+    : >"${1}bye"
+}
+with_key_mgmt() { sed "/^m=/i $1\r"; }
 
 # A word of what $hello says, for scenarios that speak often.
 word=$PWD/word.wav

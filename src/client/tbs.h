@@ -262,6 +262,14 @@ enum tbs_err tbs_resolved_export(const struct tbs_resolved *resolved, struct tbs
                                  struct tbs_diag *diag);
 enum tbs_err tbs_resolved_import(struct tbs_bytes octets, struct tbs_resolved **ret_resolved,
                                  struct tbs_diag *diag);
+/* The session of two others, for a network function that the KMS lets resolve their ticket, such
+ * as a recorder: from the TRANSFER_INIT and the TRANSFER_RESP that passed (empty where the ticket
+ * has no TBS_RESPONSE). Only for its keys: CSB updates are for the two. TBS_ERR_DENIED for a ticket
+ * with TBS_FORKING, whose Responders' keys nobody else gets. Errors as in tbs_transfer_restore and
+ * tbs_transfer_finish. */
+enum tbs_err tbs_follow(const struct tbs_resolved *resolved, struct tbs_bytes transfer_init,
+                        struct tbs_bytes response, struct tbs_session **ret_session,
+                        struct tbs_diag *diag);
 void tbs_resolved_free(struct tbs_resolved *resolved);
 
 struct tbs_ssrc {

@@ -65,11 +65,12 @@ class Call:
         if done.returncode != 0:
             raise mt.MikeyError(f"tbs {words[0]}: exit {done.returncode}: {done.stderr.strip()}")
 
-    def refused(self, *words):
+    def refused(self, *words, why=""):
         done = subprocess.run([self.tbs, *words], cwd=self.folder, capture_output=True, text=True,
                               timeout=60)
-        mt.require(done.returncode == 3, f"tbs {words[0]}: exit {done.returncode}, not 3: "
-                                         f"{done.stderr.strip()}")
+        mt.require(done.returncode == 3 and why in done.stderr,
+                   f"tbs {words[0]}: exit {done.returncode}, not 3 with '{why}': "
+                   f"{done.stderr.strip()}")
 
     def request_options(self):
         return (["--key", self.key, "--initiator-keys", "--responder-keys"]
@@ -110,10 +111,23 @@ class Call:
         resolved = self.ask(bob, resolve, mt.open_resolve_resp)
         resp = mt.build_transfer_resp(resolved, init)
         self.write("answer.sdp", with_message(resp))
+        self.downgraded(["finish", "--ticket", "call.ticket", "--offer", "offer.sdp",
+                         "--keys", "none"], "--answer", with_message(resp))
         self.run("finish", "--ticket", "call.ticket", "--offer", "offer.sdp",
                  "--answer", "answer.sdp", "--keys", "alice.keys", "--session", "alice.session")
         self.compare(mt.responder_session(resolved, init, resp), "alice.keys")
         self.updates("alice", mt.INITIATOR, mt.responder_bundle(resolved, init, resp))
+
+    def downgraded(self, words, option, sdp):
+        """RFC 4567 8: what came is refused as soon as somebody made it less secure."""
+        crypto = b"a=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:" + base64.b64encode(bytes(30))
+        for old, new, why in (
+                (b"RTP/SAVP", b"RTP/AVP", "as RTP/AVP"),
+                (b"a=rtpmap", crypto + b"\r\na=rtpmap", "a=crypto"),
+                (b"a=rtpmap", b"a=fingerprint:sha-256 00:11\r\na=rtpmap", "DTLS"),
+                (b"a=rtpmap", b"a=key-mgmt:keyp1 abcd\r\na=rtpmap", "override")):
+            self.write("weaker.sdp", sdp.replace(old, new))
+            self.refused(*words, option, "weaker.sdp", why=why)
 
     # CSB updates (RFC 6043 5.2) with `name` at tbs, in the role `role`
 
@@ -152,7 +166,7 @@ class Call:
         self.run(*answer, f"{files}.keys")
         mt.accept_update_resp(bundle, peer, init, self.read(f"{files}-answer.mikey"))
         self.compare(bundle.session(), f"{files}.keys")
-        self.refused(*answer, "again.keys")
+        self.refused(*answer, "again.keys", why="not later")
         # 5.2: no new RAND, even under the right MAC; one's own message, sent back
         done = subprocess.run([self.tbs, "update-answer", "--session", session, "--update",
                                "other-rand.mikey", "--out", "none", "--keys", "none"],
@@ -160,7 +174,7 @@ class Call:
         mt.require(done.returncode == 1 and "new RAND" in done.stderr, f"new RAND: {done.stderr}")
         self.run("update", "--session", session, "--out", f"{files}-back.mikey")
         self.refused("update-answer", "--session", session, "--update", f"{files}-back.mikey",
-                     "--out", "none", "--keys", "none")
+                     "--out", "none", "--keys", "none", why="sent it back")
 
     def own_key(self, key_type):
         return mt.new_key(key_type, self.suite.key_len)
@@ -183,6 +197,8 @@ class Call:
             sessions=[mt.CryptoSession(i, prot, policies=(0,)) for i in ids])
         self.csb_id = mt.Message.decode(init).hdr.csb_id
         self.write("offer.mikey", init)
+        self.downgraded(["resolve", "--account", "bob.json", "--out", "none"], "--offer",
+                        with_message(init))
         self.run("resolve", "--account", "bob.json", "--offer", "offer.mikey",
                  "--out", "call.resolved", "--protocol", self.protocol)
         self.run("answer", "--account", "bob.json", "--offer", "offer.mikey",

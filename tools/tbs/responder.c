@@ -1,6 +1,6 @@
 #include "responder.h"
 
-enum { KEY_LEVEL = 512, KEY_APP, KEY_SUITE_128, KEY_PROTOCOL, KEY_MAX_AGE };
+enum { KEY_LEVEL = 512, KEY_APP, KEY_SUITE_128, KEY_ALLOW, KEY_PROTOCOL, KEY_MAX_AGE };
 
 static error_t parse_option(int key, char *arg, struct argp_state *state)
 {
@@ -23,6 +23,10 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
         return 0;
     case KEY_SUITE_128:
         r->suite_128 = true;
+        return 0;
+    case KEY_ALLOW:
+        if (!signalling_allow(arg, &r->allow))
+            argp_error(state, "--allow takes clear or other-keys");
         return 0;
     case KEY_PROTOCOL:
         if (!cli_protocol(arg, &r->protocol))
@@ -55,6 +59,7 @@ const struct argp responder_argp = {
             {"app", KEY_APP, "ID", 0, "one's application, for tickets that name some", 0},
             {"level", KEY_LEVEL, "LEVEL", 0,
              "where in the SDP: session (default), or the number of an m line", 0},
+            {"allow", KEY_ALLOW, "WHAT", 0, SIGNALLING_ALLOW_DOC, 0},
             {"protocol", KEY_PROTOCOL, "NAME", 0,
              "what the keys are to be for: srtp (default), tls or cms", 0},
             {"max-age", KEY_MAX_AGE, "TIME", 0,
@@ -89,6 +94,8 @@ enum tbs_err responder_read(const struct responder *r, struct responder_call *re
 
     if (!err)
         err = signalling_read(r->offer, r->level, &call->signalling, diag);
+    if (!err)
+        err = signalling_check_offer(&call->signalling, r->level, r->allow, diag);
     if (err)
         return err;
     acceptance.sdp_ids = signalling_ids(&call->signalling);

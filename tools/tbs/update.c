@@ -4,13 +4,14 @@
 #include "keep.h"
 #include "signalling.h"
 
-enum { KEY_SESSION = 256, KEY_UPDATE, KEY_ANSWER, KEY_SDP, KEY_LEVEL, KEY_KEYS };
+enum { KEY_SESSION = 256, KEY_UPDATE, KEY_ANSWER, KEY_SDP, KEY_LEVEL, KEY_KEYS, KEY_ALLOW };
 
 struct update {
     struct cli cli;
     bool begins, finishes; /* which command: neither answers */
     const char *session, *update, *answer, *sdp, *out, *keys;
     int level;
+    unsigned allow; /* enum tbs_sdp_allow */
     struct tbs_own_key own[TBS_KEYS_MAX];
     size_t n_own;
 };
@@ -53,6 +54,10 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
         return 0;
     case 'o':
         u->out = arg;
+        return 0;
+    case KEY_ALLOW:
+        if (!signalling_allow(arg, &u->allow))
+            argp_error(state, "--allow takes clear or other-keys");
         return 0;
     case KEY_LEVEL:
         if (!signalling_level(arg, &u->level))
@@ -102,6 +107,10 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
     {                                                                                              \
         "keys", KEY_KEYS, "FILE", 0, "the new file for the new keys, which are secret", 0          \
     }
+#define OPTION_ALLOW                                                                               \
+    {                                                                                              \
+        "allow", KEY_ALLOW, "WHAT", 0, SIGNALLING_ALLOW_DOC, 0                                     \
+    }
 #define EXIT_DOC "\n\nExit status: 0 done, 1 failed, 2 usage, 3 refused."
 
 static const struct argp_child children[] = {{&cli_json_argp, 0, NULL, 0}, {0}};
@@ -126,6 +135,7 @@ static const struct argp answer_argp = {
                                      OPTION_KEY,
                                      OPTION_SDP,
                                      OPTION_LEVEL,
+                                     OPTION_ALLOW,
                                      OPTION_OUT,
                                      OPTION_KEYS,
                                      {0}},
@@ -146,6 +156,7 @@ static const struct argp finish_argp = {
              "the answer that came: SDP, or the message alone; not for a ticket that wants none",
              0},
             OPTION_LEVEL,
+            OPTION_ALLOW,
             OPTION_KEYS,
             {0}},
     .parser = parse_option,
@@ -235,6 +246,8 @@ static enum tbs_err answer(const struct update *u, struct tbs_session *session, 
     enum tbs_err err = signalling_read(u->update, u->level, &came, diag);
 
     if (!err)
+        err = signalling_check_offer(&came, u->level, u->allow, diag);
+    if (!err)
         err = supply(u, session, diag);
     if (!err)
         err =
@@ -250,10 +263,13 @@ static enum tbs_err answer(const struct update *u, struct tbs_session *session, 
 
 /* --- Finish --- */
 
-static enum tbs_err read_answer(const struct update *u, struct signalling *answer,
-                                struct tbs_diag *diag)
+static enum tbs_err read_answer(const struct update *u, const struct signalling *sent,
+                                struct signalling *answer, struct tbs_diag *diag)
 {
-    return u->answer ? signalling_read(u->answer, u->level, answer, diag) : TBS_OK;
+    enum tbs_err err = u->answer ? signalling_read(u->answer, u->level, answer, diag) : TBS_OK;
+
+    return err || !u->answer ? err
+                             : signalling_check_answer(sent, answer, u->level, u->allow, diag);
 }
 
 static enum tbs_err finish(const struct update *u, struct tbs_session *session, json_t **ret_facts,
@@ -265,7 +281,7 @@ static enum tbs_err finish(const struct update *u, struct tbs_session *session, 
     enum tbs_err err = signalling_read(u->update, u->level, &sent, diag);
 
     if (!err)
-        err = read_answer(u, &came, diag);
+        err = read_answer(u, &sent, &came, diag);
     if (!err)
         err = tbs_update_restore(session, tbs_buf_view(&sent.message), &update, diag);
     if (!err)

@@ -28,5 +28,7 @@ install_without_services() {
 
 prepare() {
     install_without_services "${build_packages[@]}" "${scenario_packages[@]}"
-    (cd "$source" && build build-scenarios gcc -Dbuildtype=release -Dscenarios=enabled)
+    local said
+    said=$(cd "$source" && build build-scenarios gcc -Dbuildtype=release -Dscenarios=enabled 2>&1) ||
+        { echo "$said" >&2; return 1; }
 }

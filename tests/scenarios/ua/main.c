@@ -23,8 +23,10 @@ enum {
     KEY_MEDIA,
     KEY_MARK,
     KEY_REUSE,
+    KEY_OWN_KEYS,
     KEY_NO_FORKING,
     KEY_STAND_IN,
+    KEY_ALLOW_OTHER_KEYS,
     KEY_VALID,
     KEY_MAX_AGE
 };
@@ -92,8 +94,14 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
     case KEY_REUSE:
         o->flags |= TBS_REUSE;
         return 0;
+    case KEY_OWN_KEYS:
+        o->flags |= TBS_INITIATOR_KEYS | TBS_RESPONDER_KEYS;
+        return 0;
     case KEY_NO_FORKING:
         o->flags &= ~(unsigned)TBS_FORKING;
+        return 0;
+    case KEY_ALLOW_OTHER_KEYS:
+        o->allow = TBS_SDP_ALLOW_OTHER_KEYS;
         return 0;
     case KEY_VALID:
         return read_seconds(state, arg, &o->valid);
@@ -125,7 +133,10 @@ static const struct argp argp = {
             {"mark", KEY_MARK, "ID", 0, "in its tickets, such as tbs:allow:retarget; repeatable",
              0},
             {"reuse", KEY_REUSE, NULL, 0, "its tickets are for several calls", 0},
+            {"own-keys", KEY_OWN_KEYS, NULL, 0, "its tickets let both sides rekey", 0},
             {"no-forking", KEY_NO_FORKING, NULL, 0, "its tickets give all the same keys", 0},
+            {"allow-other-keys", KEY_ALLOW_OTHER_KEYS, NULL, 0,
+             "keys that a relay puts beside MIKEY do not end a call; they are never used", 0},
             {"valid", KEY_VALID, "SECONDS", 0, "how long its tickets shall be good", 0},
             {"max-age", KEY_MAX_AGE, "SECONDS", 0, "how old an offer may be", 0},
             {"group", 'g', "URI", 0, "it answers for that, too; repeatable", 0},
@@ -144,7 +155,8 @@ static const struct argp argp = {
            "  answer               200\n"
            "  busy                 486\n"
            "  redirect URI         302\n"
-           "  reinvite             new keys, in the same dialog\n"
+           "  reinvite             a new offer in the same dialog, with a ticket\n"
+           "  rekey                a CSB update (RFC 6043 5.2), with a key of its own\n"
            "  bye                  CANCEL, 486 or BYE\n"
            "  quit\n\n"
            "Example:\n"

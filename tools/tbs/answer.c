@@ -1,5 +1,6 @@
 /* tbs answer: a TRANSFER_RESP in an SDP answer. RFC 6043 4.2.2.3, RFC 4567. */
 #include "keep.h"
+#include "own_keys.h"
 #include "responder.h"
 
 enum { KEY_SDP = 1024, KEY_RESOLVED, KEY_KEYS, KEY_SESSION };
@@ -7,6 +8,7 @@ enum { KEY_SDP = 1024, KEY_RESOLVED, KEY_KEYS, KEY_SESSION };
 struct answer {
     struct responder responder;
     const char *resolved, *sdp, *out, *keys, *session;
+    struct own_keys own;
 };
 
 static error_t parse_option(int key, char *arg, struct argp_state *state)
@@ -16,6 +18,7 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
     switch (key) {
     case ARGP_KEY_INIT:
         state->child_inputs[0] = &a->responder;
+        state->child_inputs[1] = &a->own;
         return 0;
     case KEY_RESOLVED:
         a->resolved = arg;
@@ -56,7 +59,9 @@ static const struct argp argp = {
             {0},
         },
     .parser = parse_option,
-    .children = (const struct argp_child[]){{&responder_argp, 0, NULL, 0}, {0}},
+    .children = (const struct argp_child[]){{&responder_argp, 0, NULL, 0},
+                                            {&own_keys_argp, 0, NULL, 0},
+                                            {0}},
     .doc = "Answers an offer whose ticket is resolved, and makes the keys of the session. It does "
            "not talk to the KMS. A ticket that wants no answer gives keys and no file.\v"
            "Example:\n"
@@ -81,7 +86,7 @@ static enum tbs_err keep(const struct answer *a, const struct tbs_resolved *reso
     return err;
 }
 
-static enum tbs_err run(const struct answer *a, json_t **ret_facts, struct tbs_diag *diag)
+static enum tbs_err run(struct answer *a, json_t **ret_facts, struct tbs_diag *diag)
 {
     struct responder_call call RESPONDER_CALL_AUTO = {0};
     struct tbs_buf response TBS_BUF_AUTO = tbs_buf();
@@ -91,6 +96,10 @@ static enum tbs_err run(const struct answer *a, json_t **ret_facts, struct tbs_d
 
     if (!err)
         err = keep_read_resolved(a->resolved, &resolved, diag);
+    if (!err)
+        err = own_keys_read(&a->own, diag);
+    if (!err && a->own.n > 0)
+        err = tbs_offer_supply(call.offer, a->own.key, a->own.n, diag);
     if (!err)
         err = tbs_answer(call.offer, resolved, NULL, 0, &response, &session, diag);
     if (!err)
@@ -111,5 +120,6 @@ int cmd_answer(int argc, char **argv)
 
     argp_parse(&argp, argc, argv, 0, NULL, &a);
     err = run(&a, &facts, &diag);
+    own_keys_free(&a.own);
     return err ? cli_fail(&a.responder.cli, err, diag.text) : cli_print(&a.responder.cli, facts);
 }

@@ -222,7 +222,10 @@ class Call:
         self.run("answer", "--account", "bob.json", "--offer", "offer.mikey",
                  "--protocol", self.protocol,
                  "--resolved", "call.resolved", "--out", "answer.mikey", "--keys", "bob.keys",
-                 "--session", "bob.session", *by_tbs)
+                 "--session", "bob.session", "--ssrc", "2=cafe0001", *by_tbs)
+        if self.protocol == "srtp":
+            chosen = [cs["ssrc"] for cs in json.loads(self.read("bob.keys"))["crypto_sessions"]]
+            mt.require(chosen[1] == "0xcafe0001" != chosen[0], f"SSRCs {chosen}")
         if by_tbs:
             keys = json.loads(self.read("bob.keys"))["crypto_sessions"]
             mt.require([cs["master_key"].lower() for cs in keys] == self.teks, "not the TEKs of the file")

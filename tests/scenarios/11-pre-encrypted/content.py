@@ -18,7 +18,7 @@ def write(path, content):
 
 
 # CS ID 2 is what the Responder sends; 1 gets a random key that nobody uses.
-write(sys.argv[1], {"csb_id": "0x00000000", "peer": "sip:library@example.net", "crypto_sessions": [
+write(sys.argv[1], {"csb_id": "0x00000000", "peer": "sip:library@content.example.net", "crypto_sessions": [
     {"cs_id": 2, "srtp": "AES_256_CM_HMAC_SHA1_80", "ssrc": f"0x{SSRC}", "master_key": KEY,
      "master_salt": SALT, "mki": SPI}]})
 write(sys.argv[2], {"keys": [{"type": "tek"},

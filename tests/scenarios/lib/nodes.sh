@@ -8,6 +8,7 @@
 #   sipp_phone NAME                      registers and rings when called; key-mgmt of the offer is in
 #                                        NAME.log
 #   sipp_answer NAME SDP                 it answers with that; sipp_hang_up NAME CALLER ends the call
+#   offer_came NAME N                    waits for the N-th offer to it; prints its key-mgmt
 #   with_key_mgmt LINE                   the SDP on standard input with this line before its m line
 #   keep NAME PORT FILE                  keeps datagrams that come to NAME, as `keep-NAME`
 #   replay FILE NAME TO                  sends them from NAME to ADDRESS:PORT, as `replay-NAME`
@@ -32,7 +33,8 @@ sipp_call() {
     sed "s#name=SDP#name=body$sipp_port#" "$scenarios/lib/invite.xml" >"$xml"
     background "call-$name-$user" sipp -sf "$xml" -i "${at[$name]}" -p $sipp_port -t t1 -m 1 \
         -nostdin -timeout 40 -timeout_error -trace_err -error_file "$PWD/logs/call-$name-$user.errors" \
-        -trace_logs -log_file "$PWD/call-$name-$user.answer" -s "$user" -key domain "$domain" -key from "$(uri "$name")" -key name "$name" \
+        -trace_logs -log_file "$PWD/call-$name-$user.answer" -key to "$(uri "$user")" \
+        -key from "$(uri "$name")" -key name "$name" \
         "${at[proxy]}:5060"
 }
 
@@ -72,6 +74,11 @@ sipp_hang_up() {
     : >"${1}answer"
     : >"${1}bye"
 }
+offer_came() {
+    await "offer $2 to $1" has_lines "$1.log" "$2"
+    sed -n "$2p" "$1.log"
+}
+has_lines() { [ "$(wc -l <"$1")" -ge "$2" ]; }
 with_key_mgmt() { sed "/^m=/i $1\r"; }
 
 # A word of what $hello says, for scenarios that speak often.

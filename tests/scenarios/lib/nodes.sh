@@ -2,7 +2,14 @@
 # scenarios that need them, after lib.sh.
 #   sipp_serve NAME XML [OPTION...]      answers calls as XML says, at NAME's address, in the background
 #   sipp_call NAME SDP USER              calls USER by way of the proxy, as `call-NAME-USER`, until
-#                                        USER refuses or hangs up
+#                                        USER refuses or hangs up; key-mgmt of the answer is in
+#                                        call-NAME-USER.answer
+#   sipp_register NAME                   its user is at NAME's address from now on
+#   sipp_phone NAME                      registers and rings when called; key-mgmt of the offer is in
+#                                        NAME.log
+#   sipp_answer NAME SDP                 it answers with that; sipp_hang_up NAME CALLER ends the call
+#   offer_came NAME N                    waits for the N-th offer to it; prints its key-mgmt
+#   with_key_mgmt LINE                   the SDP on standard input with this line before its m line
 #   keep NAME PORT FILE                  keeps datagrams that come to NAME, as `keep-NAME`
 #   replay FILE NAME TO                  sends them from NAME to ADDRESS:PORT, as `replay-NAME`
 #   copies FROM TO...                    GStreamer passes datagrams at FROM on to each TO, as `copies`
@@ -26,7 +33,8 @@ sipp_call() {
     sed "s#name=SDP#name=body$sipp_port#" "$scenarios/lib/invite.xml" >"$xml"
     background "call-$name-$user" sipp -sf "$xml" -i "${at[$name]}" -p $sipp_port -t t1 -m 1 \
         -nostdin -timeout 40 -timeout_error -trace_err -error_file "$PWD/logs/call-$name-$user.errors" \
-        -s "$user" -key domain "$domain" -key from "$(uri "$name")" -key name "$name" \
+        -trace_logs -log_file "$PWD/call-$name-$user.answer" -key to "$(uri "$user")" \
+        -key from "$(uri "$name")" -key name "$name" \
         "${at[proxy]}:5060"
 }
 
@@ -38,6 +46,40 @@ replay() {
     background "replay-$2" /usr/bin/python3 "$scenarios/lib/datagrams.py" send "$1" \
         "${at[$2]}:40000" "$3"
 }
+
+sipp_register() {
+    party "$1"
+    background "register-$1" sipp -sf "$scenarios/lib/register.xml" -i "${at[$1]}" \
+        -p $((++sipp_port)) -t t1 -m 1 -nostdin -timeout 10 -timeout_error -key domain "$domain" \
+        -key from "$(uri "$1")" -key name "$1" "${at[proxy]}:5060"
+    finished "register-$1"
+}
+
+# sipp reads these files again and again until there is something in them.
+sipp_phone() {
+    party "$1"
+    : >"${1}answer"
+    : >"${1}bye"
+    sed "s/=ANSWER/=${1}answer/; s/=GOODBYE/=${1}bye/" "$scenarios/lib/answering.xml" >"answering-$1.xml"
+    sipp_serve "$1" "answering-$1.xml" -key me "$(uri "$1")" -key name "$1"
+    sipp_register "$1"
+}
+sipp_answer() {
+    cp "$2" "${1}answer.new"
+    mv "${1}answer.new" "${1}answer"
+}
+sipp_hang_up() {
+    echo bye >"${1}bye"
+    finished "call-$2-$1"
+    : >"${1}answer"
+    : >"${1}bye"
+}
+offer_came() {
+    await "offer $2 to $1" has_lines "$1.log" "$2"
+    sed -n "$2p" "$1.log"
+}
+has_lines() { [ "$(wc -l <"$1")" -ge "$2" ]; }
+with_key_mgmt() { sed "/^m=/i $1\r"; }
 
 # A word of what $hello says, for scenarios that speak often.
 word=$PWD/word.wav

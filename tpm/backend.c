@@ -176,6 +176,7 @@ static const struct custody_ops ops = {
     .config_help = "tcti: device:/dev/tpmrm0, swtpm:... or tabrmd:.... keys: the folder with the "
                    "key files. pin_source: fd:N, file:/path, credential:NAME, tpm:/path or "
                    "prompt.",
+    .in_turn = true,
     .check = tpm_check,
     .prepare = tpm_prepare,
     .open = tpm_open,

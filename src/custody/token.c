@@ -468,10 +468,16 @@ bool custody_token_await_mended(struct custody_token *token, uint64_t until_ns)
     return is_mended;
 }
 
+bool custody_token_moves(const struct custody_token *token, uint64_t since_ns)
+{
+    return token->ops->in_turn && token->back_ns > since_ns;
+}
+
 bool custody_token_examination_hangs(const struct custody_token *token)
 {
-    uint64_t since = token->examined_since_ns;
-    return since > 0 && custody_now_ns() - since > token->custody->stall_ns;
+    uint64_t since = token->examined_since_ns,
+             stalled = custody_now_ns() - token->custody->stall_ns;
+    return since > 0 && since < stalled && !custody_token_moves(token, stalled);
 }
 
 bool custody_token_serves(const struct custody_token *token)

@@ -186,6 +186,8 @@ def main():
     assert len(held) == 3, f"three keys in the token, not {sorted(held)}"
     tpks = {name: key for name, key in held.items() if name.startswith("tpk")}
     secrets = Secrets()
+    if os.path.isdir(token):  # a TPM's PIN proves each command
+        secrets.add("PIN", pin)
     for name, key in held.items():
         secrets.add(name, key)
     secrets.add("Alice's PSK", alice.psk)

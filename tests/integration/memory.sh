@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # The memory of an idle tbs-kmsd, read from outside, holds no secret that its traffic used. The
 # token is in another process: p11-kit's server, reached through p11-kit's client module, or a
-# software TPM.
+# software TPM; or the former, whose PIN is sealed to the latter.
 set -euo pipefail
 token=$1 admin=$2 kmsd=$3
 here=$(dirname "$0")
@@ -37,12 +37,29 @@ begin_softhsm() {
     truth=$(echo "$kms"/tokens/*/) pin=$kms/tokens/A.user-pin
 }
 
-# swtpm keeps the octets of the key that was loaded last, so each key is listed alone once.
-begin_tpm() {
-    local program id
+begin_sealed() {
+    need_tpm
+    begin_softhsm
+    software_tpm_start "$dir/tpm"
+    export DBUS_SESSION_BUS_ADDRESS=$software_tpm_bus
+    openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256 -out "$dir/operators.pem"
+    chmod 600 "$dir/operators.pem"
+    sed -i "s|^  pin: .*|  pin: tpm:./user.sealed\n  tcti: tabrmd:bus_type=session|" \
+        "$kms/tbs-kmsd.yaml"
+    adm pin seal --sign "$dir/operators.pem" --pin-source "file:$pin"
+}
+
+need_tpm() {
+    local program
     for program in swtpm tpm2-abrmd tpm2_getcap dbus-daemon; do
         command -v $program >/dev/null || { echo "$program is not installed"; exit 77; }
     done
+}
+
+# swtpm keeps the octets of the key that was loaded last, so each key is listed alone once.
+begin_tpm() {
+    local id
+    need_tpm
     software_tpm_start "$dir/tpm"
     export DBUS_SESSION_BUS_ADDRESS=$software_tpm_bus
     daemon_init --token tpm --tcti tabrmd:bus_type=session

@@ -3,7 +3,7 @@
 # changed keeps it shut, at no attempt of the token's; a newly signed state opens it again. What
 # tpm2-tools and openssl make of the same file is held against it.
 set -euo pipefail
-admin=$(realpath "$1") kmsd=$(realpath "$2") mock=$3
+admin=$(realpath "$1") kmsd=$(realpath "$2") mock=$(realpath "$3")
 here=$(dirname "$(realpath "$0")")
 . "$here/daemon.sh"
 . "$here/mock.sh"
@@ -74,7 +74,9 @@ chmod 600 rsa.pem
 
 echo "What cannot be is said"
 refused 1 "cannot open the sealed PIN" adm pin test
-refused 1 "either --sign or --public-key" adm pin seal
+refused 1 "either --sign, maybe with --pcrs, or --public-key" adm pin seal
+refused 1 "either --sign, maybe with --pcrs, or --public-key" adm pin seal \
+    --public-key operators.pub --pcrs 7
 refused 1 "must be on P-256" adm pin seal --sign rsa.pem --pin-source "file:$kms/tokens/A.user-pin"
 refused 3 "no token with such a sealed PIN" adm pin test /elsewhere
 refused 1 "--pcrs takes numbers of 0 to 23" adm pin seal --sign operators.pem --pcrs 7,24 \
@@ -203,17 +205,11 @@ daemon_stop
 
 echo "Nobody on the bus sees it; a TPM that is away is waited for"
 software_tpm_stop
-raw_tpm() {
-    swtpm socket --tpm2 --tpmstate "dir=$dir/tpm/state" --flags not-need-init,startup-clear \
-        --server "type=unixio,path=$dir/raw" --ctrl "type=unixio,path=$dir/raw.ctrl" 2>raw.log &
-    software_tpm_pid[raw]=$!
-    software_tpm_file "$dir/raw"
-}
-"$here/tpm_bus.py" "$dir/bus" "$dir/raw" "$dir/record" &
+"$here/tpm_bus.py" "$dir/bus" "$dir/tpm/socket" "$dir/record" &
 bus_pid=$!
 software_tpm_file "$dir/bus"
-ln -s raw.ctrl bus.ctrl
-raw_tpm
+ln -s tpm/socket.ctrl bus.ctrl
+software_tpm_swtpm "$dir/tpm"
 export TPM2TOOLS_TCTI=swtpm:path=$dir/bus
 sed -i "s|^  tcti: .*|  tcti: $TPM2TOOLS_TCTI|" "$kms/tbs-kmsd.yaml"
 adm pin seal --sign operators.pem --pin-source "file:$dir/user.pin" >out
@@ -221,14 +217,29 @@ adm pin test >out 2>&1 || wrong "$(cat out)"
 software_tpm_stop
 daemon_start
 await 503
-raw_tpm
+software_tpm_swtpm "$dir/tpm"
 await 200
 daemon_stop
+
+echo "A token of that TPM, with its own PIN sealed, takes turns at the one connection"
+"$admin" init "$dir/own" --token tpm --tcti "$TPM2TOOLS_TCTI" >out
+sed -i "s|^  pin: .*|  pin: tpm:./user.sealed|" "$dir/own/tbs-kmsd.yaml"
+own() {
+    "$admin" --config "$dir/own/tbs-kmsd.yaml" "$@"
+}
+own pin seal --public-key operators.pub --pin-source "file:$dir/own/user.pin" >out
+refused 3 "no PCR policy is signed in $dir/own/./user.sealed yet" own status
+own pin reseal --sign operators.pem >out
+grep -q '^token *up' <<<"$(own status)" || wrong "$(own status)"
+pins=("$pin" "$(cat "$dir/own/user.pin")")
+
 on_the_bus() { # octets in hexadecimal
     [[ $(hex <record) == *"$1"* ]]
 }
 on_the_bus "$(jq -r .reference "$sealed")" || wrong "the bus was not looked at"
-! on_the_bus "$(printf %s "$pin" | hex)" || wrong "the PIN crossed the bus in the clear"
+for secret in "${pins[@]}"; do
+    ! on_the_bus "$(printf %s "$secret" | hex)" || wrong "a PIN crossed the bus in the clear"
+done
 tpm2_createprimary -Q -C o -c plain.ctx
 tpm2_create -Q -C plain.ctx -i user.pin -u plain.pub -r plain.priv
 on_the_bus "$(printf %s "$pin" | hex)" || wrong "a PIN in the clear is not found on the bus"

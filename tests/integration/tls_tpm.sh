@@ -2,7 +2,7 @@
 # HTTPS in front of tbs-kmsd, by HAProxy, with a key that only a software TPM has: through OpenSSL's
 # provider tpm2. `tbs` verifies the certificate.
 set -euo pipefail
-admin=$1 kmsd=$2 tbs=$3
+admin=$(realpath "$1") kmsd=$(realpath "$2") tbs=$(realpath "$3")
 here=$(dirname "$(realpath "$0")")
 . "$here/daemon.sh"
 . "$here/../../tools/software_tpm.sh"

@@ -221,9 +221,10 @@ static enum tbs_err seal(struct admin *a, int n, char **words, struct tbs_diag *
     struct place place;
     EVP_PKEY *key = NULL;
 
-    if (!sign == !public || admin_options.n_expected > 0)
+    if (!sign == !public || (public && admin_options.pcrs) || admin_options.n_expected > 0)
         return tbs_fail(diag, TBS_ERR_INVALID,
-                        "pin seal takes either --sign or --public-key, and no --expect");
+                        "pin seal takes either --sign, maybe with --pcrs, or --public-key, and no "
+                        "--expect");
     enum tbs_err err = find_place(a, n > 0 ? words[0] : NULL, &place, diag);
 
     if (!err)

@@ -400,6 +400,57 @@ static void the_answers_are_the_same_in_the_clear(void **state)
     assert_memory_equal(mac[0], mac[1], sizeof mac[0]);
 }
 
+/* --- Random octets --- */
+
+static pid_t start_mock(const char *rule)
+{
+    char at[128];
+    snprintf(at, sizeof at, "%s/mock.ctrl", dir);
+    put("script", rule);
+    assert_int_equal(symlink("socket.ctrl", at), 0);
+    pid_t mock = fork();
+    if (mock == 0) {
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
+        execl(MOCK_TPM, MOCK_TPM, path("mock"), path("socket"), path("script"), NULL);
+        _exit(127);
+    }
+    await_listener("mock");
+    snprintf(tcti, sizeof tcti, "swtpm:path=%s/mock", dir);
+    return mock;
+}
+
+/* Whose generator gives zeros only. */
+static void a_tpm_without_chance_gives_random_octets(void **state)
+{
+    (void)state;
+    static const uint8_t zeros[100];
+    struct custody_token_config c = config();
+    struct custody_session *session;
+    struct custody *custody;
+    struct tpm_token token;
+    struct tbs_diag diag;
+    uint8_t octets[2][sizeof zeros];
+    pid_t mock = start_mock("zero GetRandom\n");
+    open_raw(&token);
+    token.encrypts = false;
+    assert_int_equal(tpm_own_random(&token, octets[0], sizeof zeros, NULL), TBS_OK);
+    tpm_disconnect(&token);
+    assert_memory_equal(octets[0], zeros, sizeof zeros);
+
+    c.plain_bus = true;
+    assert_int_equal(open_with(&c, &custody, &diag), TBS_OK);
+    assert_int_equal(custody_session_open(custody, &session, NULL), TBS_OK);
+    for (int i = 0; i < 2; i++)
+        assert_int_equal(custody_random(session, octets[i], sizeof zeros, NULL), TBS_OK);
+    close_custody(custody, session);
+    kill(mock, SIGKILL);
+    waitpid(mock, NULL, 0);
+    for (size_t i = 0; i + 10 <= sizeof zeros; i += 10) { /* each part of it */
+        assert_memory_not_equal(octets[0] + i, zeros, 10);
+        assert_memory_not_equal(octets[0] + i, octets[1] + i, 10);
+    }
+}
+
 /* --- Outages --- */
 
 /* A process that ends without a word leaves its objects and sessions in the TPM. */
@@ -513,6 +564,7 @@ int main(void)
         TEST(keys_of_all_roles_are_made_and_used),
         TEST(what_is_too_long_for_a_tpm_is_said),
         TEST(the_answers_are_the_same_in_the_clear),
+        TEST(a_tpm_without_chance_gives_random_octets),
         TEST(what_a_dead_process_left_is_tidied_up),
         TEST(a_reset_costs_no_call),
         TEST(it_is_back_after_a_kill),

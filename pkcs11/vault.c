@@ -73,6 +73,7 @@ enum tbs_err vault_open(const struct vault_token *token, const struct vault_witn
     struct vault *v = calloc(1, sizeof *v);
     if (!v)
         return tbs_fail(diag, TBS_ERR_NOMEM, "out of memory opening a token");
+    v->oaep = token->oaep;
     if (witness)
         v->witness = *witness;
     snprintf(v->module, sizeof v->module, "%s", token->module);

@@ -179,6 +179,8 @@ enum tbs_err tpm_destroy_key(void *token, const struct custody_key *key, struct 
 
 /* --- use.c --- */
 
+/* After each command whose answer, or itself, was secret. */
+void tpm_wipe_traces(struct tpm_token *token);
 /* What the TPM's generator gives, by itself. */
 enum tbs_err tpm_own_random(struct tpm_token *token, uint8_t *out, size_t len,
                             struct tbs_diag *diag);

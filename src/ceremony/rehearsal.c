@@ -96,6 +96,9 @@ static bool initialises(const struct script *s, const char *token)
     return false;
 }
 
+static const char softhsm_is[] =
+    ", oaep: sha-1,\n     entropy: \"this computer's generator, by way of SoftHSM\"";
+
 static enum tbs_err write_site(const struct run *run, const char *module, struct tbs_diag *diag)
 {
     const struct script *s = run->script->script;
@@ -104,11 +107,11 @@ static enum tbs_err write_site(const struct run *run, const char *module, struct
     put(&text, "# Made for a rehearsal.\nclock: this computer's\ntokens:\n");
     for (unsigned i = 0; i < s->tokens_count; i++) {
         if (initialises(s, s->tokens[i]))
-            snprintf(line, sizeof line, "  - {name: %s, module: \"%s\", fresh: true}\n",
-                     s->tokens[i], module);
+            snprintf(line, sizeof line, "  - {name: %s, module: \"%s\", fresh: true%s}\n",
+                     s->tokens[i], module, softhsm_is);
         else
-            snprintf(line, sizeof line, "  - {name: %s, module: \"%s\", label: \"tbs-%s\"}\n",
-                     s->tokens[i], module, s->tokens[i]);
+            snprintf(line, sizeof line, "  - {name: %s, module: \"%s\", label: \"tbs-%s\"%s}\n",
+                     s->tokens[i], module, s->tokens[i], softhsm_is);
         put(&text, line);
     }
     TRY(put_people(run, &text, diag));

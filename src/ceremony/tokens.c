@@ -66,19 +66,36 @@ static enum tbs_err check_model(const struct run *run, const struct run_token *t
                     token->name, model, token->name);
 }
 
+/* OAEP does not rest on collisions; but who allows SHA-1 at all says so. */
+static enum tbs_err check_oaep(const struct run *run, const struct run_token *token,
+                               struct tbs_diag *diag)
+{
+    if (run->rehearsal || token->site->oaep == OAEP_SHA_256 ||
+        script_waives(run->script->script, "oaep-sha1", token->name))
+        return TBS_OK;
+    return tbs_fail(diag, TBS_ERR_DENIED,
+                    "the site says that token %s knows OAEP with SHA-1 only: let the script waive "
+                    "the rule oaep-sha1 for token %s, or take another",
+                    token->name, token->name);
+}
+
 enum tbs_err token_open(struct run *run, struct run_token *token, struct tbs_diag *diag)
 {
     const struct vault_witness witness = {.before = before, .after = after, .ctx = token};
     struct vault_token at = {.module = token->site->module,
                              .serial = token->site->serial,
                              .label = token->site->label,
-                             .fresh = token->site->fresh};
+                             .fresh = token->site->fresh,
+                             .oaep = token->site->oaep};
     if (token->vault)
         return TBS_OK;
+    TRY(check_oaep(run, token, diag));
     token->run = run;
-    if (state_of(run, token->name))
-        at = (struct vault_token){.module = token->site->module,
-                                  .serial = token_serial(run, token->name)};
+    if (state_of(run, token->name)) {
+        at.serial = token_serial(run, token->name);
+        at.label = NULL;
+        at.fresh = false;
+    }
     TRY(vault_open(&at, &witness, &token->vault, diag));
     enum tbs_err err = check_model(run, token, diag);
     if (err != TBS_OK) {

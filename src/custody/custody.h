@@ -104,8 +104,8 @@ struct custody_token_config {
     const char *const *quirks;
     size_t n_quirks;
 
-    /* tpm. The way to it, as tpm2-tss takes it: "device:/dev/tpmrm0", "swtpm:path=/run/s" or
-     * "tabrmd:". */
+    /* tpm, and a pin_source of tpm:. The way to it, as tpm2-tss takes it: "device:/dev/tpmrm0",
+     * "swtpm:path=/run/s" or "tabrmd:". */
     const char *tcti;
     /* The folder with its key files, an absolute path. */
     const char *keys;

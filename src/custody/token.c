@@ -96,6 +96,7 @@ enum tbs_err custody_token_init(struct custody_token *token, struct custody *cus
     if (!copy_config(config, &token->config))
         return tbs_fail(diag, TBS_ERR_NOMEM, "out of memory opening the custody");
     token->pin = (struct pin_keeper){.source = token->config.pin_source,
+                                     .tcti = token->config.tcti,
                                      .records = token->config.pin_records,
                                      .keep = config->keep_pin};
     const char *name = config->uri ? config->uri : config->tcti;
@@ -103,7 +104,9 @@ enum tbs_err custody_token_init(struct custody_token *token, struct custody *cus
     enum tbs_err err = custody_find_backend(config->backend, &token->ops, diag);
     if (err == TBS_OK)
         err = token->ops->check(&token->config, diag);
-    return err != TBS_OK ? err : token->ops->prepare(&token->config, diag);
+    if (err == TBS_OK)
+        err = token->ops->prepare(&token->config, diag);
+    return err != TBS_OK ? err : pin_prepare(&token->pin, diag);
 }
 
 void custody_token_free(struct custody_token *token)

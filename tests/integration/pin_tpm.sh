@@ -206,7 +206,7 @@ software_tpm_stop
 raw_tpm() {
     swtpm socket --tpm2 --tpmstate "dir=$dir/tpm/state" --flags not-need-init,startup-clear \
         --server "type=unixio,path=$dir/raw" --ctrl "type=unixio,path=$dir/raw.ctrl" 2>raw.log &
-    software_tpm_pids+=($!)
+    software_tpm_pid[raw]=$!
     software_tpm_file "$dir/raw"
 }
 "$here/tpm_bus.py" "$dir/bus" "$dir/raw" "$dir/record" &

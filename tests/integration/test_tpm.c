@@ -7,20 +7,18 @@
 
 #include <cmocka.h>
 
-#include <dlfcn.h>
 #include <ftw.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "custody/primitives.h"
+#include "swtpm.h"
 #include "tpm/tpm.h"
 
 #define PIN "tpm-pin-4711"
@@ -46,50 +44,14 @@ static void put(const char *name, const char *text)
     assert_int_equal(chmod(path(name), 0600), 0);
 }
 
-static int connect_to(const char *name)
-{
-    struct sockaddr_un at = {.sun_family = AF_UNIX};
-    snprintf(at.sun_path, sizeof at.sun_path, "%s/%s", dir, name);
-    int fd = socket(AF_UNIX, SOCK_STREAM, 0);
-    if (connect(fd, (struct sockaddr *)&at, sizeof at) == 0)
-        return fd;
-    close(fd);
-    return -1;
-}
-
-static void await_listener(const char *name)
-{
-    int fd = -1;
-    for (int i = 0; i < 500 && (fd = connect_to(name)) < 0; i++)
-        usleep(20000);
-    assert_true(fd >= 0);
-    close(fd);
-}
-
 static void start_swtpm(void)
 {
-    char state[128], server[128], control[128];
-    snprintf(state, sizeof state, "dir=%s/state", dir);
-    snprintf(server, sizeof server, "type=unixio,path=%s/socket", dir);
-    snprintf(control, sizeof control, "type=unixio,path=%s/socket.ctrl", dir);
-    unlink(path("socket"));
-    swtpm = fork();
-    if (swtpm == 0) {
-        prctl(PR_SET_PDEATHSIG, SIGKILL);
-        if (!freopen("/dev/null", "w", stdout) || !freopen("/dev/null", "w", stderr))
-            _exit(127);
-        execlp("swtpm", "swtpm", "socket", "--tpm2", "--tpmstate", state, "--flags",
-               "not-need-init", "--server", server, "--ctrl", control, NULL);
-        _exit(127);
-    }
-    await_listener("socket");
-    await_listener("socket.ctrl");
+    swtpm = swtpm_start(dir);
 }
 
 static void stop_swtpm(void)
 {
-    kill(swtpm, SIGKILL);
-    waitpid(swtpm, NULL, 0);
+    swtpm_kill(swtpm);
 }
 
 static struct custody_token_config config(void)
@@ -414,7 +376,7 @@ static pid_t start_mock(const char *rule)
         execl(MOCK_TPM, MOCK_TPM, path("mock"), path("socket"), path("script"), NULL);
         _exit(127);
     }
-    await_listener("mock");
+    swtpm_await(dir, "mock");
     snprintf(tcti, sizeof tcti, "swtpm:path=%s/mock", dir);
     return mock;
 }
@@ -496,7 +458,7 @@ static void reset(void)
     static const uint8_t init[8] = {0, 0, 0, 2};
     static const uint8_t well[4];
     uint8_t result[4];
-    int fd = connect_to("socket.ctrl");
+    int fd = swtpm_connect(dir, "socket.ctrl");
     assert_true(fd >= 0);
     assert_int_equal(write(fd, init, sizeof init), sizeof init);
     assert_int_equal(read(fd, result, sizeof result), sizeof result);
@@ -571,11 +533,9 @@ int main(void)
     };
     signal(SIGPIPE, SIG_IGN);
     alarm(110);
-    if (system("command -v swtpm >/dev/null") != 0) {
+    if (!swtpm_is_there()) {
         puts("skipped: swtpm is missing; package swtpm has it");
         return 77;
     }
-    if (!dlopen("libtss2-tcti-swtpm.so.0", RTLD_NOW))
-        return 77;
     return cmocka_run_group_tests_name("tpm", tests, NULL, NULL);
 }

@@ -13,8 +13,7 @@
 
 #define KEY_LEN 32
 
-static const char with_hmac_kek[] =
-    "make the KEK with 'keys generate kek --alg hmac' or 'init --kek hmac'";
+static const char with_hmac_kek[] = "let the KEK be an HMAC key, as it is in the ceremonies";
 static const char without_suite_128[] = "leave 128 out of kms.suites";
 
 static const uint8_t known[KEY_LEN] = "a known key, to be thrown away..";

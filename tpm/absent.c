@@ -15,20 +15,6 @@ enum tbs_err custody_backend_tpm(const struct custody_ops **ret_ops, struct tbs_
     return absent("the custody backend tpm", diag);
 }
 
-enum tbs_err tpm_bench_token(const struct custody_token_config *config,
-                             struct bench_token *ret_token, struct tbs_diag *diag)
-{
-    (void)config, (void)ret_token;
-    return absent("the custody backend tpm", diag);
-}
-
-enum tbs_err tpm_selftest_run(const struct custody_token_config *config,
-                              const struct selftest *test, struct tbs_diag *diag)
-{
-    (void)config, (void)test;
-    return absent("the custody backend tpm", diag);
-}
-
 #define SEALED "PINs sealed to a TPM"
 
 enum tbs_err sealed_pin_prepare(const char *tcti, struct tbs_diag *diag)
@@ -104,4 +90,20 @@ enum tbs_err sealed_pin_open(const char *tcti, const struct sealed_pin *sealed,
 {
     (void)tcti, (void)sealed, (void)ret_pin;
     return absent(SEALED, diag);
+}
+
+#define BACKEND "the custody backend tpm"
+
+enum tbs_err tpm_bench_token(const struct custody_token_config *config,
+                             struct bench_token *ret_token, struct tbs_diag *diag)
+{
+    (void)config, (void)ret_token;
+    return absent(BACKEND, diag);
+}
+
+enum tbs_err tpm_selftest_run(const struct custody_token_config *config,
+                              const struct selftest *test, struct tbs_diag *diag)
+{
+    (void)config, (void)test;
+    return absent(BACKEND, diag);
 }

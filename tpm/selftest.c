@@ -204,7 +204,7 @@ static void random_numbers(struct tpm_checks *c, struct selftest_finding *f)
     uint8_t octets[2][64];
     struct tbs_diag why = {0};
     for (size_t i = 0; i < 2; i++)
-        if (tpm_random(c->trial.token, octets[i], sizeof octets[i], &why) != TBS_OK) {
+        if (tpm_own_random(c->trial.token, octets[i], sizeof octets[i], &why) != TBS_OK) {
             selftest_says(f, SELFTEST_UNFIT, tpm_check_other, "%s", why.text);
             return;
         }

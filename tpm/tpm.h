@@ -181,6 +181,10 @@ enum tbs_err tpm_destroy_key(void *token, const struct custody_key *key, struct 
 
 /* After each command whose answer, or itself, was secret. */
 void tpm_wipe_traces(struct tpm_token *token);
+/* What the TPM's generator gives, by itself. */
+enum tbs_err tpm_own_random(struct tpm_token *token, uint8_t *out, size_t len,
+                            struct tbs_diag *diag);
+/* The same, with octets of the system's generator added. */
 enum tbs_err tpm_random(void *session, uint8_t *out, size_t len, struct tbs_diag *diag);
 enum tbs_err tpm_hmac(void *session, const struct custody_key *key, struct tbs_bytes data,
                       uint8_t *ret_mac, struct tbs_diag *diag);

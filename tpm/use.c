@@ -2,6 +2,7 @@
 #include "tpm.h"
 
 #include <openssl/crypto.h>
+#include <openssl/rand.h>
 #include <string.h>
 #include <tss2/tss2_sys.h>
 
@@ -18,10 +19,9 @@ __attribute__((noinline)) void tpm_wipe_traces(struct tpm_token *token)
     OPENSSL_cleanse(stack, sizeof stack);
 }
 
-enum tbs_err tpm_random(void *session, uint8_t *out, size_t len, struct tbs_diag *diag)
+enum tbs_err tpm_own_random(struct tpm_token *token, uint8_t *out, size_t len,
+                            struct tbs_diag *diag)
 {
-    struct tpm_token *token = session;
-    TPM_IN_TURN(token);
     while (len > 0) {
         TPM2B_DIGEST *random = NULL;
         UINT16 want = len < CUSTODY_DIGEST_LEN ? (UINT16)len : CUSTODY_DIGEST_LEN;
@@ -40,6 +40,31 @@ enum tbs_err tpm_random(void *session, uint8_t *out, size_t len, struct tbs_diag
         len -= got;
     }
     return TBS_OK;
+}
+
+/* Adds octets of the system's generator: what comes of it is as good as the better of the two, and
+ * nobody who knows one of them knows it. */
+static enum tbs_err mix_in(uint8_t *out, size_t len, struct tbs_diag *diag)
+{
+    uint8_t system[64];
+    bool ok = true;
+    for (size_t done = 0; ok && done < len;) {
+        size_t part = len - done < sizeof system ? len - done : sizeof system;
+        ok = RAND_priv_bytes(system, (int)part) == 1;
+        for (size_t i = 0; ok && i < part; i++)
+            out[done + i] ^= system[i];
+        done += part;
+    }
+    OPENSSL_cleanse(system, sizeof system);
+    return ok ? TBS_OK : tbs_fail(diag, TBS_ERR_CRYPTO, "OpenSSL gave no random octets");
+}
+
+enum tbs_err tpm_random(void *session, uint8_t *out, size_t len, struct tbs_diag *diag)
+{
+    struct tpm_token *token = session;
+    TPM_IN_TURN(token);
+    enum tbs_err err = tpm_own_random(token, out, len, diag);
+    return err != TBS_OK ? err : mix_in(out, len, diag);
 }
 
 static enum tbs_err hmac_loaded(struct tpm_token *token, const struct custody_key *key,

@@ -219,7 +219,8 @@ enum tbs_err custody_sign(struct custody_session *session, const struct custody_
 enum tbs_err custody_public_key(const struct custody_key *audit, struct tbs_buf *ret_spki,
                                 struct tbs_diag *diag);
 
-/* len octets from the token's generator; out is undefined on failure. */
+/* len octets from the token's generator, a TPM's with the system's added; out is undefined on
+ * failure. */
 enum tbs_err custody_random(struct custody_session *session, uint8_t *out, size_t len,
                             struct tbs_diag *diag);
 

@@ -10,15 +10,19 @@
 #include <dlfcn.h>
 #include <openssl/hmac.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "kms/psk.h"
 #include "policies/rules.h"
+#include "swtpm.h"
 
 #define KEPT_MAX 64
 
 struct world world;
+static pid_t swtpm;
 static struct policy_live *live;
 static struct tbs_buf kept[KEPT_MAX]; /* answers until the end of the test */
 static size_t n_kept;
@@ -56,25 +60,61 @@ static void generate(enum custody_role role, enum custody_alg alg, const char *i
     check(custody_generate_key(world.custody, role, alg, id, NULL, &diag), &diag);
 }
 
-int world_group_setup(void **state)
+/* The PIN, requests and answers in the clear: a session costs much, and changes no answer. */
+static struct custody_token_config make_in_tpm(void)
 {
+    static char tcti[160], keys[128];
     struct tbs_diag diag = {0};
 
-    if (softhsm_setup(state) != 0)
-        return -1;
+    snprintf(tcti, sizeof tcti, "swtpm:path=%s", softhsm_path("socket"));
+    snprintf(keys, sizeof keys, "%s", softhsm_path("keys"));
+    assert_int_equal(mkdir(softhsm_path("state"), 0700), 0);
+    assert_int_equal(mkdir(keys, 0700), 0);
+    swtpm = swtpm_start(softhsm_path(""));
+    struct custody_token_config config = {.backend = "tpm",
+                                          .tcti = tcti,
+                                          .keys = keys,
+                                          .pin_source = softhsm_user_pin,
+                                          .plain_bus = true};
+    check(custody_init_token(&config, "kms", NULL, softhsm_user_pin, &diag), &diag);
+    return config;
+}
+
+static struct custody_token_config make_in_softhsm(void)
+{
     void *module = dlopen(FAULTY_MODULE, RTLD_NOW | RTLD_LOCAL);
 
-    world.faults = module ? dlsym(module, "faults") : NULL;
-    if (!world.faults)
-        return -1;
+    assert_non_null(module);
+    world.faults = dlsym(module, "faults");
+    assert_non_null(world.faults);
     softhsm_make_token("kms");
     struct custody_token_config config = softhsm_config("kms");
 
     config.module = FAULTY_MODULE;
+    return config;
+}
+
+int world_group_setup(void **state)
+{
+    static struct faults unheeded;
+    const char *token = getenv("TBS_TEST_TOKEN");
+    struct tbs_diag diag = {0};
+
+    world.in_tpm = token && strcmp(token, "tpm") == 0;
+    if (world.in_tpm && !swtpm_is_there()) {
+        puts("skipped: swtpm is missing; package swtpm has it");
+        exit(77);
+    }
+    if (softhsm_setup(state) != 0)
+        return -1;
+    world.faults = &unheeded;
+    struct custody_token_config config = world.in_tpm ? make_in_tpm() : make_in_softhsm();
+
     check(softhsm_custody_open(&config, &world.custody, &diag), &diag);
     generate(CUSTODY_ROLE_TPK, CUSTODY_HMAC_SHA_256, "tpk-2026-01");
     generate(CUSTODY_ROLE_TPK, CUSTODY_HMAC_SHA_1, "tpk-sha1-2026-01");
-    generate(CUSTODY_ROLE_KEK, CUSTODY_AES_256_GCM, "kek-2026-01");
+    generate(CUSTODY_ROLE_KEK, world.in_tpm ? CUSTODY_HMAC_SHA_256 : CUSTODY_AES_256_GCM,
+             "kek-2026-01");
     check(custody_session_open(world.custody, &world.session, &diag), &diag);
     return 0;
 }
@@ -83,6 +123,8 @@ int world_group_teardown(void **state)
 {
     custody_session_close(world.session);
     custody_close(world.custody);
+    if (world.in_tpm)
+        swtpm_kill(swtpm);
     return softhsm_teardown(state);
 }
 

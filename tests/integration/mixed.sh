@@ -43,14 +43,15 @@ rm "$dir/fallback/tokens"/{tpk,kek,audit}-*
 daemon_init
 hsm_key=$(adm keys | awk '$3 == "HMAC-SHA-256" && $2 == "TPK" {print $1}')
 [[ tpk-0-tpm < $hsm_key ]] || wrong "the HSM's key is $hsm_key"
-mock_configure
-without_registry
-sed -i "s|^store:|  more_tokens:\n    - backend: tpm\n      tcti: swtpm:path=$dir/tpm/socket\n\
-      keys: $dir/fallback/tokens\n      pin: file:$dir/fallback/user.pin\n&|" "$kms/tbs-kmsd.yaml"
 for name in alice bob; do
     adm subscriber add "sip:$name@example.net" --psk-id "$name-1" --psk-out "$dir/$name.psk" \
         --account-out "$dir/$name.json" --url http://127.0.0.1:1/mikey
 done
+mock_configure
+without_registry
+sed -i "s|^store:|  more_tokens:\n    - backend: tpm\n      tcti: swtpm:path=$dir/tpm/socket\n\
+      keys: $dir/fallback/tokens\n      pin: file:$dir/fallback/user.pin\n&|" "$kms/tbs-kmsd.yaml"
+adm keys rewrap >/dev/null
 grep -q "kek-tpm: 2" <<<"$(adm status)" || wrong "stored keys are not under the TPM's KEK: $(adm status)"
 daemon_start
 sed -i "s|http://[^\"]*|$mikey_url|" "$dir"/*.json

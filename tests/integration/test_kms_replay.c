@@ -251,6 +251,7 @@ static void fails_once(_Atomic CK_RV *fault, const struct requester *r, struct t
 static void a_token_that_fails_is_not_the_senders_fault(void **state)
 {
     (void)state;
+    world_needs_softhsm();
     struct requester r = alice(), bob = world_requester(&mikey_suite_256, "bob");
     struct tbs_buf request TBS_BUF_AUTO = world_request(&r, NULL);
 
@@ -270,6 +271,7 @@ static void a_token_that_fails_is_not_the_senders_fault(void **state)
 static void a_token_that_fails_fails_for_the_unknown_too(void **state)
 {
     (void)state;
+    world_needs_softhsm();
     struct requester r = world_requester(&mikey_suite_256, "nobody");
     struct tbs_buf request TBS_BUF_AUTO = world_request(&r, NULL), first = tbs_buf();
 

@@ -332,6 +332,7 @@ static void a_ticket_of_an_unknown_tpk_is_refused(void **state)
 static void a_ticket_of_an_unknown_tpk_waits_for_every_token(void **state)
 {
     (void)state;
+    world_needs_softhsm();
     struct custody_token_config tokens[] = {softhsm_config("kms"), softhsm_config("kms")};
     struct custody_config config = {.tokens = tokens, .n_tokens = 2};
     struct tbs_buf core TBS_BUF_AUTO = tbs_buf();

@@ -7,20 +7,18 @@
 
 #include <cmocka.h>
 
-#include <dlfcn.h>
 #include <ftw.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "custody/primitives.h"
+#include "swtpm.h"
 #include "tpm/tpm.h"
 
 #define PIN "tpm-pin-4711"
@@ -46,50 +44,14 @@ static void put(const char *name, const char *text)
     assert_int_equal(chmod(path(name), 0600), 0);
 }
 
-static int connect_to(const char *name)
-{
-    struct sockaddr_un at = {.sun_family = AF_UNIX};
-    snprintf(at.sun_path, sizeof at.sun_path, "%s/%s", dir, name);
-    int fd = socket(AF_UNIX, SOCK_STREAM, 0);
-    if (connect(fd, (struct sockaddr *)&at, sizeof at) == 0)
-        return fd;
-    close(fd);
-    return -1;
-}
-
-static void await_listener(const char *name)
-{
-    int fd = -1;
-    for (int i = 0; i < 500 && (fd = connect_to(name)) < 0; i++)
-        usleep(20000);
-    assert_true(fd >= 0);
-    close(fd);
-}
-
 static void start_swtpm(void)
 {
-    char state[128], server[128], control[128];
-    snprintf(state, sizeof state, "dir=%s/state", dir);
-    snprintf(server, sizeof server, "type=unixio,path=%s/socket", dir);
-    snprintf(control, sizeof control, "type=unixio,path=%s/socket.ctrl", dir);
-    unlink(path("socket"));
-    swtpm = fork();
-    if (swtpm == 0) {
-        prctl(PR_SET_PDEATHSIG, SIGKILL);
-        if (!freopen("/dev/null", "w", stdout) || !freopen("/dev/null", "w", stderr))
-            _exit(127);
-        execlp("swtpm", "swtpm", "socket", "--tpm2", "--tpmstate", state, "--flags",
-               "not-need-init", "--server", server, "--ctrl", control, NULL);
-        _exit(127);
-    }
-    await_listener("socket");
-    await_listener("socket.ctrl");
+    swtpm = swtpm_start(dir);
 }
 
 static void stop_swtpm(void)
 {
-    kill(swtpm, SIGKILL);
-    waitpid(swtpm, NULL, 0);
+    swtpm_kill(swtpm);
 }
 
 static struct custody_token_config config(void)
@@ -400,6 +362,57 @@ static void the_answers_are_the_same_in_the_clear(void **state)
     assert_memory_equal(mac[0], mac[1], sizeof mac[0]);
 }
 
+/* --- Random octets --- */
+
+static pid_t start_mock(const char *rule)
+{
+    char at[128];
+    snprintf(at, sizeof at, "%s/mock.ctrl", dir);
+    put("script", rule);
+    assert_int_equal(symlink("socket.ctrl", at), 0);
+    pid_t mock = fork();
+    if (mock == 0) {
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
+        execl(MOCK_TPM, MOCK_TPM, path("mock"), path("socket"), path("script"), NULL);
+        _exit(127);
+    }
+    swtpm_await(dir, "mock");
+    snprintf(tcti, sizeof tcti, "swtpm:path=%s/mock", dir);
+    return mock;
+}
+
+/* Whose generator gives zeros only. */
+static void a_tpm_without_chance_gives_random_octets(void **state)
+{
+    (void)state;
+    static const uint8_t zeros[100];
+    struct custody_token_config c = config();
+    struct custody_session *session;
+    struct custody *custody;
+    struct tpm_token token;
+    struct tbs_diag diag;
+    uint8_t octets[2][sizeof zeros];
+    pid_t mock = start_mock("zero GetRandom\n");
+    open_raw(&token);
+    token.encrypts = false;
+    assert_int_equal(tpm_own_random(&token, octets[0], sizeof zeros, NULL), TBS_OK);
+    tpm_disconnect(&token);
+    assert_memory_equal(octets[0], zeros, sizeof zeros);
+
+    c.plain_bus = true;
+    assert_int_equal(open_with(&c, &custody, &diag), TBS_OK);
+    assert_int_equal(custody_session_open(custody, &session, NULL), TBS_OK);
+    for (int i = 0; i < 2; i++)
+        assert_int_equal(custody_random(session, octets[i], sizeof zeros, NULL), TBS_OK);
+    close_custody(custody, session);
+    kill(mock, SIGKILL);
+    waitpid(mock, NULL, 0);
+    for (size_t i = 0; i + 10 <= sizeof zeros; i += 10) { /* each part of it */
+        assert_memory_not_equal(octets[0] + i, zeros, 10);
+        assert_memory_not_equal(octets[0] + i, octets[1] + i, 10);
+    }
+}
+
 /* --- Outages --- */
 
 /* A process that ends without a word leaves its objects and sessions in the TPM. */
@@ -445,7 +458,7 @@ static void reset(void)
     static const uint8_t init[8] = {0, 0, 0, 2};
     static const uint8_t well[4];
     uint8_t result[4];
-    int fd = connect_to("socket.ctrl");
+    int fd = swtpm_connect(dir, "socket.ctrl");
     assert_true(fd >= 0);
     assert_int_equal(write(fd, init, sizeof init), sizeof init);
     assert_int_equal(read(fd, result, sizeof result), sizeof result);
@@ -513,17 +526,16 @@ int main(void)
         TEST(keys_of_all_roles_are_made_and_used),
         TEST(what_is_too_long_for_a_tpm_is_said),
         TEST(the_answers_are_the_same_in_the_clear),
+        TEST(a_tpm_without_chance_gives_random_octets),
         TEST(what_a_dead_process_left_is_tidied_up),
         TEST(a_reset_costs_no_call),
         TEST(it_is_back_after_a_kill),
     };
     signal(SIGPIPE, SIG_IGN);
     alarm(110);
-    if (system("command -v swtpm >/dev/null") != 0) {
+    if (!swtpm_is_there()) {
         puts("skipped: swtpm is missing; package swtpm has it");
         return 77;
     }
-    if (!dlopen("libtss2-tcti-swtpm.so.0", RTLD_NOW))
-        return 77;
     return cmocka_run_group_tests_name("tpm", tests, NULL, NULL);
 }

@@ -53,6 +53,11 @@ says 'not fit for the KMS'
 refused 1 FAILURE adm token-bench
 rm "$tpm/script"
 
+echo "zero GetRandom" >"$tpm/script"
+token_test 5
+says '^  DANGER *random numbers .*twice'
+rm "$tpm/script"
+
 # --- Measured, beside the library alone ---
 
 adm token-bench --sessions 2 --json >"$dir/said"

@@ -171,6 +171,8 @@ static bool one_command(int client, int tpm)
         return false;
     if (action == GARBLE)
         m.octets[m.len - 1] ^= 1;
+    if (action == ZERO && m.octets[1] == 0x01 && m.len > HEADER + 2) /* TPM_ST_NO_SESSIONS */
+        memset(m.octets + HEADER + 2, 0, m.len - HEADER - 2);
     return send_message(client, &m);
 }
 

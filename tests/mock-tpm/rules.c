@@ -35,7 +35,8 @@ static const struct named answers[] = {
 };
 
 static const char *const actions[] = {
-    [FAIL] = "fail", [DELAY] = "delay", [HANG] = "hang", [CUT] = "cut", [GARBLE] = "garble",
+    [FAIL] = "fail", [DELAY] = "delay",   [HANG] = "hang",
+    [CUT] = "cut",   [GARBLE] = "garble", [ZERO] = "zero",
 };
 
 struct rule {
@@ -120,21 +121,23 @@ static bool parse(FILE *f)
 
 bool rules_read(const char *path)
 {
-    static ino_t last;
+    static struct stat last;
     struct stat st;
 
     if (stat(path, &st) != 0) {
-        n_rules = last = 0;
+        n_rules = 0;
+        last = (struct stat){0};
         return true;
     }
-    if (st.st_ino == last)
+    if (st.st_ino == last.st_ino && st.st_mtim.tv_sec == last.st_mtim.tv_sec &&
+        st.st_mtim.tv_nsec == last.st_mtim.tv_nsec)
         return true;
     FILE *f = fopen(path, "r");
     bool ok = f && parse(f);
 
     if (f)
         fclose(f);
-    last = st.st_ino;
+    last = st;
     return ok;
 }
 

@@ -7,6 +7,8 @@
  *   hang COMMAND               until the script is replaced, which is then asked anew
  *   cut COMMAND [every N]      the connection ends in place of an answer; the TPM did the command
  *   garble COMMAND [every N]   the answer has its last octet changed
+ *   zero COMMAND               the first parameter of the answer is zeros, but for its length; not
+ *                              in a session
  *
  * COMMAND is a name such as HMAC, or * for all. RC is a name such as RETRY, of part 2, 6.6, of the
  * TPM 2.0 Library. Every N is counted since the script was put in place. */
@@ -16,7 +18,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-enum action { PASS, FAIL, DELAY, HANG, CUT, GARBLE };
+enum action { PASS, FAIL, DELAY, HANG, CUT, GARBLE, ZERO };
 
 /* Reads the script anew if another one is there. False: it does not parse; stderr says why. */
 bool rules_read(const char *path);

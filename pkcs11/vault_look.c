@@ -6,7 +6,7 @@
 
 /* --- Finding --- */
 
-enum tbs_err vault_find(struct vault *v, CK_OBJECT_CLASS class, const char *id,
+enum tbs_err vault_find(struct p11_vault *v, CK_OBJECT_CLASS class, const char *id,
                         CK_OBJECT_HANDLE *ret_object, struct tbs_diag *diag)
 {
     struct p11_objects o;
@@ -23,7 +23,7 @@ enum tbs_err vault_find(struct vault *v, CK_OBJECT_CLASS class, const char *id,
     return err;
 }
 
-enum tbs_err vault_none(struct vault *v, CK_OBJECT_CLASS class, const char *id,
+enum tbs_err vault_none(struct p11_vault *v, CK_OBJECT_CLASS class, const char *id,
                         struct tbs_diag *diag)
 {
     struct p11_objects o;
@@ -37,7 +37,7 @@ enum tbs_err vault_none(struct vault *v, CK_OBJECT_CLASS class, const char *id,
 
 /* --- Inventories --- */
 
-static json_t *text_attribute(struct vault *v, CK_OBJECT_HANDLE object, CK_ATTRIBUTE_TYPE type)
+static json_t *text_attribute(struct p11_vault *v, CK_OBJECT_HANDLE object, CK_ATTRIBUTE_TYPE type)
 {
     uint8_t octets[VAULT_TEXT_MAX];
     CK_ULONG len;
@@ -45,7 +45,7 @@ static json_t *text_attribute(struct vault *v, CK_OBJECT_HANDLE object, CK_ATTRI
     return vault_text(octets, told ? len : 0);
 }
 
-static json_t *describe(struct vault *v, CK_OBJECT_HANDLE object)
+static json_t *describe(struct p11_vault *v, CK_OBJECT_HANDLE object)
 {
     CK_ULONG class = CK_UNAVAILABLE_INFORMATION, len;
     vault_read(v, object, CKA_CLASS, &class, sizeof class, &len);
@@ -84,15 +84,16 @@ static json_t *sorted(const json_t *objects)
     return list;
 }
 
-static enum tbs_err all_objects(struct vault *v, struct p11_objects *ret, struct tbs_diag *diag)
+static enum tbs_err all_objects(struct p11_vault *v, struct p11_objects *ret, struct tbs_diag *diag)
 {
     CK_BBOOL yes = CK_TRUE;
     CK_ATTRIBUTE template[] = {{CKA_TOKEN, &yes, sizeof yes}};
     return p11_find(&v->token, template, 1, ret, diag);
 }
 
-enum tbs_err vault_inventory(struct vault *vault, json_t **ret_objects, struct tbs_diag *diag)
+enum tbs_err p11_vault_inventory(struct vault *base, json_t **ret_objects, struct tbs_diag *diag)
 {
+    struct p11_vault *vault = p11_vault(base);
     struct p11_objects o;
     json_t *list = json_array();
     VAULT_TRY(all_objects(vault, &o, diag));
@@ -116,13 +117,13 @@ static json_t *announce_object(const json_t *object)
                      json_object_get(object, "class"));
 }
 
-static enum tbs_err destroy(struct vault *v, CK_OBJECT_HANDLE object, const json_t *description,
+static enum tbs_err destroy(struct p11_vault *v, CK_OBJECT_HANDLE object, const json_t *description,
                             struct tbs_diag *diag)
 {
     return WITNESSED(v, announce_object(description), diag, C_DestroyObject, v->session, object);
 }
 
-static enum tbs_err destroy_one(struct vault *v, const json_t *wanted, struct tbs_diag *diag)
+static enum tbs_err destroy_one(struct p11_vault *v, const json_t *wanted, struct tbs_diag *diag)
 {
     struct p11_objects o;
     VAULT_TRY(all_objects(v, &o, diag));
@@ -138,9 +139,10 @@ static enum tbs_err destroy_one(struct vault *v, const json_t *wanted, struct tb
     return err;
 }
 
-enum tbs_err vault_destroy_objects(struct vault *vault, const json_t *objects,
-                                   struct tbs_diag *diag)
+enum tbs_err p11_vault_destroy_objects(struct vault *base, const json_t *objects,
+                                       struct tbs_diag *diag)
 {
+    struct p11_vault *vault = p11_vault(base);
     enum tbs_err err = TBS_OK;
     size_t i;
     const json_t *object;
@@ -154,12 +156,12 @@ enum tbs_err vault_destroy_objects(struct vault *vault, const json_t *objects,
 
 /* --- The end --- */
 
-static enum tbs_err secret_keys(struct vault *v, struct p11_objects *ret, struct tbs_diag *diag)
+static enum tbs_err secret_keys(struct p11_vault *v, struct p11_objects *ret, struct tbs_diag *diag)
 {
     return p11_find_objects(&v->token, CKO_SECRET_KEY, NULL, ret, diag);
 }
 
-static enum tbs_err destroy_same(struct vault *v, const json_t *check, json_t *destroyed,
+static enum tbs_err destroy_same(struct p11_vault *v, const json_t *check, json_t *destroyed,
                                  struct tbs_diag *diag)
 {
     struct p11_objects o;
@@ -182,7 +184,7 @@ static enum tbs_err destroy_same(struct vault *v, const json_t *check, json_t *d
 }
 
 /* A key that the token fails to try is no proof of anything. */
-static enum tbs_err look_again(struct vault *v, const json_t *check, size_t *ret_examined,
+static enum tbs_err look_again(struct p11_vault *v, const json_t *check, size_t *ret_examined,
                                struct tbs_diag *diag)
 {
     struct p11_objects o;
@@ -204,9 +206,10 @@ static enum tbs_err look_again(struct vault *v, const json_t *check, size_t *ret
     return err;
 }
 
-enum tbs_err vault_destroy_by_check(struct vault *vault, const json_t *check, json_t **ret_done,
-                                    struct tbs_diag *diag)
+enum tbs_err p11_vault_destroy_by_check(struct vault *base, const json_t *check, json_t **ret_done,
+                                        struct tbs_diag *diag)
 {
+    struct p11_vault *vault = p11_vault(base);
     const char *method = json_string_value(json_object_get(check, "method"));
     if (!method || (strcmp(method, "aes-256-gcm-block") == 0 && !json_object_get(check, "id")))
         return tbs_fail(diag, TBS_ERR_INVALID,

@@ -2,7 +2,6 @@
 #include "tpm.h"
 
 #include <openssl/crypto.h>
-#include <openssl/evp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -85,12 +84,11 @@ void tpm_drop_keys(struct tpm_token *token)
 /* The Name is the digest of the public area; we compute it ourselves. */
 static bool is_name_of(const TPM2B_PUBLIC *public, const TPM2B_NAME *name)
 {
-    uint8_t octets[sizeof(TPM2B_PUBLIC)], digest[TPM2_SHA256_DIGEST_SIZE];
+    uint8_t octets[sizeof(TPM2B_PUBLIC)], must[ATTEST_NAME_LEN];
     size_t len = 0;
-    return name->size == 2 + sizeof digest && name->name[0] == TPM2_ALG_SHA256 >> 8 &&
-           name->name[1] == (TPM2_ALG_SHA256 & 0xFF) && tpm_marshal_public(public, octets, &len) &&
-           EVP_Digest(octets, len, digest, NULL, EVP_sha256(), NULL) == 1 &&
-           memcmp(name->name + 2, digest, sizeof digest) == 0;
+    return tpm_marshal_public(public, octets, &len) &&
+           attest_name(tbs_bytes(octets, len), must, NULL) == TBS_OK &&
+           tbs_bytes_equal(tbs_bytes(must, sizeof must), tbs_bytes(name->name, name->size));
 }
 
 /* What the TPM says of the loaded key, not what stands in the file. */
@@ -229,7 +227,7 @@ enum tbs_err tpm_generate_key(void *token_, enum custody_role role, enum custody
     (void)role; /* the id says it */
     snprintf(blob.id, sizeof blob.id, "%s", id);
     snprintf(blob.label, sizeof blob.label, "%s", label ? label : "");
-    enum tbs_err err = tpm_key_template(id, alg, &template, diag);
+    enum tbs_err err = tpm_key_template(&blob, alg, &template, diag);
     if (err == TBS_OK)
         err = create_key(token, &template, &blob, diag);
     if (err == TBS_OK)

@@ -155,16 +155,25 @@ enum tbs_err act_replicate(struct run *run, struct tbs_diag *diag)
     struct run_token *token = token_of(run, run->step->on[0]);
     const struct script_key *k = keys_script(run);
     char ids[VAULT_RECIPIENTS_MAX][VAULT_ID_MAX + 1];
-    const char *recipients[VAULT_RECIPIENTS_MAX];
+    struct vault_recipient recipients[VAULT_RECIPIENTS_MAX];
+    struct tbs_buf spki[VAULT_RECIPIENTS_MAX] = {0};
     json_t *key = NULL;
     unsigned n = run->step->to_count;
-    for (unsigned i = 0; i < n; i++) {
+    enum tbs_err err = token_login(run, token, false, diag);
+    for (unsigned i = 0; err == TBS_OK && i < n; i++) {
+        spki[i] = tbs_buf();
         keys_transport_id(run->step->to[i], ids[i]);
-        recipients[i] = ids[i];
+        err = keys_decode(keys_text(json_object_get(run->state, "transport"), run->step->to[i]),
+                          &spki[i], diag);
+        recipients[i] = (struct vault_recipient){ids[i], tbs_buf_view(&spki[i])};
     }
-    TRY(token_login(run, token, false, diag));
-    TRY(vault_generate_replicated(token->vault, k->template, k->id, recipients, n, &key, diag));
-    enum tbs_err err = keys_remember(run, token, key, diag);
+    if (err == TBS_OK)
+        err =
+            vault_generate_replicated(token->vault, k->template, k->id, recipients, n, &key, diag);
+    for (unsigned i = 0; i < n; i++)
+        tbs_buf_free(&spki[i]);
+    if (err == TBS_OK)
+        err = keys_remember(run, token, key, diag);
     if (err == TBS_OK)
         err = keys_judge(run, token, k->id, k->template, key, KEY_SEALED, diag);
     for (unsigned i = 0; err == TBS_OK && i < n; i++)

@@ -42,12 +42,15 @@ static enum tbs_err make_folder(const char *path, struct tbs_diag *diag)
                         path, strerror(errno));
 }
 
-enum tbs_err rehearsal_enter(const char *tokens, struct tbs_diag *diag)
+enum tbs_err rehearsal_enter(struct run *run, const char *tokens, struct tbs_diag *diag)
 {
     char conf[RUN_PATH];
     TRY(path_in(tokens, "softhsm2.conf", conf, diag));
     if (setenv("SOFTHSM2_CONF", conf, 1) != 0)
         return run_no_memory(diag);
+    for (size_t i = 0; i < run->n_tokens; i++)
+        if (run->tokens[i].site->tpm)
+            TRY(rehearsal_tpm_start(run, tokens, run->tokens[i].name, diag));
     return TBS_OK;
 }
 
@@ -96,21 +99,36 @@ static bool initialises(const struct script *s, const char *token)
     return false;
 }
 
+static enum tbs_err put_token(const struct run *run, const char *name, const char *module,
+                              struct tbs_buf *text, struct tbs_diag *diag)
+{
+    const char *tokens = json_string_value(json_object_get(run->state, "rehearsal"));
+    char tcti[RUN_PATH], keys[RUN_PATH], place[2 * RUN_PATH + 40], line[2 * RUN_PATH + 200];
+    if (script_is_tpm(run->script->script, name)) {
+        TRY(rehearsal_tpm_place(tokens, name, tcti, keys, diag));
+        snprintf(place, sizeof place, "tpm: {tcti: \"%s\", keys: \"%s\"}", tcti, keys);
+    } else if (module) {
+        snprintf(place, sizeof place, "module: \"%s\"", module);
+    } else {
+        return tbs_fail(diag, TBS_ERR_NOT_FOUND,
+                        "SoftHSM's module is in none of its usual places; name it with --module");
+    }
+    if (initialises(run->script->script, name))
+        snprintf(line, sizeof line, "  - {name: %s, %s, fresh: true}\n", name, place);
+    else
+        snprintf(line, sizeof line, "  - {name: %s, %s, label: \"tbs-%s\"}\n", name, place, name);
+    put(text, line);
+    return TBS_OK;
+}
+
 static enum tbs_err write_site(const struct run *run, const char *module, struct tbs_diag *diag)
 {
     const struct script *s = run->script->script;
     TBS_BUF_AUTO struct tbs_buf text = tbs_buf();
-    char line[RUN_PATH + 200], path[RUN_PATH];
+    char path[RUN_PATH];
     put(&text, "# Made for a rehearsal.\nclock: this computer's\ntokens:\n");
-    for (unsigned i = 0; i < s->tokens_count; i++) {
-        if (initialises(s, s->tokens[i]))
-            snprintf(line, sizeof line, "  - {name: %s, module: \"%s\", fresh: true}\n",
-                     s->tokens[i], module);
-        else
-            snprintf(line, sizeof line, "  - {name: %s, module: \"%s\", label: \"tbs-%s\"}\n",
-                     s->tokens[i], module, s->tokens[i]);
-        put(&text, line);
-    }
+    for (unsigned i = 0; i < s->tokens_count; i++)
+        TRY(put_token(run, s->tokens[i], module, &text, diag));
     TRY(put_people(run, &text, diag));
     run_path(run, "site.yaml", path);
     return text.failed ? run_no_memory(diag) : file_replace(path, 0600, tbs_buf_view(&text), diag);
@@ -119,18 +137,14 @@ static enum tbs_err write_site(const struct run *run, const char *module, struct
 enum tbs_err rehearsal_prepare(struct run *run, const struct run_options *options,
                                struct tbs_diag *diag)
 {
-    const char *module = find_module(options->module);
     char path[RUN_PATH], tokens[RUN_PATH];
-    if (!module)
-        return tbs_fail(diag, TBS_ERR_NOT_FOUND,
-                        "SoftHSM's module is in none of its usual places; name it with --module");
     run_path(run, "rehearsal", path);
     TRY(make_folder(path, diag));
     if (!options->after) {
         TRY(path_in(run->folder, "rehearsal/tokens", tokens, diag));
         TRY(make_tokens_folder(tokens, diag));
     }
-    return write_site(run, module, diag);
+    return write_site(run, find_module(options->module), diag);
 }
 
 /* --- PINs --- */

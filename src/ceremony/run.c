@@ -203,12 +203,12 @@ static enum tbs_err prepare(struct run *run, const char *folder, const struct ru
     script_free(run->script);
     run->script = NULL;
     TRY(load_script(run, diag));
+    TRY(first_state(run, options->after, diag));
     if (run->rehearsal)
         TRY(rehearsal_prepare(run, options, diag));
     else
         TRY(copy_into(run, options->site, "site.yaml", diag));
     TRY(run_load(run, folder, diag));
-    TRY(first_state(run, options->after, diag));
     return write_open(run, diag);
 }
 
@@ -221,7 +221,7 @@ enum tbs_err run_enter(struct run *run, bool automatic, struct tbs_diag *diag)
         return tbs_fail(diag, TBS_ERR_INVALID, "--answers auto is for rehearsals only");
     TRY(console_open(automatic, &run->console, diag));
     if (tokens)
-        TRY(rehearsal_enter(tokens, diag));
+        TRY(rehearsal_enter(run, tokens, diag));
     if (run->rehearsal)
         console_say(run->console, "REHEARSAL: the tokens and people are made for it, and no record "
                                   "of it passes for a real one.");
@@ -256,6 +256,7 @@ void run_free(struct run *run)
 {
     for (size_t i = 0; i < run->n_tokens; i++)
         token_close(&run->tokens[i]);
+    rehearsal_tpm_stop(run);
     people_leave(run);
     record_end(run);
     journal_close(run->journal);

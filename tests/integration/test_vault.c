@@ -12,9 +12,9 @@
 #include <string.h>
 
 #include "base/base64.h"
-#include "pkcs11/vault.h"
 #include "softhsm.h"
 #include "templates/rules.h"
+#include "vault/vault.h"
 
 #define TPK "tpk-hmac-sha256-replicated-v1"
 
@@ -153,12 +153,13 @@ static void restore(struct vault *to, const char *id, const char *transport, con
 static void test_transport(void **state)
 {
     (void)state;
-    static const char *const recipients[] = {"transport-b", "transport-v"};
+    static const struct vault_recipient recipients[] = {{.id = "transport-b"},
+                                                        {.id = "transport-v"}};
     json_t *made = NULL, *key = NULL;
     connect_tokens(b, "transport-b");
     connect_tokens(v, "transport-v");
     login(a);
-    static const char *const nobody[] = {"transport-x"};
+    static const struct vault_recipient nobody[] = {{.id = "transport-x"}};
     must_not(TBS_ERR_NOT_FOUND, "transport-x",
              vault_generate_replicated(a, TPK, "tpk-1", nobody, 1, &made, &diag));
     must_not(TBS_ERR_INVALID, "stay in one token",
@@ -585,7 +586,7 @@ static void test_witness(void **state)
     json_decref(key);
     login(w);
     seen.calls[0] = '\0';
-    static const char *const self[] = {"transport-w2"};
+    static const struct vault_recipient self[] = {{.id = "transport-w2"}};
     must(vault_generate_replicated(w, "canary-v1", "canary-1", self, 1, &key, &diag));
     assert_string_equal(seen.calls,
                         "(C_GenerateKey 0) (C_WrapKey 0) (C_CopyObject 0) (C_DestroyObject 0) ");

@@ -3,12 +3,13 @@
  * are those of templates/templates.h; attributes, too, are told as they are there: all that objects
  * of a class have, and null for what the token does not tell.
  *
- * One vault is one token. Not thread-safe, and PKCS#11 logins hold for the whole process: for a
- * program that does nothing else. Every call that changes the token is announced to a witness, and
- * so is its answer. Errors: TBS_ERR_TOKEN and its kin with the CK_RV as raw; TBS_ERR_NOMEM; what
- * each function names. Outputs that are json_t belong to the caller. */
-#ifndef TBS_PKCS11_VAULT_H
-#define TBS_PKCS11_VAULT_H
+ * One vault is one token: a PKCS#11 token, or a TPM with a folder of key files. Not thread-safe,
+ * and PKCS#11 logins hold for the whole process: for a program that does nothing else. Every call
+ * that changes the token is announced to a witness, and so is its answer. Errors: TBS_ERR_TOKEN and
+ * its kin with the CK_RV or TSS2_RC as raw; TBS_ERR_UNSUPPORTED what tokens of this kind do not do;
+ * TBS_ERR_NOMEM; what each function names. Outputs that are json_t belong to the caller. */
+#ifndef TBS_VAULT_VAULT_H
+#define TBS_VAULT_VAULT_H
 
 #include <jansson.h>
 
@@ -19,10 +20,11 @@
 #define VAULT_SERIAL_MAX 16
 #define VAULT_RECIPIENTS_MAX 8
 
-/* The token that is meant: by serial, by label, or the one of the module that is not initialised.
- */
+/* The token that is meant: by serial, by label, or the one that is not initialised. Of a PKCS#11
+ * token the module is given; of a TPM the way to it and the folder of its keys. */
 struct vault_token {
-    const char *module;         /* as in custody_token_config */
+    const char *module;         /* as in custody_token_config; NULL: a TPM */
+    const char *tcti, *keys;    /* of a TPM, as in custody_token_config */
     const char *serial, *label; /* NULL: not given */
     bool fresh;
 };
@@ -49,8 +51,11 @@ const char *vault_serial(const struct vault *vault); /* lives as long as the vau
 const char *vault_model(const struct vault *vault);
 bool vault_is_initialised(const struct vault *vault);
 bool vault_has_pin_pad(const struct vault *vault);
+/* False of a TPM: its owner is no officer of ours, and what asks for a PIN of theirs ignores it. */
+bool vault_has_officers(const struct vault *vault);
 /* {"module", "module_sha256", "library", "manufacturer", "model", "serial", "label", "hardware",
- * "firmware", "flags": [...], "mechanisms": [...]}. */
+ * "firmware", "flags": [...], "mechanisms": [...]}; of a TPM "tcti" and "keys" in place of the
+ * first three. */
 enum tbs_err vault_info(struct vault *vault, json_t **ret_info, struct tbs_diag *diag);
 
 /* Erases it; the vault is then the token of that label. A PIN of length 0 is for a PIN pad. */
@@ -62,6 +67,9 @@ enum tbs_err vault_init_pin(struct vault *vault, struct tbs_bytes so_pin, struct
 enum tbs_err vault_login(struct vault *vault, bool as_so, struct tbs_bytes pin,
                          struct tbs_diag *diag);
 void vault_logout(struct vault *vault);
+/* Lets go of the way to the token, so that another process can have it: some lead to one program
+ * at a time. The next call takes it again, with the login as it was. */
+void vault_rest(struct vault *vault);
 /* Octets of the token's random source; logged in. */
 enum tbs_err vault_random(struct vault *vault, uint8_t *ret_octets, size_t len,
                           struct tbs_diag *diag);
@@ -79,12 +87,17 @@ enum tbs_err vault_transport_make(struct vault *vault, const char *id, json_t **
 enum tbs_err vault_transport_trust(struct vault *vault, const char *id, struct tbs_bytes spki,
                                    json_t **ret_key, struct tbs_diag *diag);
 
-/* Born as an extractable session object, wrapped to each recipient (ids of trusted transport keys),
- * and sealed as a token object with the same check value. {"attributes", "check", "born": its
+struct vault_recipient {
+    const char *id; /* of its transport key, trusted here */
+    struct tbs_bytes spki;
+};
+
+/* Born as an extractable session object, wrapped to each recipient, and sealed as a token object
+ * with the same check value. {"attributes", "check", "born": its
  * attributes then, "wrapped": {recipient: base64}}. */
 enum tbs_err vault_generate_replicated(struct vault *vault, const char *template, const char *id,
-                                       const char *const *recipients, size_t n, json_t **ret_key,
-                                       struct tbs_diag *diag);
+                                       const struct vault_recipient *recipients, size_t n,
+                                       json_t **ret_key, struct tbs_diag *diag);
 /* The other end. {"attributes", "check"}. */
 enum tbs_err vault_unwrap(struct vault *vault, const char *template, const char *id,
                           const char *transport, struct tbs_bytes wrapped, json_t **ret_key,

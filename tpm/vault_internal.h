@@ -1,0 +1,102 @@
+/* Shared by the files of the vault of TPMs; no other room includes it. */
+#ifndef TBS_TPM_VAULT_INTERNAL_H
+#define TBS_TPM_VAULT_INTERNAL_H
+
+#include <limits.h>
+
+#include "templates/templates.h"
+#include "tpm.h"
+#include "vault/backend.h"
+
+#define TPM_ATTEST_FILE "attest" /* the id of the key that attests of others */
+
+struct tpm_vault {
+    struct vault base;
+    struct tpm_token token; /* its esys is NULL while the vault rests */
+    struct custody_token_config config;
+    char tcti[256], dir[PATH_MAX];
+    char label[33]; /* that the token is to get; empty: none */
+    char serial[CUSTODY_TOKEN_SERIAL_MAX + 1], model[40], maker[5];
+    uint32_t firmware[2];
+    bool initialised, logged_in;
+    struct tbs_secret pin;
+};
+
+static inline struct tpm_vault *tpm_vault(struct vault *base)
+{
+    return (struct tpm_vault *)base;
+}
+
+/* --- vault.c --- */
+
+/* Takes the way to the TPM again, and the login where there was one. */
+enum tbs_err tpm_vault_wake(struct tpm_vault *v, struct tbs_diag *diag);
+/* The same, and TBS_ERR_INVALID when nobody is logged in. */
+enum tbs_err tpm_vault_use(struct tpm_vault *v, struct tbs_diag *diag);
+void tpm_vault_rest(struct vault *base);
+/* Tells the witness how a call that changes the token ended; `why` becomes the error. */
+enum tbs_err tpm_vault_after(struct tpm_vault *v, const char *call, enum tbs_err did,
+                             const struct tbs_diag *why, struct tbs_diag *diag);
+
+/* A call that changes the token, between the witness's two. `what` is taken over; in `expression`
+ * the diagnosis is `why`. */
+#define TPM_WITNESSED(v, call, what, diag, expression)                                             \
+    ({                                                                                             \
+        struct tbs_diag why_ = {0}, *why = &why_;                                                  \
+        enum tbs_err err_ = vault_before(&(v)->base, call, what, diag);                            \
+        if (err_ == TBS_OK)                                                                        \
+            err_ = tpm_vault_after(v, call, expression, why, diag);                                \
+        err_;                                                                                      \
+    })
+
+/* --- vault_look.c --- */
+
+/* A key's file, loaded, and its public area as the TPM tells it. */
+struct tpm_object {
+    struct tpm_blob blob;
+    ESYS_TR handle;
+    uint8_t octets[sizeof(TPM2B_PUBLIC)];
+    struct tbs_bytes area; /* views octets */
+};
+
+/* TBS_ERR_NOT_FOUND no such file. To be dropped when the answer was TBS_OK. */
+enum tbs_err tpm_object_load(struct tpm_vault *v, const char *id, struct tpm_object *ret_object,
+                             struct tbs_diag *diag);
+/* One that has no file yet. */
+enum tbs_err tpm_object_try(struct tpm_vault *v, const struct tpm_blob *blob,
+                            struct tpm_object *ret_object, struct tbs_diag *diag);
+void tpm_object_drop(struct tpm_vault *v, struct tpm_object *object);
+/* {"attributes", "check", "spki" of a pair}. */
+enum tbs_err tpm_object_tell(struct tpm_vault *v, const struct tpm_object *object, json_t **ret_key,
+                             struct tbs_diag *diag);
+enum tbs_err tpm_object_spki(struct tbs_bytes area, struct tbs_buf *ret_spki,
+                             struct tbs_diag *diag);
+/* TBS_ERR_EXISTS when there is a file of this id. */
+enum tbs_err tpm_vault_none(struct tpm_vault *v, const char *id, struct tbs_diag *diag);
+/* Removes every file of the folder that is a key's. */
+enum tbs_err tpm_vault_erase(struct tpm_vault *v, struct tbs_diag *diag);
+
+enum tbs_err tpm_vault_inventory(struct vault *base, json_t **ret_objects, struct tbs_diag *diag);
+enum tbs_err tpm_vault_destroy_objects(struct vault *base, const json_t *objects,
+                                       struct tbs_diag *diag);
+enum tbs_err tpm_vault_check(struct vault *base, const char *id, json_t **ret_check,
+                             struct tbs_diag *diag);
+enum tbs_err tpm_vault_confirm(struct vault *base, const char *id, const json_t *check,
+                               struct tbs_diag *diag);
+enum tbs_err tpm_vault_destroy_by_check(struct vault *base, const json_t *check, json_t **ret_done,
+                                        struct tbs_diag *diag);
+
+/* --- vault_make.c --- */
+
+enum tbs_err tpm_vault_generate(struct vault *base, const char *template, const char *id,
+                                json_t **ret_key, struct tbs_diag *diag);
+enum tbs_err tpm_vault_sign(struct vault *base, const char *id, struct tbs_bytes pin,
+                            struct tbs_bytes octets, struct tbs_buf *ret_signature,
+                            struct tbs_diag *diag);
+
+/* --- vault_attack.c --- */
+
+enum tbs_err tpm_vault_attack(struct vault *base, const char *id, json_t **ret_attempts,
+                              struct tbs_diag *diag);
+
+#endif

@@ -69,6 +69,7 @@ static enum tbs_err p11_vault_open(const struct vault_token *token, struct vault
     struct p11_vault *v = calloc(1, sizeof *v);
     if (!v)
         return tbs_fail(diag, TBS_ERR_NOMEM, "out of memory opening a token");
+    v->oaep = token->oaep;
     snprintf(v->module, sizeof v->module, "%s", token->module);
     enum tbs_err err = p11_load(&config, &v->token, diag);
     if (err == TBS_OK)
@@ -243,8 +244,8 @@ void p11_vault_logout(struct vault *base)
     vault->logged_in = false;
 }
 
-static enum tbs_err p11_vault_random(struct vault *base, uint8_t *ret_octets, size_t len,
-                                     struct tbs_diag *diag)
+enum tbs_err p11_vault_random(struct vault *base, uint8_t *ret_octets, size_t len,
+                              struct tbs_diag *diag)
 {
     struct p11_vault *vault = p11_vault(base);
     CK_RV rv = vault->token.f->C_GenerateRandom(vault->session, ret_octets, len);

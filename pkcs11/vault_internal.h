@@ -2,8 +2,9 @@
 #ifndef TBS_PKCS11_VAULT_INTERNAL_H
 #define TBS_PKCS11_VAULT_INTERNAL_H
 
+#include <openssl/types.h>
+
 #include "p11.h"
-#include "templates/templates.h"
 #include "vault/backend.h"
 
 #define TEMPLATE_MAX 32
@@ -16,6 +17,7 @@ struct p11_vault {
     char model[P11_MODEL_LEN + 1];
     CK_SESSION_HANDLE session; /* read-write, while logged in */
     bool logged_in;
+    enum oaep_hash oaep;
 };
 
 static inline struct p11_vault *p11_vault(struct vault *base)
@@ -52,6 +54,8 @@ json_t *vault_attributes(struct p11_vault *v, CK_OBJECT_HANDLE object);
 
 /* --- What vault/backend.h has, by file --- */
 
+enum tbs_err p11_vault_random(struct vault *base, uint8_t *ret_octets, size_t len,
+                              struct tbs_diag *diag);
 enum tbs_err p11_vault_login(struct vault *base, bool as_so, struct tbs_bytes pin,
                              struct tbs_diag *diag);
 void p11_vault_logout(struct vault *base);
@@ -66,19 +70,22 @@ enum tbs_err p11_vault_generate_replicated(struct vault *base, const char *templ
                                            const struct vault_recipient *recipients, size_t n,
                                            json_t **ret_key, struct tbs_diag *diag);
 enum tbs_err p11_vault_unwrap(struct vault *base, const char *template, const char *id,
-                              const char *transport, struct tbs_bytes wrapped, json_t **ret_key,
-                              struct tbs_diag *diag);
+                              const char *transport, enum oaep_hash oaep, struct tbs_bytes wrapped,
+                              json_t **ret_key, struct tbs_diag *diag);
 /* vault_look.c */
 enum tbs_err p11_vault_inventory(struct vault *base, json_t **ret_objects, struct tbs_diag *diag);
+/* vault_destroy.c */
 enum tbs_err p11_vault_destroy_objects(struct vault *base, const json_t *objects,
                                        struct tbs_diag *diag);
-enum tbs_err p11_vault_destroy_by_check(struct vault *base, const json_t *check, json_t **ret_done,
+enum tbs_err p11_vault_destroy_by_check(struct vault *base, const json_t *check,
+                                        struct tbs_bytes pin, json_t **ret_done,
                                         struct tbs_diag *diag);
 /* vault_check.c */
 enum tbs_err p11_vault_check(struct vault *base, const char *id, json_t **ret_check,
                              struct tbs_diag *diag);
 enum tbs_err p11_vault_confirm(struct vault *base, const char *id, const json_t *check,
                                struct tbs_diag *diag);
+/* vault_pair.c */
 enum tbs_err p11_vault_sign(struct vault *base, const char *id, struct tbs_bytes pin,
                             struct tbs_bytes octets, struct tbs_buf *ret_signature,
                             struct tbs_diag *diag);
@@ -110,22 +117,33 @@ enum tbs_err vault_find(struct p11_vault *v, CK_OBJECT_CLASS class, const char *
 enum tbs_err vault_none(struct p11_vault *v, CK_OBJECT_CLASS class, const char *id,
                         struct tbs_diag *diag);
 
+/* As an entry of an inventory. */
+json_t *vault_describe(struct p11_vault *v, CK_OBJECT_HANDLE object);
+/* Every token object that the login sees. */
+enum tbs_err vault_all(struct p11_vault *v, struct p11_objects *ret, struct tbs_diag *diag);
+
 /* --- vault_check.c --- */
 
 /* The RSA keys of transport, and how they wrap. */
 #define VAULT_RSA_BITS 3072
 #define VAULT_SECRET_LEN 32
-/* SoftHSM 2.6.1 knows no other hash for OAEP, which does not rest on collisions. */
-CK_MECHANISM vault_oaep(void);
+CK_MECHANISM vault_oaep(enum oaep_hash hash);
 
 enum tbs_err vault_check_object(struct p11_vault *v, CK_OBJECT_HANDLE object, json_t **ret_check,
                                 struct tbs_diag *diag);
-/* Of a public key. */
-enum tbs_err vault_spki(struct p11_vault *v, CK_OBJECT_HANDLE object, struct tbs_buf *ret_spki,
-                        struct tbs_diag *diag);
 /* Whether a key has this check value, of any method. An error when the token could not tell: then
  * nobody knows. */
 enum tbs_err vault_has_check(struct p11_vault *v, CK_OBJECT_HANDLE object, const json_t *check,
                              bool *ret_same, struct tbs_diag *diag);
+
+/* --- vault_pair.c --- */
+
+/* Of a public key. */
+enum tbs_err vault_spki(struct p11_vault *v, CK_OBJECT_HANDLE object, struct tbs_buf *ret_spki,
+                        struct tbs_diag *diag);
+/* Whether a private key is the other half: an RSA key tells its modulus, an EC key signs something.
+ * pin: where the key asks for it. An error when the token could not tell. */
+enum tbs_err vault_is_half(struct p11_vault *v, CK_OBJECT_HANDLE object, EVP_PKEY *public,
+                           struct tbs_bytes pin, bool *ret_is, struct tbs_diag *diag);
 
 #endif

@@ -12,12 +12,12 @@
 static const CK_ULONG secret_len = VAULT_SECRET_LEN, rsa_bits = VAULT_RSA_BITS;
 static const CK_BYTE exponent[] = {1, 0, 1};
 
-CK_MECHANISM vault_oaep(void)
+CK_MECHANISM vault_oaep(enum oaep_hash hash)
 {
-    /* SoftHSM 2.6.1 knows no other hash. OAEP does not rest on collisions. */
-    static const CK_RSA_PKCS_OAEP_PARAMS params = {CKM_SHA_1, CKG_MGF1_SHA1, CKZ_DATA_SPECIFIED,
-                                                   NULL, 0};
-    return (CK_MECHANISM){CKM_RSA_PKCS_OAEP, (void *)&params, sizeof params};
+    static const CK_RSA_PKCS_OAEP_PARAMS params[] = {
+        [OAEP_SHA_256] = {CKM_SHA256, CKG_MGF1_SHA256, CKZ_DATA_SPECIFIED, NULL, 0},
+        [OAEP_SHA_1] = {CKM_SHA_1, CKG_MGF1_SHA1, CKZ_DATA_SPECIFIED, NULL, 0}};
+    return (CK_MECHANISM){CKM_RSA_PKCS_OAEP, (void *)&params[hash], sizeof *params};
 }
 
 static void put_name(struct attribute_list *t, const char *id)
@@ -176,20 +176,33 @@ enum tbs_err p11_vault_transport_trust(struct vault *base, const char *id, struc
 
 /* --- Replicated --- */
 
-static enum tbs_err wrap(struct p11_vault *v, const char *recipient, CK_OBJECT_HANDLE born,
-                         json_t *wrapped, struct tbs_diag *diag)
+/* A token that knows another hash only says no more than that something is wrong. */
+static enum tbs_err tell_hash(struct p11_vault *v, enum tbs_err err, enum oaep_hash oaep,
+                              struct tbs_diag *diag)
 {
-    CK_MECHANISM mechanism = vault_oaep();
+    unsigned long raw = err != TBS_OK && diag ? diag->raw : CKR_OK;
+    if (oaep != OAEP_SHA_256 || (raw != CKR_ARGUMENTS_BAD && raw != CKR_MECHANISM_PARAM_INVALID))
+        return err;
+    return tbs_fail_raw(
+        diag, TBS_ERR_UNSUPPORTED, raw,
+        "token '%s' does not know RSAES-OAEP with SHA-256 (0x%lx); with SHA-1 it may",
+        v->token.name, raw);
+}
+
+static enum tbs_err wrap(struct p11_vault *v, const struct vault_recipient *to,
+                         CK_OBJECT_HANDLE born, json_t *wrapped, struct tbs_diag *diag)
+{
+    CK_MECHANISM mechanism = vault_oaep(to->oaep);
     CK_OBJECT_HANDLE key;
     uint8_t octets[VAULT_RSA_BITS / 8];
     CK_ULONG len = sizeof octets;
     TBS_BUF_AUTO struct tbs_buf text = tbs_buf();
-    VAULT_TRY(vault_find(v, CKO_PUBLIC_KEY, recipient, &key, diag));
-    VAULT_TRY(WITNESSED(v, announce(recipient, "CKM_RSA_PKCS_OAEP"), diag, C_WrapKey, v->session,
-                        &mechanism, key, born, octets, &len));
+    VAULT_TRY(vault_find(v, CKO_PUBLIC_KEY, to->id, &key, diag));
+    enum tbs_err err = WITNESSED(v, announce(to->id, "CKM_RSA_PKCS_OAEP"), diag, C_WrapKey,
+                                 v->session, &mechanism, key, born, octets, &len);
+    VAULT_TRY(tell_hash(v, err, to->oaep, diag));
     tbs_put_base64(&text, tbs_bytes(octets, len));
-    if (json_object_set_new(wrapped, recipient, json_stringn((const char *)text.data, text.len)) !=
-        0)
+    if (json_object_set_new(wrapped, to->id, json_stringn((const char *)text.data, text.len)) != 0)
         return tbs_fail(diag, TBS_ERR_NOMEM, "out of memory for a wrapped key");
     return TBS_OK;
 }
@@ -219,7 +232,7 @@ static enum tbs_err spread(struct p11_vault *v, const struct key_template *of, c
     CK_OBJECT_HANDLE sealed = 0;
     enum tbs_err err = tell(v, born, 0, &before, diag);
     for (size_t i = 0; err == TBS_OK && i < n; i++)
-        err = wrap(v, recipients[i].id, born, wrapped, diag);
+        err = wrap(v, &recipients[i], born, wrapped, diag);
     if (err == TBS_OK)
         err = seal(v, of, id, born, &sealed, diag);
     if (err == TBS_OK)
@@ -263,21 +276,22 @@ enum tbs_err p11_vault_generate_replicated(struct vault *base, const char *templ
 }
 
 enum tbs_err p11_vault_unwrap(struct vault *base, const char *template, const char *id,
-                              const char *transport, struct tbs_bytes wrapped, json_t **ret_key,
-                              struct tbs_diag *diag)
+                              const char *transport, enum oaep_hash oaep, struct tbs_bytes wrapped,
+                              json_t **ret_key, struct tbs_diag *diag)
 {
     struct p11_vault *vault = p11_vault(base);
     const struct key_template *of;
     struct attribute_list t = {0}, inner = {0};
-    CK_MECHANISM mechanism = vault_oaep();
+    CK_MECHANISM mechanism = vault_oaep(oaep);
     CK_OBJECT_HANDLE key, object;
     VAULT_TRY(find_template(template, &of, diag));
     VAULT_TRY(vault_none(vault, CKO_SECRET_KEY, id, diag));
     VAULT_TRY(vault_find(vault, CKO_PRIVATE_KEY, transport, &key, diag));
     put_name(&t, id);
     VAULT_TRY(vault_put_given(&t, &inner, of, TEMPLATE_RESTORED, diag));
-    VAULT_TRY(WITNESSED(vault, announce(id, "CKM_RSA_PKCS_OAEP"), diag, C_UnwrapKey, vault->session,
-                        &mechanism, key, (CK_BYTE *)wrapped.data, wrapped.len, t.list, t.n,
-                        &object));
+    enum tbs_err err =
+        WITNESSED(vault, announce(id, "CKM_RSA_PKCS_OAEP"), diag, C_UnwrapKey, vault->session,
+                  &mechanism, key, (CK_BYTE *)wrapped.data, wrapped.len, t.list, t.n, &object);
+    VAULT_TRY(tell_hash(vault, err, oaep, diag));
     return tell(vault, object, 0, ret_key, diag);
 }

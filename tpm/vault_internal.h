@@ -83,7 +83,8 @@ enum tbs_err tpm_vault_check(struct vault *base, const char *id, json_t **ret_ch
                              struct tbs_diag *diag);
 enum tbs_err tpm_vault_confirm(struct vault *base, const char *id, const json_t *check,
                                struct tbs_diag *diag);
-enum tbs_err tpm_vault_destroy_by_check(struct vault *base, const json_t *check, json_t **ret_done,
+enum tbs_err tpm_vault_destroy_by_check(struct vault *base, const json_t *check,
+                                        struct tbs_bytes pin, json_t **ret_done,
                                         struct tbs_diag *diag);
 
 /* --- vault_make.c --- */

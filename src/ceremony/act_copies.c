@@ -103,21 +103,28 @@ static const char *find_signer(const struct run *run, const struct run_token *to
     return NULL;
 }
 
-static json_t *blob_object(const struct run *run, const struct run_token *token, const char *to,
+/* What both tokens know. */
+static enum oaep_hash oaep_between(struct run *run, const struct run_token *token, const char *to)
+{
+    return token->site->oaep == OAEP_SHA_1 ? OAEP_SHA_1 : token_of(run, to)->site->oaep;
+}
+
+static json_t *blob_object(struct run *run, const struct run_token *token, const char *to,
                            const json_t *key, const char *recipient, const char *wrapped)
 {
     const struct script_key *k = keys_script(run);
     char now[REGISTRY_TIME_MAX], head[TRANSCRIPT_HEX_LEN + 1];
     registry_time_put(time(NULL), now);
     json_int_t seq = (json_int_t)transcript_head(run->transcript, head);
-    return json_pack("{s:s, s:i, s:s, s:s, s:O, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:I, s:s, s:s, "
-                     "s:b}",
-                     "type", BLOB_TYPE, "version", 1, "id", k->id, "algorithm", "HMAC-SHA-256",
-                     "check", json_object_get(key, "check"), "template", k->template, "custody",
-                     key_custody_name(k->custody), "source", token_serial(run, token->name), "to",
-                     to, "recipient", recipient, "mechanism", "CKM_RSA_PKCS_OAEP", "ceremony",
-                     run->script->script->ceremony, "seq", seq, "created", now, "wrapped", wrapped,
-                     "rehearsal", run->rehearsal);
+    return json_pack(
+        "{s:s, s:i, s:s, s:s, s:O, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:I, s:s, s:s, "
+        "s:b}",
+        "type", BLOB_TYPE, "version", 1, "id", k->id, "algorithm", "HMAC-SHA-256", "check",
+        json_object_get(key, "check"), "template", k->template, "custody",
+        key_custody_name(k->custody), "source", token_serial(run, token->name), "to", to,
+        "recipient", recipient, "mechanism", "CKM_RSA_PKCS_OAEP", "hash",
+        oaep_hash_name(oaep_between(run, token, to)), "ceremony", run->script->script->ceremony,
+        "seq", seq, "created", now, "wrapped", wrapped, "rehearsal", run->rehearsal);
 }
 
 static enum tbs_err write_blob(struct run *run, struct run_token *token, const char *to,
@@ -145,8 +152,9 @@ static enum tbs_err write_blob(struct run *run, struct run_token *token, const c
     TRY(load_sha256(tbs_buf_view(&text), hex, diag));
     TRY(file_replace(path, 0644, tbs_buf_view(&text), diag));
     return record(run, "wrap",
-                  json_pack("{s:s, s:s, s:s, s:s, s:s}", "token", token->name, "id", run->step->key,
-                            "to", to, "recipient_spki", recipient, "blob_sha256", hex),
+                  json_pack("{s:s, s:s, s:s, s:s, s:s, s:s}", "token", token->name, "id",
+                            run->step->key, "to", to, "recipient_spki", recipient, "hash",
+                            oaep_hash_name(oaep_between(run, token, to)), "blob_sha256", hex),
                   diag);
 }
 
@@ -165,7 +173,8 @@ enum tbs_err act_replicate(struct run *run, struct tbs_diag *diag)
         keys_transport_id(run->step->to[i], ids[i]);
         err = keys_decode(keys_text(json_object_get(run->state, "transport"), run->step->to[i]),
                           &spki[i], diag);
-        recipients[i] = (struct vault_recipient){ids[i], tbs_buf_view(&spki[i])};
+        recipients[i] = (struct vault_recipient){ids[i], oaep_between(run, token, run->step->to[i]),
+                                                 tbs_buf_view(&spki[i])};
     }
     if (err == TBS_OK)
         err =
@@ -224,7 +233,8 @@ static enum tbs_err verify_blob(const struct run *run, const struct run_token *t
 }
 
 static enum tbs_err read_blob(struct run *run, const struct run_token *token,
-                              struct tbs_buf *wrapped, struct tbs_diag *diag)
+                              struct tbs_buf *wrapped, enum oaep_hash *ret_hash,
+                              struct tbs_diag *diag)
 {
     TBS_BUF_AUTO struct tbs_buf text = tbs_buf();
     struct signed_lines lines;
@@ -233,6 +243,9 @@ static enum tbs_err read_blob(struct run *run, const struct run_token *token,
     TRY(file_read(path, &text, diag));
     TRY(signed_lines_read(tbs_buf_view(&text), BLOB_TYPE, &lines, diag));
     enum tbs_err err = verify_blob(run, token, &lines, diag);
+    if (err == TBS_OK && !oaep_hash_find(keys_text(lines.object, "hash"), ret_hash))
+        err = tbs_fail(diag, TBS_ERR_UNSUPPORTED, "%.300s: there is no hash '%.20s' for OAEP here",
+                       path, keys_text(lines.object, "hash"));
     if (err == TBS_OK)
         err = keys_decode(keys_text(lines.object, "wrapped"), wrapped, diag);
     signed_lines_free(&lines);
@@ -244,11 +257,13 @@ static enum tbs_err restore_one(struct run *run, struct run_token *token, struct
     const struct script_key *k = keys_script(run);
     TBS_BUF_AUTO struct tbs_buf wrapped = tbs_buf();
     char id[VAULT_ID_MAX + 1];
+    enum oaep_hash hash;
     json_t *key = NULL;
     keys_transport_id(token->name, id);
-    TRY(read_blob(run, token, &wrapped, diag));
+    TRY(read_blob(run, token, &wrapped, &hash, diag));
     TRY(token_login(run, token, false, diag));
-    TRY(vault_unwrap(token->vault, k->template, k->id, id, tbs_buf_view(&wrapped), &key, diag));
+    TRY(vault_unwrap(token->vault, k->template, k->id, id, hash, tbs_buf_view(&wrapped), &key,
+                     diag));
     enum tbs_err err =
         record(run, "unwrap", json_pack("{s:s, s:s}", "token", token->name, "id", k->id), diag);
     if (err == TBS_OK)

@@ -102,9 +102,14 @@ static bool initialises(const struct script *s, const char *token)
 static enum tbs_err put_token(const struct run *run, const char *name, const char *module,
                               struct tbs_buf *text, struct tbs_diag *diag)
 {
+    static const char softhsm_is[] =
+        ", oaep: sha-1,\n     entropy: \"this computer's generator, by way of SoftHSM\"";
+    static const char swtpm_is[] =
+        ",\n     entropy: \"this computer's generator, by way of swtpm\"";
     const char *tokens = json_string_value(json_object_get(run->state, "rehearsal"));
-    char tcti[RUN_PATH], keys[RUN_PATH], place[2 * RUN_PATH + 40], line[2 * RUN_PATH + 200];
-    if (script_is_tpm(run->script->script, name)) {
+    char tcti[RUN_PATH], keys[RUN_PATH], place[2 * RUN_PATH + 40], line[2 * RUN_PATH + 300];
+    bool tpm = script_is_tpm(run->script->script, name);
+    if (tpm) {
         TRY(rehearsal_tpm_place(tokens, name, tcti, keys, diag));
         snprintf(place, sizeof place, "tpm: {tcti: \"%s\", keys: \"%s\"}", tcti, keys);
     } else if (module) {
@@ -113,10 +118,9 @@ static enum tbs_err put_token(const struct run *run, const char *name, const cha
         return tbs_fail(diag, TBS_ERR_NOT_FOUND,
                         "SoftHSM's module is in none of its usual places; name it with --module");
     }
-    if (initialises(run->script->script, name))
-        snprintf(line, sizeof line, "  - {name: %s, %s, fresh: true}\n", name, place);
-    else
-        snprintf(line, sizeof line, "  - {name: %s, %s, label: \"tbs-%s\"}\n", name, place, name);
+    const char *which = initialises(run->script->script, name) ? "fresh: true" : "label: \"tbs-";
+    snprintf(line, sizeof line, "  - {name: %s, %s, %s%s%s%s}\n", name, place, which,
+             *which == 'l' ? name : "", *which == 'l' ? "\"" : "", tpm ? swtpm_is : softhsm_is);
     put(text, line);
     return TBS_OK;
 }

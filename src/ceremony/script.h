@@ -10,6 +10,7 @@
 
 #include "base/bytes.h"
 #include "base/error.h"
+#include "templates/templates.h"
 
 #define SCRIPT_FILE_MAX (256 << 10) /* octets */
 #define SCRIPT_HASH_LEN 32
@@ -116,6 +117,8 @@ struct site_token {
     char *serial, *label; /* one of them, or fresh */
     bool fresh;           /* the one token of the module, or the folder, that is not initialised */
     bool pin_pad;         /* PINs are typed at the token (CKF_PROTECTED_AUTHENTICATION_PATH) */
+    char *entropy;        /* what its random numbers come from, as its maker or certificate says */
+    enum oaep_hash oaep;  /* of what is wrapped to it, and by it */
 };
 
 struct site_person {

@@ -12,6 +12,8 @@ static const cyaml_schema_field_t tpm_fields[] = {TEXT("tcti", 0, struct site_tp
                                                   TEXT("keys", 0, struct site_tpm, keys, PATH_MAX),
                                                   CYAML_FIELD_END};
 
+static const cyaml_strval_t oaeps[] = {{"sha-256", OAEP_SHA_256}, {"sha-1", OAEP_SHA_1}};
+
 static const cyaml_schema_field_t token_fields[] = {
     TEXT("name", 0, struct site_token, name, SCRIPT_ID_MAX),
     TEXT("module", MAY, struct site_token, module, PATH_MAX),
@@ -20,6 +22,8 @@ static const cyaml_schema_field_t token_fields[] = {
     TEXT("label", MAY, struct site_token, label, 32),
     CYAML_FIELD_BOOL("fresh", MAY, struct site_token, fresh),
     CYAML_FIELD_BOOL("pin_pad", MAY, struct site_token, pin_pad),
+    TEXT("entropy", 0, struct site_token, entropy, SCRIPT_TEXT_MAX),
+    CYAML_FIELD_ENUM("oaep", MAY, struct site_token, oaep, oaeps, 2),
     CYAML_FIELD_END};
 static const cyaml_schema_value_t token_entry = {
     CYAML_VALUE_MAPPING(CYAML_FLAG_DEFAULT, struct site_token, token_fields)};

@@ -72,7 +72,21 @@ struct vault_token token_place(const struct run_token *token)
     const struct site_tpm *tpm = token->site->tpm;
     return (struct vault_token){.module = token->site->module,
                                 .tcti = tpm ? tpm->tcti : NULL,
-                                .keys = tpm ? tpm->keys : NULL};
+                                .keys = tpm ? tpm->keys : NULL,
+                                .oaep = token->site->oaep};
+}
+
+/* OAEP does not rest on collisions; but who allows SHA-1 at all says so. */
+static enum tbs_err check_oaep(const struct run *run, const struct run_token *token,
+                               struct tbs_diag *diag)
+{
+    if (run->rehearsal || token->site->oaep == OAEP_SHA_256 ||
+        script_waives(run->script->script, "oaep-sha1", token->name))
+        return TBS_OK;
+    return tbs_fail(diag, TBS_ERR_DENIED,
+                    "the site says that token %s knows OAEP with SHA-1 only: let the script waive "
+                    "the rule oaep-sha1 for token %s, or take another",
+                    token->name, token->name);
 }
 
 enum tbs_err token_open(struct run *run, struct run_token *token, struct tbs_diag *diag)
@@ -81,6 +95,7 @@ enum tbs_err token_open(struct run *run, struct run_token *token, struct tbs_dia
     struct vault_token at = token_place(token);
     if (token->vault)
         return TBS_OK;
+    TRY(check_oaep(run, token, diag));
     token->run = run;
     if (state_of(run, token->name)) {
         at.serial = token_serial(run, token->name);

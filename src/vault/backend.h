@@ -41,8 +41,8 @@ struct vault_ops {
                                         const struct vault_recipient *recipients, size_t n,
                                         json_t **ret_key, struct tbs_diag *diag);
     enum tbs_err (*unwrap)(struct vault *vault, const char *template, const char *id,
-                           const char *transport, struct tbs_bytes wrapped, json_t **ret_key,
-                           struct tbs_diag *diag);
+                           const char *transport, enum oaep_hash oaep, struct tbs_bytes wrapped,
+                           json_t **ret_key, struct tbs_diag *diag);
     enum tbs_err (*inventory)(struct vault *vault, json_t **ret_objects, struct tbs_diag *diag);
     enum tbs_err (*destroy_objects)(struct vault *vault, const json_t *objects,
                                     struct tbs_diag *diag);
@@ -53,8 +53,8 @@ struct vault_ops {
     enum tbs_err (*sign)(struct vault *vault, const char *id, struct tbs_bytes pin,
                          struct tbs_bytes octets, struct tbs_buf *ret_signature,
                          struct tbs_diag *diag);
-    enum tbs_err (*destroy_by_check)(struct vault *vault, const json_t *check, json_t **ret_done,
-                                     struct tbs_diag *diag);
+    enum tbs_err (*destroy_by_check)(struct vault *vault, const json_t *check, struct tbs_bytes pin,
+                                     json_t **ret_done, struct tbs_diag *diag);
     enum tbs_err (*attack)(struct vault *vault, const char *id, json_t **ret_attempts,
                            struct tbs_diag *diag);
 };

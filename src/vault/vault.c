@@ -131,10 +131,10 @@ enum tbs_err vault_generate_replicated(struct vault *vault, const char *template
 }
 
 enum tbs_err vault_unwrap(struct vault *vault, const char *template, const char *id,
-                          const char *transport, struct tbs_bytes wrapped, json_t **ret_key,
-                          struct tbs_diag *diag)
+                          const char *transport, enum oaep_hash oaep, struct tbs_bytes wrapped,
+                          json_t **ret_key, struct tbs_diag *diag)
 {
-    return vault->ops->unwrap(vault, template, id, transport, wrapped, ret_key, diag);
+    return vault->ops->unwrap(vault, template, id, transport, oaep, wrapped, ret_key, diag);
 }
 
 enum tbs_err vault_inventory(struct vault *vault, json_t **ret_objects, struct tbs_diag *diag)
@@ -167,10 +167,10 @@ enum tbs_err vault_sign(struct vault *vault, const char *id, struct tbs_bytes pi
     return vault->ops->sign(vault, id, pin, octets, ret_signature, diag);
 }
 
-enum tbs_err vault_destroy_by_check(struct vault *vault, const json_t *check, json_t **ret_done,
-                                    struct tbs_diag *diag)
+enum tbs_err vault_destroy_by_check(struct vault *vault, const json_t *check, struct tbs_bytes pin,
+                                    json_t **ret_done, struct tbs_diag *diag)
 {
-    return vault->ops->destroy_by_check(vault, check, ret_done, diag);
+    return vault->ops->destroy_by_check(vault, check, pin, ret_done, diag);
 }
 
 enum tbs_err vault_attack(struct vault *vault, const char *id, json_t **ret_attempts,

@@ -71,7 +71,7 @@ for token in A B V; do
 done
 
 # Every key was read back by a new process; without what a ceremony says, there is none.
-[ "$(jq 'select(.type == "attr") | .reopened' "$first/transcript.jsonl" | sort | uniq -c | tr -d ' ')" = 19true ] ||
+[ "$(jq 'select(.type == "attr") | .reopened' "$first/transcript.jsonl" | sort | uniq -c | tr -d ' ')" = 23true ] ||
     wrong "keys were not read back by a new process"
 refused 2 "is for a ceremony that runs" "$ceremony" read-back </dev/null
 refused 1 "shows no token" "$ceremony" read-back 3< <(echo 1234) \
@@ -124,7 +124,15 @@ for token in A B V; do
     grep -q 'label: *tpk-2026-01' "$dir/objects" && wrong "tpk-2026-01 is still on $token"
     grep -q 'label: *tpk-2026-02' "$dir/objects" || wrong "tpk-2026-02 went, too, on $token"
 done
-rehearse "$dir/drill" "$scripts/disaster-recovery-drill.yaml" --after "$dir/destroy" >"$dir/drill.out"
+# Of a pair both halves go.
+rehearse "$dir/renew" "$scripts/renew-tls.yaml" --after "$dir/destroy" >"$dir/renew.out"
+[ "$(state "$dir/renew" tls-2026-01)" = destroyed ] || wrong "tls-2026-01 is not destroyed"
+for type in privkey pubkey; do
+    tool A --list-objects --type $type >"$dir/objects"
+    grep -q 'label: *tls-2026-01' "$dir/objects" && wrong "the $type of tls-2026-01 is still there"
+    grep -q 'label: *tls-2026-02' "$dir/objects" || wrong "there is no $type of tls-2026-02"
+done
+rehearse "$dir/drill" "$scripts/disaster-recovery-drill.yaml" --after "$dir/renew" >"$dir/drill.out"
 before=$(cat "$first/rehearsal/tokens/V.user-pin")
 set_of() { # folder: the set of shares of the PIN of V
     jq -r 'select(.type == "share-commit" and .token == "V") | .set' "$1/transcript.jsonl"

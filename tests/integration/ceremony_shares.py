@@ -37,7 +37,7 @@ steps:
 """
 SITE = f"""
 tokens:
-  - {{name: A, module: {SOFTHSM}, fresh: true}}
+  - {{name: A, module: {SOFTHSM}, fresh: true, entropy: a test}}
 people:
   - {{role: CA, name: Ann}}
   - {{role: CO, name: Bob}}

@@ -229,9 +229,9 @@ static void test_shares(void **state)
 
 #define TOKENS                                                                                     \
     "tokens:\n"                                                                                    \
-    "  - {name: A, module: m.so, serial: \"1\"}\n"                                                 \
-    "  - {name: B, module: m.so, label: b}\n"                                                      \
-    "  - {name: V, module: m.so, fresh: true}\n"
+    "  - {name: A, module: m.so, serial: \"1\", entropy: e}\n"                                     \
+    "  - {name: B, module: m.so, label: b, entropy: e}\n"                                          \
+    "  - {name: V, module: m.so, fresh: true, entropy: e}\n"
 #define PEOPLE                                                                                     \
     "people:\n"                                                                                    \
     "  - {role: CA, name: Ann}\n"                                                                  \

@@ -327,4 +327,7 @@ const struct vault_ops vault_tpm = {
     .sign = tpm_vault_sign,
     .destroy_by_check = tpm_vault_destroy_by_check,
     .attack = tpm_vault_attack,
+    .identify = tpm_vault_identify,
+    .certify = tpm_vault_certify,
+    .quote = tpm_vault_quote,
 };

@@ -8,8 +8,6 @@
 #include "tpm.h"
 #include "vault/backend.h"
 
-#define TPM_ATTEST_FILE "attest" /* the id of the key that attests of others */
-
 struct tpm_vault {
     struct vault base;
     struct tpm_token token; /* its esys is NULL while the vault rests */
@@ -94,6 +92,17 @@ enum tbs_err tpm_vault_generate(struct vault *base, const char *template, const 
 enum tbs_err tpm_vault_sign(struct vault *base, const char *id, struct tbs_bytes pin,
                             struct tbs_bytes octets, struct tbs_buf *ret_signature,
                             struct tbs_diag *diag);
+
+/* --- vault_attest.c --- */
+
+enum tbs_err tpm_vault_identify(struct vault *base, const char *id, json_t **ret_key,
+                                struct tbs_diag *diag);
+enum tbs_err tpm_vault_certify(struct vault *base, const char *by, const char *id,
+                               const uint8_t data[ATTEST_DIGEST_LEN], json_t **ret_attested,
+                               struct tbs_diag *diag);
+enum tbs_err tpm_vault_quote(struct vault *base, const char *by,
+                             const uint8_t data[ATTEST_DIGEST_LEN], json_t **ret_attested,
+                             struct tbs_diag *diag);
 
 /* --- vault_attack.c --- */
 

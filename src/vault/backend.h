@@ -57,6 +57,13 @@ struct vault_ops {
                                      json_t **ret_done, struct tbs_diag *diag);
     enum tbs_err (*attack)(struct vault *vault, const char *id, json_t **ret_attempts,
                            struct tbs_diag *diag);
+    enum tbs_err (*identify)(struct vault *vault, const char *id, json_t **ret_key,
+                             struct tbs_diag *diag);
+    enum tbs_err (*certify)(struct vault *vault, const char *by, const char *id,
+                            const uint8_t data[VAULT_DATA_LEN], json_t **ret_attested,
+                            struct tbs_diag *diag);
+    enum tbs_err (*quote)(struct vault *vault, const char *by, const uint8_t data[VAULT_DATA_LEN],
+                          json_t **ret_attested, struct tbs_diag *diag);
 };
 
 extern const struct vault_ops vault_pkcs11, vault_tpm;

@@ -35,6 +35,11 @@ enum tbs_err vault_open(const struct vault_token *token, const struct vault_witn
     return TBS_OK;
 }
 
+static enum tbs_err no_tpm(struct tbs_diag *diag)
+{
+    return tbs_fail(diag, TBS_ERR_UNSUPPORTED, "only a TPM attests; this is a PKCS#11 token");
+}
+
 void vault_close(struct vault *vault)
 {
     if (vault)
@@ -177,4 +182,25 @@ enum tbs_err vault_attack(struct vault *vault, const char *id, json_t **ret_atte
                           struct tbs_diag *diag)
 {
     return vault->ops->attack(vault, id, ret_attempts, diag);
+}
+
+enum tbs_err vault_identify(struct vault *vault, const char *id, json_t **ret_key,
+                            struct tbs_diag *diag)
+{
+    return vault->ops->identify ? vault->ops->identify(vault, id, ret_key, diag) : no_tpm(diag);
+}
+
+enum tbs_err vault_certify(struct vault *vault, const char *by, const char *id,
+                           const uint8_t data[VAULT_DATA_LEN], json_t **ret_attested,
+                           struct tbs_diag *diag)
+{
+    return vault->ops->certify ? vault->ops->certify(vault, by, id, data, ret_attested, diag)
+                               : no_tpm(diag);
+}
+
+enum tbs_err vault_quote(struct vault *vault, const char *by, const uint8_t data[VAULT_DATA_LEN],
+                         json_t **ret_attested, struct tbs_diag *diag)
+{
+    return vault->ops->quote ? vault->ops->quote(vault, by, data, ret_attested, diag)
+                             : no_tpm(diag);
 }

@@ -20,6 +20,7 @@
 #define VAULT_ID_MAX 64
 #define VAULT_SERIAL_MAX 16
 #define VAULT_RECIPIENTS_MAX 8
+#define VAULT_DATA_LEN 32
 
 /* The token that is meant: by serial, by label, or the one that is not initialised. Of a PKCS#11
  * token the module is given; of a TPM the way to it and the folder of its keys. */
@@ -143,5 +144,23 @@ enum tbs_err vault_destroy_by_check(struct vault *vault, const json_t *check, st
  * should not have been made is destroyed. Of a pair it is the private half. */
 enum tbs_err vault_attack(struct vault *vault, const char *id, json_t **ret_attempts,
                           struct tbs_diag *diag);
+
+/* --- Of a TPM alone; of other tokens TBS_ERR_UNSUPPORTED --- */
+
+/* Makes the key that attests of others, and tells which TPM this is: as vault_generate, and
+ * "identity": {"primary", "storage", "ak", "ek": public areas of the keys above the others, of the
+ * new one, and of the endorsement key; "ek_certificate" or null; "credential", "encrypted",
+ * "challenge_sha256", "answer_sha256": of TPM2_MakeCredential and TPM2_ActivateCredential, which
+ * show that the last two are in one TPM}. Octets in base64. */
+enum tbs_err vault_identify(struct vault *vault, const char *id, json_t **ret_key,
+                            struct tbs_diag *diag);
+/* TPM2_Certify of a key, with this qualifying data, by the key that `by` names: {"attested",
+ * "signature"}. */
+enum tbs_err vault_certify(struct vault *vault, const char *by, const char *id,
+                           const uint8_t data[VAULT_DATA_LEN], json_t **ret_attested,
+                           struct tbs_diag *diag);
+/* TPM2_Quote of PCRs 0 to 7 of the bank of SHA-256: the same, and "pcrs": {"0": hex, ...}. */
+enum tbs_err vault_quote(struct vault *vault, const char *by, const uint8_t data[VAULT_DATA_LEN],
+                         json_t **ret_attested, struct tbs_diag *diag);
 
 #endif

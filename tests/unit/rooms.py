@@ -13,7 +13,7 @@ ROOMS = {
     "src/yaml": (["base"], ["cyaml", "yaml.h"]),
     "src/attest": (["base"], ["jansson.h"]),
     "src/templates": (["base", "attest"], ["jansson.h"]),
-    "src/vault": (["base"], ["jansson.h"]),
+    "src/vault": (["base", "templates"], ["jansson.h"]),
     "src/mikey": (["base"], []),
     "src/ticket": (["base", "mikey"], []),
     "src/client": (["base", "mikey", "ticket"], ["curl"]),

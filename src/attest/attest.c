@@ -44,11 +44,8 @@ enum tbs_err attest_read(struct tbs_bytes octets, struct attest *ret_attest, str
     uint16_t type = tbs_read_u16(&r);
     a.signer = read_sized(&r);
     a.extra = read_sized(&r);
-    a.clock = tbs_read_u64(&r);
-    a.resets = tbs_read_u32(&r);
-    a.restarts = tbs_read_u32(&r);
-    tbs_read_u8(&r); /* whether the clock is sure not to have gone back */
-    a.firmware = tbs_read_u64(&r);
+    /* Clock, resets and firmware are made unrecognisable for keys below the owner hierarchy. */
+    tbs_read_bytes(&r, 8 + 4 + 4 + 1 + 8);
     a.type = type == ATTEST_QUOTE ? ATTEST_QUOTE : ATTEST_CERTIFY;
     good = good && (type == ATTEST_CERTIFY ? read_certify(&r, &a)
                                            : type == ATTEST_QUOTE && read_quote(&r, &a));

@@ -11,10 +11,8 @@ enum attest_type { ATTEST_CERTIFY = 0x8017, ATTEST_QUOTE = 0x8018 };
 
 struct attest {
     enum attest_type type;
-    struct tbs_bytes signer;  /* qualified Name of the key that signed */
-    struct tbs_bytes extra;   /* the qualifying data */
-    uint64_t clock, firmware; /* milliseconds; vendor-specific */
-    uint32_t resets, restarts;
+    struct tbs_bytes signer;               /* qualified Name of the key that signed */
+    struct tbs_bytes extra;                /* the qualifying data */
     struct tbs_bytes name, qualified_name; /* of a certified object */
     uint32_t pcrs;                         /* quoted: bit 1 << PCR, of the SHA-256 bank */
     struct tbs_bytes digest;               /* of their values, in their order */

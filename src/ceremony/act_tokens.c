@@ -175,6 +175,16 @@ static void expect_transports(const struct run *run, const char *token, json_t *
     }
 }
 
+/* Of a TPM. */
+static void expect_attest(const struct run *run, const char *token, json_t *expected)
+{
+    json_t *check = json_object_get(json_object_get(run->state, "attest"), token);
+    char id[VAULT_ID_MAX + 1];
+    keys_attest_id(token, id);
+    if (check)
+        expect(expected, id, "attest-ecdsa-p256-tpm-v1", TEMPLATE_SITE_ONLY, check);
+}
+
 static enum tbs_err judge_objects(const struct run *run, const char *token, const json_t *objects,
                                   struct tbs_diag *diag)
 {
@@ -183,6 +193,7 @@ static enum tbs_err judge_objects(const struct run *run, const char *token, cons
     const json_t *finding;
     expect_keys(run, token, expected);
     expect_transports(run, token, expected);
+    expect_attest(run, token, expected);
     enum tbs_err err = rules_judge_inventory(objects, expected, token_serial(run, token), waivers,
                                              &findings, diag);
     json_array_foreach(findings, i, finding)

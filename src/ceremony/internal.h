@@ -186,7 +186,7 @@ typedef enum tbs_err act(struct run *run, struct tbs_diag *diag);
 act act_bags, act_media, act_confirm, act_hashes, act_clock, act_inspect, act_initialise,
     act_set_pin, act_check_shares, act_generate, act_transport, act_trust, act_replicate,
     act_restore, act_attack, act_check, act_inventory, act_checkpoint, act_state, act_registry,
-    act_destroy;
+    act_destroy, act_identify, act_certify, act_quote;
 
 /* --- rehearsal.c --- */
 

@@ -13,6 +13,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/file.h"
 #include "ceremony/internal.h"
 
 #define WAIT_TENTHS 50 /* of a second, for the socket to come */
@@ -45,6 +46,74 @@ static enum tbs_err make_folder(const char *path, struct tbs_diag *diag)
         return TBS_OK;
     return tbs_fail_raw(diag, TBS_ERR_IO, (unsigned long)errno, "cannot make the folder %.200s: %s",
                         path, strerror(errno));
+}
+
+/* --- Its making --- */
+
+static enum tbs_err put(const char *folder, const char *name, const char *text,
+                        struct tbs_diag *diag)
+{
+    char path[RUN_PATH];
+    if (snprintf(path, sizeof path, "%s/%s", folder, name) >= (int)sizeof path)
+        return tbs_fail(diag, TBS_ERR_LIMIT, "the path of the folder %.200s is too long", folder);
+    return file_replace(path, 0600, tbs_bytes_str(text), diag);
+}
+
+/* A CA of the rehearsal's own, for certificates of endorsement keys. */
+static enum tbs_err write_ca(const char *folder, struct tbs_diag *diag)
+{
+    char text[4 * RUN_PATH + 200];
+    TRY(make_folder(folder, diag));
+    snprintf(text, sizeof text,
+             "create_certs_tool = /usr/bin/swtpm_localca\ncreate_certs_tool_config = %s/ca.conf\n"
+             "create_certs_tool_options = %s/ca.options\nactive_pcr_banks = sha256\n",
+             folder, folder);
+    TRY(put(folder, "setup.conf", text, diag));
+    snprintf(text, sizeof text,
+             "statedir = %s\nsigningkey = %s/signkey.pem\nissuercert = %s/issuercert.pem\n"
+             "certserial = %s/certserial\n",
+             folder, folder, folder, folder);
+    TRY(put(folder, "ca.conf", text, diag));
+    return put(folder, "ca.options",
+               "--platform-manufacturer rehearsal\n--platform-version 1\n"
+               "--platform-model rehearsal\n",
+               diag);
+}
+
+static void become_setup(const char *state, const char *ca)
+{
+    char config[RUN_PATH + 20], log[RUN_PATH + 20];
+    snprintf(config, sizeof config, "%s/setup.conf", ca);
+    snprintf(log, sizeof log, "%s/log", ca);
+    int out = open(log, O_WRONLY | O_CREAT | O_APPEND, 0600);
+    /* As root it would become another user, who may not write here. */
+    const char *runas = geteuid() == 0 ? "--runas" : NULL;
+    if (out >= 0 && dup2(out, STDOUT_FILENO) >= 0 && dup2(out, STDERR_FILENO) >= 0)
+        execlp("swtpm_setup", "swtpm_setup", "--tpm2", "--tpmstate", state, "--create-ek-cert",
+               "--config", config, runas, "root", (char *)NULL);
+    _exit(126);
+}
+
+/* Without swtpm_setup it has no certificate, which the ceremony then says. */
+static enum tbs_err manufacture(const char *tokens, const char *state, struct tbs_diag *diag)
+{
+    char ca[RUN_PATH], there[RUN_PATH + 20];
+    int status = 0;
+    snprintf(there, sizeof there, "%s/tpm2-00.permall", state);
+    if (access(there, F_OK) == 0 || access("/usr/bin/swtpm_setup", X_OK) != 0)
+        return TBS_OK;
+    if (snprintf(ca, sizeof ca, "%s/tpm-ca", tokens) >= (int)sizeof ca)
+        return tbs_fail(diag, TBS_ERR_LIMIT, "the path of the folder %.200s is too long", tokens);
+    TRY(write_ca(ca, diag));
+    pid_t pid = fork();
+    if (pid == 0)
+        become_setup(state, ca);
+    while (pid > 0 && waitpid(pid, &status, 0) < 0 && errno == EINTR)
+        ;
+    return pid > 0 && WIFEXITED(status) && WEXITSTATUS(status) == 0
+               ? TBS_OK
+               : tbs_fail(diag, TBS_ERR_IO, "swtpm_setup did not make a TPM; %.200s/log says why",
+                          ca);
 }
 
 /* --- The process --- */
@@ -137,6 +206,7 @@ enum tbs_err rehearsal_tpm_start(struct run *run, const char *tokens, const char
     TRY(path_of(tokens, name, "/state", state, diag));
     TRY(make_folder(folder, diag));
     TRY(make_folder(state, diag));
+    TRY(manufacture(tokens, state, diag));
     enum tbs_err err = TBS_ERR_UNAVAILABLE;
     for (int i = 0; i < 10 && err == TBS_ERR_UNAVAILABLE; i++) {
         if (i > 0)

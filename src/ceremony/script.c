@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "ceremony/action.h"
 #include "ceremony/load.h"
 #include "templates/templates.h"
 
@@ -176,8 +177,11 @@ static const struct key_template *template_on(const struct script *script,
 bool script_is_tpm(const struct script *script, const char *token)
 {
     for (unsigned i = 0; i < script->steps_count; i++) {
-        const struct key_template *template = template_on(script, &script->steps[i], token);
-        if (template && template_is_of_tpm(template))
+        const struct script_step *step = &script->steps[i];
+        const struct key_template *template = template_on(script, step, token);
+        const struct action *action = action_find(step->action);
+        if ((template && template_is_of_tpm(template)) ||
+            (action && action->of_tpm && names(step->on, step->on_count, token)))
             return true;
     }
     return false;

@@ -94,7 +94,8 @@ void script_free(struct script_file *file); /* NULL ok */
 const struct script_role *script_find_role(const struct script *script, const char *id);
 const struct script_key *script_find_key(const struct script *script, const char *id);
 int script_find_token(const struct script *script, const char *name);
-/* Whether a token is a TPM: by the templates of the keys that steps make or use there. */
+/* Whether a token is a TPM: by the templates of the keys that steps make or use there, and by what
+ * only TPMs do. */
 bool script_is_tpm(const struct script *script, const char *token);
 bool script_has_keys(const struct script *script, const char *token);
 /* "CO>=3" is role CO and 3; "CO" is 1. False: not of that form. */

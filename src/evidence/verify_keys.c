@@ -142,14 +142,15 @@ static const char *secret_class(const char *template)
     return of_tpm ? template_class(of_tpm, TEMPLATE_SITE_ONLY) : "CKO_SECRET_KEY";
 }
 
-/* Transport keys are made by steps that name no key. */
+/* Transport keys, and those that attest, are made by steps that name no key. */
 static const char *template_of(const struct verifier *v, const char *id, const char *named)
 {
     const json_t *key = verify_find(json_object_get(v->script, "keys"), id);
     if (key)
         return verify_text(key, "template");
-    return strncmp(id, "transport-", 10) == 0 && strncmp(named, "transport-", 10) == 0 ? named
-                                                                                       : NULL;
+    bool alone = (strncmp(id, "transport-", 10) == 0 && strncmp(named, "transport-", 10) == 0) ||
+                 (strncmp(id, "attest-", 7) == 0 && strncmp(named, "attest-", 7) == 0);
+    return alone ? named : NULL;
 }
 
 /* No line tells the public half of a transport key; every inventory is held against it. */
@@ -180,7 +181,10 @@ void verify_keygen(struct verifier *v, const json_t *line)
                     template);
     if (!key) {
         key = json_pack("{s:s, s:s, s:{}}", "template", named, "role",
-                        said ? verify_text(said, "role") : "transport", "wrapped");
+                        said                             ? verify_text(said, "role")
+                        : strncmp(id, "attest-", 7) == 0 ? "attest"
+                                                         : "transport",
+                        "wrapped");
         verify_set(v, v->keys, id, key);
     }
     take_transport(v, key, id);
@@ -212,6 +216,8 @@ void verify_attr(struct verifier *v, const json_t *line)
     if (!tpm_template(template))
         check_always(v, &s);
     check_template(v, &s, template, verify_text(line, "profile"));
+    if (tpm_template(template))
+        verify_name(v, s.token, id, s.attributes);
 }
 
 /* --- Check values --- */

@@ -210,6 +210,9 @@ static void take_token(struct verifier *v, const json_t *line)
 {
     const char *tcti = verify_text(line, "tcti"); /* of a TPM: no module stands before it */
     check_model(v, verify_text(line, "token"), verify_text(line, "model"));
+    if (tcti[0])
+        verify_set(v, v->tpm_serials, verify_text(line, "token"),
+                   json_string(verify_text(line, "serial")));
     if (verify_text(line, "serial")[0])
         verify_remark(v, "token %s: %s, serial %s, firmware %s, %s %.16s%s",
                       verify_text(line, "token"), verify_text(line, "model"),
@@ -310,6 +313,9 @@ void verify_lines(struct verifier *v)
                  {"exception", take_exception},
                  {"waiver", take_waiver},
                  {"destroy", verify_destroy},
+                 {"identity", verify_identity},
+                 {"certify", verify_certify},
+                 {"quote", verify_quote},
                  {"checkpoint", verify_checkpoint},
                  {"abort", take_abort},
                  {"resume", take_resume},

@@ -13,6 +13,7 @@ trap 'software_tpm_stop; rm -rf "$dir"' EXIT
 first=$dir/first record=$dir/first/transcript.jsonl
 rehearse "$first" "$scripts/tpm-first-keys.yaml" >"$dir/first.out"
 chain "$first"
+python3 "$(dirname "$0")/ceremony_tpm_verify.py" "$verify" "$first" "$dir/tampered" || wrong "what TPMs attest"
 signatures "$first/registry.jsonl" "$first" 2
 checkpoints "$first" 6
 "$verify" --rehearsal "$first" >"$dir/opinion" || wrong "$(sed -n '3,9p' "$dir/opinion")"
@@ -82,6 +83,27 @@ YAML
     wrong "the KMS sees: $(cat "$dir/listed")"
 software_tpm_stop
 
+# --- What it attests, by tpm2-tools ---
+
+part() { # file of lines, member: its octets
+    jq -r ".$2" "$1" | base64 -d
+}
+grep '"type":"quote"' "$record" >"$dir/quote"
+part "$dir/quote" attested >"$dir/quote.attested"
+part "$dir/quote" signature >"$dir/quote.signature"
+tpm2_checkquote -Q -u "$first/keys/attest-T.pem" -m "$dir/quote.attested" -s "$dir/quote.signature" \
+    -g sha256 -q "$(jq -r .head "$dir/quote")" || wrong "tpm2_checkquote refuses the quote"
+[ "$(head -n "$(jq .covers "$dir/quote")" "$record" | tail -n 1 | tr -d '\n' | sha256sum | cut -d' ' -f1)" = \
+    "$(jq -r .head "$dir/quote")" ] || wrong "the quote is over another head"
+for id in csk-2026-01 audit-2026-01 kek-2026-01 tpk-2026-01 tpk-2026-02; do
+    grep '"type":"certify"' "$record" | jq -c "select(.id == \"$id\")" >"$dir/certify"
+    part "$dir/certify" attested >"$dir/certify.attested"
+    tpm2_print -t TPMS_ATTEST "$dir/certify.attested" >"$dir/told"
+    for want in "type: 8017" "extraData: $(jq -r .head "$dir/certify")" "name: $(of attr $id attributes.name)"; do
+        grep -qF "$want" "$dir/told" || wrong "no '$want' in $(cat "$dir/told")"
+    done
+done
+
 # --- What is no key of the ceremony's, and another TPM's file ---
 
 destroy=$dir/destroy.yaml
@@ -136,3 +158,4 @@ for n in 20 30 44 52 60; do # lines of the record, at which the program is kille
     "$ceremony" resume --answers auto "$folder" >>"$folder.out" 2>&1 || wrong "cut at line $n: $(tail -n 2 "$folder.out")"
     "$verify" --rehearsal "$folder" >"$dir/opinion" || wrong "cut at line $n: $(sed -n '3,9p' "$dir/opinion")"
 done
+echo "all is well"

@@ -28,7 +28,7 @@ enum tbs_err tpm_make_storage(struct tpm_token *token, const char *label, struct
     if (err == TBS_OK)
         err = tpm_storage_template(&template, diag);
     if (err == TBS_OK)
-        err = tpm_create(token, token->storage, &template, &blob, diag);
+        err = tpm_create(token, token->storage, &template, &token->pin, &blob, diag);
     return err != TBS_OK ? err : tpm_blob_write(token->dir, &blob, diag);
 }
 

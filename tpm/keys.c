@@ -174,11 +174,11 @@ enum tbs_err tpm_list_keys(void *token_, struct custody_key_list *ret_list, stru
 /* --- Making and destroying --- */
 
 enum tbs_err tpm_create(struct tpm_token *token, ESYS_TR parent, const TPM2B_PUBLIC *template,
-                        struct tpm_blob *blob, struct tbs_diag *diag)
+                        const TPM2B_AUTH *auth, struct tpm_blob *blob, struct tbs_diag *diag)
 {
     static const TPM2B_DATA outside;
     static const TPML_PCR_SELECTION pcrs;
-    TPM2B_SENSITIVE_CREATE sensitive = {.sensitive.userAuth = token->pin};
+    TPM2B_SENSITIVE_CREATE sensitive = {.sensitive.userAuth = *auth};
     TPM2B_PRIVATE *private = NULL;
     TPM2B_PUBLIC *public = NULL;
     TSS2_RC rc =
@@ -199,7 +199,7 @@ static enum tbs_err create_key(struct tpm_token *token, const TPM2B_PUBLIC *temp
                                struct tpm_blob *blob, struct tbs_diag *diag)
 {
     make_room(token);
-    return tpm_create(token, token->storage, template, blob, diag);
+    return tpm_create(token, token->storage, template, &token->pin, blob, diag);
 }
 
 static enum tbs_err try_new(struct tpm_token *token, const struct tpm_blob *blob,

@@ -145,9 +145,8 @@ static bool are_equal(const TPM2B_PUBLIC *a, const TPM2B_PUBLIC *b)
            memcmp(x, y, n) == 0;
 }
 
-/* `is` but for what the TPM made: the unique field. */
-static enum tbs_err check_public(const char *id, const TPM2B_PUBLIC *is, TPM2B_PUBLIC *must,
-                                 struct tbs_diag *diag)
+enum tbs_err tpm_judge_public(const char *id, const TPM2B_PUBLIC *is, TPM2B_PUBLIC *must,
+                              struct tbs_diag *diag)
 {
     enum tbs_err err = check_attributes(id, is->publicArea.objectAttributes,
                                         must->publicArea.objectAttributes, diag);
@@ -208,7 +207,7 @@ enum tbs_err tpm_judge_key(const struct tpm_blob *blob, const TPM2B_PUBLIC *publ
                         custody_role_name(key.role), custody_role_algs(key.role));
     enum tbs_err err = tpm_key_template(blob, key.alg, &must, diag);
     if (err == TBS_OK)
-        err = check_public(blob->id, public, &must, diag);
+        err = tpm_judge_public(blob->id, public, &must, diag);
     if (err == TBS_OK && key.alg == CUSTODY_ECDSA_P_256)
         err = put_point(blob->id, &public->publicArea.unique.ecc, key.point, diag);
     if (err != TBS_OK)
@@ -228,5 +227,5 @@ enum tbs_err tpm_judge_storage(const TPM2B_PUBLIC *public, struct tbs_diag *diag
 {
     TPM2B_PUBLIC must;
     enum tbs_err err = tpm_storage_template(&must, diag);
-    return err != TBS_OK ? err : check_public(TPM_TOKEN_FILE, public, &must, diag);
+    return err != TBS_OK ? err : tpm_judge_public(TPM_TOKEN_FILE, public, &must, diag);
 }

@@ -80,6 +80,10 @@ enum tbs_err tpm_attest_template(const char *id, TPM2B_PUBLIC *ret_public, struc
 /* Fits nothing but its template; ret_key is filled all but for its handle. TBS_ERR_CONFIG. */
 enum tbs_err tpm_judge_key(const struct tpm_blob *blob, const TPM2B_PUBLIC *public,
                            struct custody_key *ret_key, struct tbs_diag *diag);
+/* Whether an area is that of the template but for what the TPM made, the unique field, which `must`
+ * then gets. TBS_ERR_CONFIG. */
+enum tbs_err tpm_judge_public(const char *id, const TPM2B_PUBLIC *is, TPM2B_PUBLIC *must,
+                              struct tbs_diag *diag);
 enum tbs_err tpm_judge_storage(const TPM2B_PUBLIC *public, struct tbs_diag *diag);
 
 /* --- connection.c: the one way to the TPM --- */
@@ -173,9 +177,9 @@ void tpm_flush(struct tpm_token *token, ESYS_TR *handle);
 
 enum tbs_err tpm_load(struct tpm_token *token, ESYS_TR parent, ESYS_TR session,
                       const struct tpm_blob *blob, ESYS_TR *ret_handle, struct tbs_diag *diag);
-/* Creates below `parent`, with the token's PIN as authValue; blob's public and private. */
+/* Creates below `parent`, with this authValue; blob's public and private. */
 enum tbs_err tpm_create(struct tpm_token *token, ESYS_TR parent, const TPM2B_PUBLIC *template,
-                        struct tpm_blob *blob, struct tbs_diag *diag);
+                        const TPM2B_AUTH *auth, struct tpm_blob *blob, struct tbs_diag *diag);
 /* The key in the TPM, loaded if need be in place of the one that was not used for longest. */
 enum tbs_err tpm_key_handle(struct tpm_token *token, const struct custody_key *key,
                             ESYS_TR *ret_handle, struct tbs_diag *diag);

@@ -25,6 +25,46 @@ static TSS2_RC duplicate(struct attack *a)
     return rc;
 }
 
+/* To a storage key of the attacker's, with a policy that lets it go there. */
+static TSS2_RC duplicate_to_own(struct attack *a)
+{
+    static const TPM2B_SENSITIVE_CREATE sensitive;
+    static const TPM2B_DATA outside;
+    static const TPML_PCR_SELECTION pcrs;
+    static const TPMT_SYM_DEF_OBJECT none = {.algorithm = TPM2_ALG_NULL};
+    ESYS_CONTEXT *esys = a->v->token.esys;
+    TPM2B_PUBLIC template;
+    TPML_DIGEST branches = {.count = 2};
+    ESYS_TR own = ESYS_TR_NONE, policy = ESYS_TR_NONE;
+    TPM2B_NAME *name = NULL;
+    TPM2B_DATA *key = NULL;
+    TPM2B_PRIVATE *private = NULL;
+    TPM2B_ENCRYPTED_SECRET *seed = NULL;
+    tpm_primary_template(&template);
+    TSS2_RC rc =
+        Esys_CreatePrimary(esys, ESYS_TR_RH_NULL, ESYS_TR_PASSWORD, ESYS_TR_NONE, ESYS_TR_NONE,
+                           &sensitive, &template, &outside, &pcrs, &own, NULL, NULL, NULL, NULL);
+    if (rc == TSS2_RC_SUCCESS)
+        rc = Esys_TR_GetName(esys, own, &name);
+    branches.digests[0].size = branches.digests[1].size = ATTEST_DIGEST_LEN;
+    if (rc == TSS2_RC_SUCCESS &&
+        (attest_id_policy(a->o->blob.id, branches.digests[0].buffer, NULL) != TBS_OK ||
+         attest_select_policy(name->name, branches.digests[1].buffer, NULL) != TBS_OK))
+        rc = TSS2_ESYS_RC_GENERAL_FAILURE;
+    if (rc == TSS2_RC_SUCCESS)
+        rc = tpm_select_parent(a->v, a->o, name, &branches, &policy);
+    if (rc == TSS2_RC_SUCCESS)
+        rc = Esys_Duplicate(esys, a->o->handle, own, policy, ESYS_TR_NONE, ESYS_TR_NONE, NULL,
+                            &none, &key, &private, &seed);
+    Esys_Free(name);
+    Esys_Free(key);
+    Esys_Free(private);
+    Esys_Free(seed);
+    tpm_flush(&a->v->token, &policy);
+    tpm_flush(&a->v->token, &own);
+    return rc;
+}
+
 static TSS2_RC unseal(struct attack *a)
 {
     TPM2B_SENSITIVE_DATA *data = NULL;
@@ -126,6 +166,7 @@ static enum tbs_err try_all(struct attack *a, json_t *attempts, struct tbs_diag 
         TSS2_RC (*attempt)(struct attack *a);
     } all[] = {
         {"duplicate it to nobody", duplicate},
+        {"duplicate it to a storage key of one's own", duplicate_to_own},
         {"unseal it", unseal},
         {"decipher with it", decipher},
         {"use it without the PIN", use_without_pin},

@@ -60,6 +60,8 @@ struct tpm_object {
 /* TBS_ERR_NOT_FOUND no such file. To be dropped when the answer was TBS_OK. */
 enum tbs_err tpm_object_load(struct tpm_vault *v, const char *id, struct tpm_object *ret_object,
                              struct tbs_diag *diag);
+/* What the TPM says of one that is loaded, with the Name as it must be. */
+enum tbs_err tpm_object_read(struct tpm_vault *v, struct tpm_object *object, struct tbs_diag *diag);
 /* One that has no file yet. */
 enum tbs_err tpm_object_try(struct tpm_vault *v, const struct tpm_blob *blob,
                             struct tpm_object *ret_object, struct tbs_diag *diag);
@@ -87,11 +89,41 @@ enum tbs_err tpm_vault_destroy_by_check(struct vault *base, const json_t *check,
 
 /* --- vault_make.c --- */
 
+/* Of this id, of which there is none yet. TBS_ERR_EXISTS. */
+enum tbs_err tpm_new_blob(struct tpm_vault *v, const char *id, struct tpm_blob *ret_blob,
+                          struct tbs_diag *diag);
+/* TBS_ERR_UNSUPPORTED no such template for a TPM; TBS_ERR_INVALID its keys have no such profile. */
+enum tbs_err tpm_template_named(const char *name, enum template_profile profile,
+                                const struct tpm_blob *blob, TPM2B_PUBLIC *ret_public,
+                                struct tbs_diag *diag);
+/* Loads it and tells what it is before its file is there: a key that cannot be used leaves none. */
+enum tbs_err tpm_object_keep(struct tpm_vault *v, const struct tpm_blob *blob, json_t **ret_key,
+                             struct tbs_diag *diag);
+
 enum tbs_err tpm_vault_generate(struct vault *base, const char *template, const char *id,
                                 json_t **ret_key, struct tbs_diag *diag);
 enum tbs_err tpm_vault_sign(struct vault *base, const char *id, struct tbs_bytes pin,
                             struct tbs_bytes octets, struct tbs_buf *ret_signature,
                             struct tbs_diag *diag);
+
+/* --- vault_copy.c --- */
+
+/* The token's storage key; not to be dropped. */
+enum tbs_err tpm_vault_storage(struct tpm_vault *v, struct tpm_object *ret_object,
+                               struct tbs_diag *diag);
+/* A policy session in which the key may go to this parent, if a branch of its policy says so. */
+TSS2_RC tpm_select_parent(struct tpm_vault *v, const struct tpm_object *o, const TPM2B_NAME *parent,
+                          const TPML_DIGEST *branches, ESYS_TR *ret_policy);
+enum tbs_err tpm_vault_transport_make(struct vault *base, const char *id, json_t **ret_key,
+                                      struct tbs_diag *diag);
+enum tbs_err tpm_vault_transport_trust(struct vault *base, const char *id, struct tbs_bytes spki,
+                                       json_t **ret_key, struct tbs_diag *diag);
+enum tbs_err tpm_vault_generate_replicated(struct vault *base, const char *template, const char *id,
+                                           const struct vault_recipient *recipients, size_t n,
+                                           json_t **ret_key, struct tbs_diag *diag);
+enum tbs_err tpm_vault_unwrap(struct vault *base, const char *template, const char *id,
+                              const char *transport, enum oaep_hash oaep, struct tbs_bytes wrapped,
+                              json_t **ret_key, struct tbs_diag *diag);
 
 /* --- vault_attest.c --- */
 

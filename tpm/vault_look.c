@@ -16,8 +16,7 @@
 
 /* --- One object --- */
 
-/* What the TPM says of the loaded key, with the Name as it must be. */
-static enum tbs_err read_area(struct tpm_vault *v, struct tpm_object *o, struct tbs_diag *diag)
+enum tbs_err tpm_object_read(struct tpm_vault *v, struct tpm_object *o, struct tbs_diag *diag)
 {
     TPM2B_PUBLIC *public = NULL;
     TPM2B_NAME *name = NULL;
@@ -48,7 +47,7 @@ enum tbs_err tpm_object_try(struct tpm_vault *v, const struct tpm_blob *blob,
                                 blob, &ret_object->handle, diag);
     if (err != TBS_OK)
         return err;
-    err = read_area(v, ret_object, diag);
+    err = tpm_object_read(v, ret_object, diag);
     if (err != TBS_OK)
         tpm_object_drop(v, ret_object);
     return err;
@@ -258,13 +257,29 @@ static enum tbs_err list_one(struct tpm_vault *v, const char *name, void *list,
                : err;
 }
 
+/* First of all, and as a private key without a check value: what it is, its Name says. */
+static enum tbs_err list_storage(struct tpm_vault *v, json_t *list, struct tbs_diag *diag)
+{
+    struct tpm_object o;
+    json_t *attributes = NULL;
+    VAULT_TRY(tpm_vault_storage(v, &o, diag));
+    VAULT_TRY(attributes_of(&o, &attributes, diag));
+    json_t *is = json_pack("{s:s, s:s, s:s, s:o}", "class", "TPM2_ALG_ECC", "id", TPM_TOKEN_FILE,
+                           "label", o.blob.label, "attributes", attributes);
+    return json_array_append_new(list, is) == 0
+               ? TBS_OK
+               : tbs_fail(diag, TBS_ERR_NOMEM, "out of memory listing keys");
+}
+
 enum tbs_err tpm_vault_inventory(struct vault *base, json_t **ret_objects, struct tbs_diag *diag)
 {
     struct tpm_vault *v = tpm_vault(base);
     VAULT_TRY(tpm_vault_use(v, diag));
     json_t *list = json_array();
-    enum tbs_err err = list ? each_file(v, list_one, list, diag)
+    enum tbs_err err = list ? list_storage(v, list, diag)
                             : tbs_fail(diag, TBS_ERR_NOMEM, "out of memory listing keys");
+    if (err == TBS_OK)
+        err = each_file(v, list_one, list, diag);
     if (err == TBS_OK)
         *ret_objects = list;
     else

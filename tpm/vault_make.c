@@ -21,25 +21,40 @@ static enum tbs_err find_template(const char *name, enum template_profile profil
     return err;
 }
 
-/* The algorithm stands in the template's name. */
-static enum tbs_err public_of(const struct key_template *of, const struct tpm_blob *blob,
-                              TPM2B_PUBLIC *ret, struct tbs_diag *diag)
+enum tbs_err tpm_new_blob(struct tpm_vault *v, const char *id, struct tpm_blob *ret_blob,
+                          struct tbs_diag *diag)
 {
-    if (strncmp(of->name, "attest-", 7) == 0)
-        return tpm_attest_template(blob->id, ret, diag);
-    enum custody_alg alg = strstr(of->name, "-ecdsa-p256-")  ? CUSTODY_ECDSA_P_256
-                           : strstr(of->name, "-hmac-sha1-") ? CUSTODY_HMAC_SHA_1
-                                                             : CUSTODY_HMAC_SHA_256;
-    return tpm_key_template(blob, alg, ret, diag);
+    struct tpm_blob blob = {0};
+    if (strlen(id) > CUSTODY_KEY_ID_MAX || strcmp(id, TPM_TOKEN_FILE) == 0)
+        return tbs_fail(diag, TBS_ERR_INVALID, "a TPM's key cannot have the id %.80s", id);
+    snprintf(blob.id, sizeof blob.id, "%s", id);
+    snprintf(blob.label, sizeof blob.label, "%s", id);
+    VAULT_TRY(tpm_vault_use(v, diag));
+    VAULT_TRY(tpm_vault_none(v, id, diag));
+    *ret_blob = blob;
+    return TBS_OK;
 }
 
-/* Made, loaded and described before its file is there: a key that cannot be used leaves none. */
-static enum tbs_err make(struct tpm_vault *v, const TPM2B_PUBLIC *template, struct tpm_blob *blob,
-                         json_t **ret_key, struct tbs_diag *diag)
+/* The algorithm stands in the template's name. */
+enum tbs_err tpm_template_named(const char *name, enum template_profile profile,
+                                const struct tpm_blob *blob, TPM2B_PUBLIC *ret_public,
+                                struct tbs_diag *diag)
+{
+    const struct key_template *of;
+    VAULT_TRY(find_template(name, profile, &of, diag));
+    if (strncmp(name, "attest-", 7) == 0)
+        return tpm_attest_template(blob->id, ret_public, diag);
+    enum custody_alg alg = strstr(name, "-ecdsa-p256-")  ? CUSTODY_ECDSA_P_256
+                           : strstr(name, "-hmac-sha1-") ? CUSTODY_HMAC_SHA_1
+                                                         : CUSTODY_HMAC_SHA_256;
+    return tpm_key_template(blob, alg, ret_public, diag);
+}
+
+enum tbs_err tpm_object_keep(struct tpm_vault *v, const struct tpm_blob *blob, json_t **ret_key,
+                             struct tbs_diag *diag)
 {
     struct tpm_object o;
     json_t *key = NULL;
-    VAULT_TRY(tpm_create(&v->token, v->token.storage, template, blob, diag));
     VAULT_TRY(tpm_object_try(v, blob, &o, diag));
     enum tbs_err err = tpm_object_tell(v, &o, &key, diag);
     tpm_object_drop(v, &o);
@@ -52,21 +67,21 @@ static enum tbs_err make(struct tpm_vault *v, const TPM2B_PUBLIC *template, stru
     return err;
 }
 
+static enum tbs_err make(struct tpm_vault *v, const TPM2B_PUBLIC *template, struct tpm_blob *blob,
+                         json_t **ret_key, struct tbs_diag *diag)
+{
+    VAULT_TRY(tpm_create(&v->token, v->token.storage, template, &v->token.pin, blob, diag));
+    return tpm_object_keep(v, blob, ret_key, diag);
+}
+
 enum tbs_err tpm_vault_generate(struct vault *base, const char *template, const char *id,
                                 json_t **ret_key, struct tbs_diag *diag)
 {
     struct tpm_vault *v = tpm_vault(base);
-    const struct key_template *of;
-    struct tpm_blob blob = {0};
+    struct tpm_blob blob;
     TPM2B_PUBLIC public;
-    VAULT_TRY(find_template(template, TEMPLATE_SITE_ONLY, &of, diag));
-    if (strlen(id) > CUSTODY_KEY_ID_MAX || strcmp(id, TPM_TOKEN_FILE) == 0)
-        return tbs_fail(diag, TBS_ERR_INVALID, "a TPM's key cannot have the id %.80s", id);
-    snprintf(blob.id, sizeof blob.id, "%s", id);
-    snprintf(blob.label, sizeof blob.label, "%s", id);
-    VAULT_TRY(tpm_vault_use(v, diag));
-    VAULT_TRY(tpm_vault_none(v, id, diag));
-    VAULT_TRY(public_of(of, &blob, &public, diag));
+    VAULT_TRY(tpm_new_blob(v, id, &blob, diag));
+    VAULT_TRY(tpm_template_named(template, TEMPLATE_SITE_ONLY, &blob, &public, diag));
     return TPM_WITNESSED(v, "TPM2_Create", json_pack("{s:s, s:s}", "id", id, "template", template),
                          diag, make(v, &public, &blob, ret_key, why));
 }

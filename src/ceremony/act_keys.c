@@ -109,8 +109,8 @@ static enum tbs_err read_and_judge(struct run *run, struct run_token *token, con
 {
     const json_t *told = json_object_get(key, "attributes");
     json_t *again = NULL;
-    TRY(token_read_back_key(run, token, id, template_class(subject.template, subject.profile),
-                            &again, diag));
+    TRY(token_read_back_key(run, token, template_stored_id(subject.template, id),
+                            template_class(subject.template, subject.profile), &again, diag));
     subject.attributes = again;
     subject.reopened = true;
     enum tbs_err err = judge_attributes(run, token, id, &subject, diag);

@@ -165,6 +165,10 @@ static void expect_transports(const struct run *run, const char *token, json_t *
     const char *of;
     json_t *check;
     char id[VAULT_ID_MAX + 1];
+    if (site_find_token(run->site->site, token)->tpm) {
+        expect(expected, "token", "transport-storage-p256-tpm-v1", TEMPLATE_SITE_ONLY, NULL);
+        return;
+    }
     keys_transport_id(token, id);
     if (json_object_get(json_object_get(run->state, "transport"), token))
         expect_pair(expected, id, "transport-rsa-3072-unwrap-v1", NULL);

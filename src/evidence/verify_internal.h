@@ -80,6 +80,8 @@ void verify_steps_end(struct verifier *v);
 
 /* --- verify_keys.c: what tokens hold --- */
 
+/* An object that must be in the token's next inventory. */
+void verify_expect(struct verifier *v, const char *token, const char *class, const char *id);
 void verify_keygen(struct verifier *v, const json_t *line);
 void verify_attr(struct verifier *v, const json_t *line);
 void verify_kcv(struct verifier *v, const json_t *line);
@@ -100,6 +102,7 @@ void verify_shares_end(struct verifier *v);
 /* --- verify_tpm.c: what TPMs attest --- */
 
 void verify_identity(struct verifier *v, const json_t *line);
+void verify_trust(struct verifier *v, const json_t *line);
 void verify_certify(struct verifier *v, const json_t *line);
 void verify_quote(struct verifier *v, const json_t *line);
 /* The Name of a key, of attributes that were judged. */

@@ -210,6 +210,8 @@ static void take_token(struct verifier *v, const json_t *line)
 {
     const char *tcti = verify_text(line, "tcti"); /* of a TPM: no module stands before it */
     check_model(v, verify_text(line, "token"), verify_text(line, "model"));
+    if (tcti[0] && verify_text(line, "serial")[0])
+        verify_expect(v, verify_text(line, "token"), "TPM2_ALG_ECC", "token");
     if (tcti[0])
         verify_set(v, v->tpm_serials, verify_text(line, "token"),
                    json_string(verify_text(line, "serial")));
@@ -314,6 +316,7 @@ void verify_lines(struct verifier *v)
                  {"waiver", take_waiver},
                  {"destroy", verify_destroy},
                  {"identity", verify_identity},
+                 {"trust", verify_trust},
                  {"certify", verify_certify},
                  {"quote", verify_quote},
                  {"checkpoint", verify_checkpoint},

@@ -84,6 +84,7 @@ static bool qualify(struct verifier *v, const struct area *primary, const struct
             TBS_OK ||
         attest_qualified(tbs_bytes(middle, sizeof middle), ak->name, below, v->diag) != TBS_OK)
         return false;
+    put_hex(v, tpm, "parent", storage->name);
     put_hex(v, tpm, "storage", middle);
     put_hex(v, tpm, "signer", below);
     return true;
@@ -190,6 +191,39 @@ void verify_identity(struct verifier *v, const json_t *line)
     tbs_buf_free(&ek.octets);
 }
 
+/* --- Where its keys may go --- */
+
+void verify_trust(struct verifier *v, const json_t *line)
+{
+    const char *to = verify_text(line, "to");
+    const char *parent = verify_text(json_object_get(v->tpms, to), "parent");
+    if (!parent[0] || strcmp(verify_text(line, "name"), parent) != 0)
+        wrong(v, "recipient", verify_text(line, "token"), "",
+              "it trusts a storage key of which nothing says in which TPM it is");
+}
+
+/* To storage keys of tokens whose TPMs are known, and nowhere else. */
+static void check_parents(struct verifier *v, const char *token, const char *id,
+                          const json_t *attributes)
+{
+    size_t i;
+    const json_t *parent;
+    json_array_foreach(json_object_get(attributes, "parents"), i, parent)
+    {
+        const char *of;
+        json_t *tpm;
+        bool known = false;
+        json_object_foreach(v->tpms, of, tpm)
+        {
+            const char *name = json_string_value(parent);
+            known |= name && strcmp(name, verify_text(tpm, "parent")) == 0;
+        }
+        if (!known)
+            wrong(v, "recipient", token, id,
+                  "it may be copied to a storage key of which nothing says in which TPM it is");
+    }
+}
+
 /* --- What it attests --- */
 
 static bool is_hex(struct tbs_bytes octets, const char *hex)
@@ -249,6 +283,7 @@ void verify_name(struct verifier *v, const char *token, const char *id, const js
     char name[NAME_LEN];
     named(token, id, name);
     verify_set(v, v->tpm_names, name, json_string(verify_text(attributes, "name")));
+    check_parents(v, token, id, attributes);
 }
 
 void verify_certify(struct verifier *v, const json_t *line)
@@ -330,7 +365,7 @@ void verify_tpm_end(struct verifier *v)
         json_object_foreach(objects, object, value)
         {
             char name[NAME_LEN];
-            if (!is_of_tpm(object, &id) || strcmp(id, own) == 0)
+            if (!is_of_tpm(object, &id) || strcmp(id, own) == 0 || strcmp(id, "token") == 0)
                 continue;
             named(token, id, name);
             if (strcmp(verify_text(v->certified, name), verify_text(v->tpm_names, name)) != 0 ||

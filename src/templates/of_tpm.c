@@ -28,6 +28,7 @@ static const struct row {
     HMAC("kek-hmac-sha256-tpm-v1", "site-only", SITE_ONLY, "TPM2_ALG_SHA256"),
     HMAC("tpk-hmac-sha256-tpm-replicated-v1", "replicated", REPLICATED, "TPM2_ALG_SHA256"),
     HMAC("kek-hmac-sha256-tpm-replicated-v1", "replicated", REPLICATED, "TPM2_ALG_SHA256"),
+    HMAC("canary-hmac-sha256-tpm-replicated-v1", "replicated", REPLICATED, "TPM2_ALG_SHA256"),
     HMAC("canary-hmac-sha256-tpm-v1", "site-only", SITE_ONLY, "TPM2_ALG_SHA256"),
     ECC("audit-ecdsa-p256-tpm-v1", SIGNS, "TPM2_ALG_ECDSA", "TPM2_ALG_SHA256"),
     ECC("ceremony-ecdsa-p256-tpm-v1", SIGNS, "TPM2_ALG_ECDSA", "TPM2_ALG_SHA256"),

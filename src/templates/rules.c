@@ -202,15 +202,15 @@ static void judge_policy(struct judge *j, const struct rules_subject *s)
     uint8_t names[ATTEST_PARENTS_MAX][ATTEST_NAME_LEN], policy[ATTEST_DIGEST_LEN];
     char hex[2 * ATTEST_DIGEST_LEN + 1] = "";
     bool copied = strcmp(s->template->custody, "site-only") != 0;
+    const char *id = template_stored_id(s->template, s->id ? s->id : "");
     if (copied != (json_array_size(parents) > 0))
         find(j, "R22", "authPolicy", "keys of template %s may %s", s->template->name,
              copied ? "be copied to somebody" : "not be copied");
-    if (s->id && has_parents(parents, names) &&
-        attest_key_policy(s->id, names, json_array_size(parents), policy, NULL) == TBS_OK)
+    if (has_parents(parents, names) &&
+        attest_key_policy(id, names, json_array_size(parents), policy, NULL) == TBS_OK)
         tbs_hex(tbs_bytes(policy, sizeof policy), hex);
     if (strcmp(hex, text_of(s->attributes, "authPolicy")) != 0)
-        find(j, "R22", "authPolicy", "the Name binds another id than %.64s, or other parents",
-             s->id ? s->id : "none");
+        find(j, "R22", "authPolicy", "the Name binds another id than %.64s, or other parents", id);
 }
 
 /* All but "parents" follows from the public area. */

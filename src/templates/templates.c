@@ -121,6 +121,12 @@ enum tbs_err template_find(const char *name, const struct key_template **ret_tem
     return tbs_fail(diag, TBS_ERR_NOT_FOUND, "there is no key template '%.60s'", name);
 }
 
+const char *template_stored_id(const struct key_template *template, const char *id)
+{
+    bool storage = template_is_of_tpm(template) && strncmp(template->name, "transport-", 10) == 0;
+    return storage ? "token" : id;
+}
+
 const char *template_rule_of_model(const char *model)
 {
     if (strstr(model, "SoftHSM"))

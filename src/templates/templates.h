@@ -56,6 +56,10 @@ bool template_is_of_tpm(const struct key_template *template);
 /* "CKO_SECRET_KEY" or its kin; of a TPM's objects the type, "TPM2_ALG_KEYEDHASH" or its kin. */
 const char *template_class(const struct key_template *template, enum template_profile profile);
 
+/* The id that the object has in its token: a TPM's storage key is "token" in each, whatever it is
+ * called as the end of a way. */
+const char *template_stored_id(const struct key_template *template, const char *id);
+
 /* The rule that forbids tokens of a model that protect nothing, outside rehearsals: "softhsm",
  * "swtpm"; NULL: none does. */
 const char *template_rule_of_model(const char *model);

@@ -98,10 +98,28 @@ tpm2_checkquote -Q -u "$first/keys/attest-T.pem" -m "$dir/quote.attested" -s "$d
 for id in csk-2026-01 audit-2026-01 kek-2026-01 tpk-2026-01 tpk-2026-02; do
     grep '"type":"certify"' "$record" | jq -c "select(.id == \"$id\")" >"$dir/certify"
     part "$dir/certify" attested >"$dir/certify.attested"
-    tpm2_print -t TPMS_ATTEST "$dir/certify.attested" >"$dir/told"
-    for want in "type: 8017" "extraData: $(jq -r .head "$dir/certify")" "name: $(of attr $id attributes.name)"; do
-        grep -qF "$want" "$dir/told" || wrong "no '$want' in $(cat "$dir/told")"
-    done
+    part "$dir/certify" signature >"$dir/certify.signature"
+    # TPMS_ATTEST: magic, type, signer, extraData; 25 octets of clock and firmware; the Name. The
+    # signature: ECDSA, SHA-256, and two numbers.
+    python3 - "$dir/certify.attested" "$dir/certify.signature" >"$dir/told" <<'PYTHON'
+import sys
+from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
+octets, signature = (open(name, "rb").read() for name in sys.argv[1:])
+def sized(octets, at):
+    end = at + 2 + int.from_bytes(octets[at:at + 2], "big")
+    return octets[at + 2:end], end
+signer, at = sized(octets, 6)
+extra, at = sized(octets, at)
+name, at = sized(octets, at + 25)
+r, at = sized(signature, 4)
+s, at = sized(signature, at)
+open(sys.argv[2] + ".der", "wb").write(encode_dss_signature(*(int.from_bytes(n, "big") for n in (r, s))))
+print(octets[:6].hex(), extra.hex(), name.hex())
+PYTHON
+    [ "$(cat "$dir/told")" = "ff5443478017 $(jq -r .head "$dir/certify") $(of attr $id attributes.name)" ] ||
+        wrong "what the TPM certifies of $id: $(cat "$dir/told")"
+    openssl dgst -sha256 -verify "$first/keys/attest-T.pem" -signature "$dir/certify.signature.der" \
+        "$dir/certify.attested" >/dev/null || wrong "openssl refuses the certification of $id"
 done
 
 # --- What is no key of the ceremony's, and another TPM's file ---
@@ -129,6 +147,54 @@ rehearse "$dir/destroy" "$destroy" --after "$first" >"$dir/destroy.out"
 [ "$(head -n 1 "$dir/destroy/registry.jsonl" | jq -r '.keys[] | select(.id == "tpk-2026-02") | .state')" = destroyed ] ||
     wrong "the registry does not say destroyed"
 "$verify" --rehearsal "$first" "$dir/destroy" >"$dir/opinion" || wrong "$(sed -n '3,9p' "$dir/opinion")"
+
+# --- Two TPMs ---
+
+two=$dir/two
+rehearse "$two" "$scripts/tpm-two-sites.yaml" >"$two.out"
+"$verify" --rehearsal "$two" >"$dir/opinion" || wrong "two: $(sed -n '3,9p' "$dir/opinion")"
+for id in kek-2026-01 tpk-2026-01; do
+    [ "$(jq -r "select(.type == \"kcv\" and .id == \"$id\") | .token" "$two/transcript.jsonl" | sort -u | tr -d '\n')" = AB ] ||
+        wrong "$id has no check value on both"
+    [ "$(jq -r "select(.type == \"kcv\" and .id == \"$id\") | .value" "$two/transcript.jsonl" | sort -u | wc -l)" = 1 ] ||
+        wrong "$id differs"
+    signatures "$two/blobs/$id.B.blob" "$two" 1
+done
+[ "$(jq -c 'select(.type == "attack") | [.attempts[].refused] | unique' "$two/transcript.jsonl" | sort -u)" = '[true]' ] ||
+    wrong "an attack on a key that was duplicated was not refused"
+# A KMS with B's TPM takes the same keys; tpm2-tools compute the same check value there.
+rm -rf "$dir/tpm"
+mkdir -m 700 "$dir/tpm"
+ln -s "$two/rehearsal/tokens/B.tpm/state" "$dir/tpm/state"
+software_tpm_start "$dir/tpm"
+export DBUS_SESSION_BUS_ADDRESS=$software_tpm_bus
+keys=$two/rehearsal/tokens/B.tpm/keys pin=$(cat "$two/rehearsal/tokens/B.user-pin") record=$two/transcript.jsonl
+sed -i -e "s|$first/rehearsal/tokens/T.tpm/keys|$keys|" -e "s|$first/rehearsal/tokens/T.user-pin|$two/rehearsal/tokens/B.user-pin|" \
+    -e "s|$first/|$two/|g" "$dir/kms/tbs-kmsd.yaml"
+"$admin" -c "$dir/kms/tbs-kmsd.yaml" --json status >"$dir/listed" || wrong "a KMS does not take the keys of B"
+[ "$(jq -r 'map(select(.what == "token" or .what == "keys") | .is) | join(" ")' "$dir/listed")" = "up 3" ] ||
+    wrong "the KMS sees on B: $(cat "$dir/listed")"
+tpm2_createprimary -Q -C o -g sha256 -G ecc:aes128cfb -c "$dir/primary.ctx" -a \
+    'fixedtpm|fixedparent|sensitivedataorigin|userwithauth|noda|restricted|decrypt'
+take token
+tpm2_load -Q -C "$dir/primary.ctx" -u "$dir/token.public" -r "$dir/token.private" -c "$dir/token.ctx"
+take tpk-2026-01
+tpm2_load -Q -C "$dir/token.ctx" -P "$pin" -u "$dir/tpk-2026-01.public" -r "$dir/tpk-2026-01.private" -c "$dir/tpk.ctx"
+tpm2_readpublic -c "$dir/tpk.ctx" -n "$dir/tpk.name" >"$dir/told"
+[ "$(od -An -tx1 "$dir/tpk.name" | tr -d ' \n')" = "$(of attr tpk-2026-01 attributes.name)" ] || wrong "the Name on B"
+[ "$(sed -n '/^attributes:/,/^[a-z]/s/^  value: //p' "$dir/told")" = 'sensitivedataorigin|userwithauth|noda|sign' ] ||
+    wrong "attributes on B: $(cat "$dir/told")"
+! tpm2_hmac -Q -c "$dir/tpk.ctx" -o "$dir/mac" "$dir/empty" 2>/dev/null || wrong "it works on B without a PIN"
+tpm2_hmac -Q -c "$dir/tpk.ctx" -p "$pin" -o "$dir/mac" "$dir/empty"
+[ "$(head -c 16 "$dir/mac" | od -An -tx1 | tr -d ' \n')" = "$(of kcv tpk-2026-01 value)" ] || wrong "the check value on B"
+# tpm2-tools get it no further: the Name binds where it may go.
+tpm2_createprimary -Q -C n -g sha256 -G ecc:aes128cfb -c "$dir/own.ctx"
+tpm2_startauthsession -Q --policy-session -S "$dir/session"
+tpm2_policyduplicationselect -Q -S "$dir/session" -n "$dir/tpk.name" -N <(tpm2_readpublic -Q -c "$dir/own.ctx" -n /dev/stdout) ||
+    true
+! tpm2_duplicate -Q -C "$dir/own.ctx" -c "$dir/tpk.ctx" -G null -p "session:$dir/session" -r "$dir/dup" -s "$dir/seed" \
+    2>/dev/null || wrong "it can be duplicated to anybody"
+software_tpm_stop
 
 # --- Outside rehearsals a software TPM is refused ---
 

@@ -9,62 +9,23 @@ struct answering {
     struct tbs_diag *diag;
 };
 
-/* The Initiator's choice, or else the Responder's, or else a random one. */
-static enum tbs_err put_session_data(const struct answering *a, const struct mikey_cs *cs,
-                                     struct tbs_buf *data)
-{
-    uint32_t ssrc;
-    enum tbs_err err;
-
-    if (cs->session_data.len > 0) {
-        tbs_put_bytes(data, cs->session_data);
-        return TBS_OK;
-    }
-    err = client_random(&ssrc, sizeof ssrc, a->diag);
-    for (size_t i = 0; i < a->n_ssrcs; i++)
-        if (a->ssrcs[i].cs_id == cs->id)
-            ssrc = a->ssrcs[i].ssrc;
-    tbs_put_u32(data, ssrc);
-    return err;
-}
-
-/* RFC 6043 4.2.2.3: exactly one policy, Session Data and SPI for each crypto session. */
-static enum tbs_err put_map(const struct answering *a, struct tbs_buf *map)
-{
-    size_t n_keys;
-    const struct mikey_key *keys = client_session_keys(a->grant, &n_keys);
-
-    for (size_t i = 0; i < a->offer->n_sessions; i++) {
-        const struct client_choice *choice = &a->offer->sessions[i];
-        struct tbs_buf data TBS_BUF_AUTO = tbs_buf();
-        struct mikey_cs cs = choice->cs;
-        enum tbs_err err = put_session_data(a, &cs, &data);
-
-        if (err)
-            return err;
-        cs.policies = tbs_bytes(&choice->policy_no, 1);
-        cs.session_data = tbs_buf_view(&data);
-        if (!client_find_key(keys, n_keys, cs.spi))
-            cs.spi = client_key_for(keys, n_keys, i)->spi;
-        map->failed |= data.failed;
-        mikey_put_cs(map, &cs);
-    }
-    return TBS_OK;
-}
-
 static enum tbs_err write_response(const struct answering *a, const uint8_t *randrr,
                                    struct tbs_buf *resp)
 {
     const struct client_grant *g = a->grant;
+    const struct client_choices *choices = &a->offer->choices;
     struct tbs_buf map TBS_BUF_AUTO = tbs_buf();
-    enum tbs_err err = put_map(a, &map);
+    size_t n_keys;
+    const struct mikey_key *keys = client_session_keys(g, &n_keys);
+    enum tbs_err err =
+        client_put_chosen(choices, keys, n_keys, a->ssrcs, a->n_ssrcs, &map, a->diag);
 
     if (err)
         return err;
     struct mikey_hdr hdr = {.data_type = MIKEY_TRANSFER_RESP,
                             .prf = a->offer->m.hdr.prf,
                             .csb_id = a->offer->m.hdr.csb_id,
-                            .n_cs = (uint8_t)a->offer->n_sessions,
+                            .n_cs = (uint8_t)choices->n,
                             .map_type = MIKEY_MAP_GENERIC_ID,
                             .map_info = tbs_buf_view(&map)};
     struct mikey_writer w = client_write_init(resp, &hdr, tbs_ntp_now(a->offer->clock));
@@ -75,8 +36,8 @@ static enum tbs_err write_response(const struct answering *a, const uint8_t *ran
         mikey_put_idr(&w, MIKEY_IDRR, g->who_type, tbs_buf_view(&g->who));
         mikey_put_randr(&w, MIKEY_RANDRKMS, tbs_buf_view(&g->rand));
     }
-    if (a->offer->adds_policy)
-        client_put_srtp(&w, a->offer->own_policy_no, client_srtp_of_suite(g->suite));
+    if (choices->adds_policy)
+        client_put_srtp(&w, choices->own_policy_no, client_srtp_of_suite(g->suite));
     mikey_put_v(&w, g->suite->mac);
     resp->failed |= map.failed;
     return mikey_written(resp, a->diag);
@@ -105,15 +66,30 @@ static enum tbs_err check_use(const struct answering *a)
     return client_verify_offer(offer, a->grant, a->diag);
 }
 
+/* As the TRANSFER_RESP names the Responder, or else the TRANSFER_INIT. */
+static struct tbs_bytes responder_of(const struct tbs_offer *offer,
+                                     const struct client_grant *grant)
+{
+    struct tbs_bytes idrr = mikey_id_data(&offer->m.payloads, MIKEY_IDRR);
+
+    if (grant->policy.flags & TICKET_I)
+        return tbs_buf_view(&grant->who);
+    return idrr.len > 0 ? idrr : tbs_buf_view(&offer->identity);
+}
+
 static enum tbs_err make_session(const struct answering *a, struct tbs_bytes response,
                                  struct tbs_session **ret_session)
 {
-    struct client_bundle bundle = {
-        .grant = a->grant, .init = &a->offer->m, .peer = client_offer_initiator(a->offer)};
+    struct client_bundle bundle = {.mpk = response.len > 0 ? client_mpkr(a->grant)
+                                                           : client_mpki(a->grant),
+                                   .init = &a->offer->m,
+                                   .idri = client_offer_initiator(a->offer),
+                                   .idrr = responder_of(a->offer, a->grant)};
     struct mikey_message resp;
     enum tbs_err err;
 
     bundle.keys = client_session_keys(a->grant, &bundle.n_keys);
+    bundle.n_ticket = bundle.n_keys;
     if (response.len == 0)
         return client_session_new(&bundle, ret_session, a->diag);
     bundle.resp = &resp;

@@ -9,6 +9,9 @@
  *               tbs_resolve_finish <- RESOLVE_RESP         gives a tbs_resolved
  *               tbs_answer         -> TRANSFER_RESP, and a tbs_session with the keys
  *   Initiator   tbs_transfer_finish <- TRANSFER_RESP       gives a tbs_session with the keys
+ *   Either      tbs_update_begin    -> TRANSFER_INIT    -> the other one, in mid-call
+ *               tbs_update_answer   -> TRANSFER_RESP, and a tbs_session with the new keys
+ *               tbs_update_finish   <- TRANSFER_RESP       gives a tbs_session with the new keys
  *
  * Functions return TBS_OK or an error and say in diag (NULL ok) what is wrong; outputs named
  * ret_* are untouched on failure. A *_finish that fails leaves its object as it was: a forged
@@ -52,6 +55,8 @@ enum tbs_flag {
     TBS_RANDRI = 1 << 11,   /* H: the Initiator's random value goes into the session keys */
     TBS_FORKING = 1 << 10,  /* I: each Responder gets TGKs of its own (RFC 6043 5.1.1) */
     TBS_REUSE = 1 << 9,     /* J: the ticket may be used for several sessions */
+    TBS_INITIATOR_KEYS = 1 << 7, /* L: the Initiator may supply session keys: tbs_session_supply */
+    TBS_RESPONDER_KEYS = 1 << 6, /* M: the Responder may; needs RESPONSE */
 };
 #define TBS_FLAGS_RECOMMENDED (TBS_RESPONSE | TBS_RANDRR | TBS_RANDRI | TBS_FORKING)
 
@@ -285,6 +290,68 @@ void tbs_session_traffic(const struct tbs_session *session, size_t i,
  * and at the Initiator the one who answered. */
 struct tbs_bytes tbs_session_peer(const struct tbs_session *session);
 uint32_t tbs_session_csb_id(const struct tbs_session *session);
+/* How often the keys are to be changed, at least (TRr, RFC 6043 6.10); 0: the ticket does not say.
+ */
+uint32_t tbs_session_rekey_seconds(const struct tbs_session *session);
+/* As tbs_ticket_export and tbs_ticket_import. Export again after tbs_update_begin and
+ * tbs_update_answer, which move the session's T on. */
+enum tbs_err tbs_session_export(const struct tbs_session *session, struct tbs_secret *ret_octets,
+                                struct tbs_diag *diag);
+enum tbs_err tbs_session_import(struct tbs_bytes octets, struct tbs_session **ret_session,
+                                struct tbs_diag *diag);
 void tbs_session_free(struct tbs_session *session);
+
+/* --- Both: CSB updates, RFC 6043 5.2 ---
+ *
+ * Either side changes keys or crypto sessions of a session that is there; each update gives a new
+ * tbs_session. Keep the one before until media with the new MKIs flows, then free it; make further
+ * updates with the new one. RANDs stay those of the first exchange, and a TGK that an end supplied
+ * is not forked. Two updates at once are for the signalling to prevent (in SIP: 491). */
+
+/* A session key that an end supplies itself. All zeros: a random TGK. */
+struct tbs_own_key {
+    enum tbs_key_kind kind;
+    struct tbs_bytes key;  /* 16 octets up to the suite's encryption key; empty: random, longest */
+    struct tbs_bytes salt; /* empty: random for a TEK, none otherwise; SRTP needs 14 octets */
+    struct tbs_bytes spi;  /* empty: 4 random octets; differs from all others of the session */
+};
+/* Keys for the next update or answer that is made with this session: given to the crypto sessions
+ * in their order, the last to all that follow. n 0: one random TGK. TBS_ERR_DENIED where the
+ * ticket does not let this side (TBS_INITIATOR_KEYS, TBS_RESPONDER_KEYS). */
+enum tbs_err tbs_session_supply(struct tbs_session *session, const struct tbs_own_key *keys,
+                                size_t n, struct tbs_diag *diag);
+
+struct tbs_update;
+
+/* True for a TRANSFER_INIT that updates a session (it has no ticket); CSB ID tells which. */
+bool tbs_is_update(struct tbs_bytes message, uint32_t *ret_csb_id);
+
+/* Starts an update. `sessions`: all crypto sessions from now on, n_sessions 0: those that there
+ * are. Without tbs_session_supply before, they keep their keys. sdp_ids as in tbs_transfer_begin.
+ * The session outlives the update. */
+enum tbs_err tbs_update_begin(struct tbs_session *session,
+                              const struct tbs_crypto_session *sessions, size_t n_sessions,
+                              const char *sdp_ids, struct tbs_clock clock,
+                              struct tbs_update **ret_update, struct tbs_diag *diag);
+/* An update from before, from the TRANSFER_INIT that it made. */
+enum tbs_err tbs_update_restore(struct tbs_session *session, struct tbs_bytes transfer_init,
+                                struct tbs_update **ret_update, struct tbs_diag *diag);
+struct tbs_bytes tbs_update_octets(const struct tbs_update *update);
+/* An empty response where the ticket has no TBS_RESPONSE: it takes effect at once. Errors as
+ * in tbs_transfer_finish. */
+enum tbs_err tbs_update_finish(struct tbs_update *update, struct tbs_bytes response,
+                               struct tbs_session **ret_session, struct tbs_diag *diag);
+void tbs_update_free(struct tbs_update *update);
+
+/* Verifies and answers the other side's update. `srtp` and `sdp_ids` as in struct tbs_acceptance;
+ * ssrcs as in tbs_answer, for crypto sessions that are new. ret_response (the caller frees it) is
+ * empty where none is wanted. TBS_ERR_REPLAY: its T is not later than that of the message before,
+ * or it is one's own message. TBS_ERR_TIME, TBS_ERR_AUTH, TBS_ERR_DENIED, TBS_ERR_UNSUPPORTED;
+ * tbs_refuse tells the other side. */
+enum tbs_err tbs_update_answer(struct tbs_session *session, struct tbs_bytes transfer_init,
+                               const struct tbs_ssrc *ssrcs, size_t n_ssrcs, unsigned srtp,
+                               const char *sdp_ids, struct tbs_clock clock,
+                               struct tbs_buf *ret_response, struct tbs_session **ret_session,
+                               struct tbs_diag *diag);
 
 #endif

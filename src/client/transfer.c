@@ -13,23 +13,6 @@ struct tbs_transfer {
     uint8_t answers[ANSWERS_MAX][MIKEY_MAC_MAX]; /* the MAC of each */
 };
 
-/* The SP payloads of an offer: one for each profile, numbered in their order. */
-struct profiles {
-    size_t n;
-    enum tbs_srtp srtp[2];
-};
-
-static uint8_t policy_no(struct profiles *p, enum tbs_srtp srtp)
-{
-    size_t i = 0;
-
-    while (i < p->n && p->srtp[i] != srtp)
-        i++;
-    if (i == p->n)
-        p->srtp[p->n++] = srtp;
-    return (uint8_t)i;
-}
-
 /* --- Begin --- */
 
 static enum tbs_err check_use(const struct client_grant *g, uint64_t now, struct tbs_diag *diag)
@@ -41,55 +24,22 @@ static enum tbs_err check_use(const struct client_grant *g, uint64_t now, struct
     return client_check_validity(&g->policy, now, diag);
 }
 
-static enum tbs_err check_sessions(const struct tbs_crypto_session *sessions, size_t n,
-                                   struct tbs_diag *diag)
-{
-    if (n == 0 || n > TBS_SESSIONS_MAX)
-        return tbs_fail(diag, TBS_ERR_LIMIT, "%zu crypto sessions; there are 1 to %d", n,
-                        TBS_SESSIONS_MAX);
-    for (size_t i = 0; i < n; i++) {
-        if (sessions[i].srtp && !client_srtp_key_len(sessions[i].srtp))
-            return tbs_fail(diag, TBS_ERR_INVALID, "crypto session %u has an unknown profile",
-                            sessions[i].id);
-        for (size_t j = 0; j < i; j++)
-            if (sessions[j].id == sessions[i].id)
-                return tbs_fail(diag, TBS_ERR_INVALID, "CS ID %u stands twice", sessions[i].id);
-    }
-    return TBS_OK;
-}
-
-/* Without an answer, SSRC and SPI are the Initiator's to say. */
-static enum tbs_err put_session(const struct client_grant *g, const struct tbs_crypto_session *s,
-                                size_t i, struct profiles *profiles, struct tbs_buf *map,
-                                struct tbs_diag *diag)
+/* Without an answer the SPIs are the Initiator's to say. */
+static enum tbs_err put_map(const struct client_grant *g, const struct tbs_crypto_session *sessions,
+                            size_t n_sessions, struct client_profiles *profiles,
+                            struct tbs_buf *map, struct tbs_diag *diag)
 {
     bool answered = g->policy.flags & TICKET_F;
-    uint8_t no = policy_no(profiles, s->srtp ? s->srtp : client_srtp_of_suite(g->suite));
-    struct mikey_cs cs = {.id = s->id, .prot = MIKEY_PROT_SRTP, .policies = tbs_bytes(&no, 1)};
-    struct tbs_buf ssrc TBS_BUF_AUTO = tbs_buf();
-    uint32_t number = s->ssrc;
+    size_t n_keys;
+    const struct mikey_key *keys = client_session_keys(g, &n_keys);
     enum tbs_err err = TBS_OK;
-    size_t n;
 
-    if (!s->has_ssrc && !answered)
-        err = client_random(&number, sizeof number, diag);
-    if (s->has_ssrc || !answered)
-        tbs_put_u32(&ssrc, number);
-    cs.session_data = tbs_buf_view(&ssrc);
-    if (!answered) {
-        const struct mikey_key *keys = client_session_keys(g, &n);
-
-        cs.spi = client_key_for(keys, n, i)->spi;
-    }
-    map->failed |= ssrc.failed;
-    mikey_put_cs(map, &cs);
+    for (size_t i = 0; !err && i < n_sessions; i++)
+        err =
+            client_put_offered(&sessions[i], client_srtp_of_suite(g->suite),
+                               answered ? tbs_bytes(NULL, 0) : client_key_for(keys, n_keys, i)->spi,
+                               answered, profiles, map, diag);
     return err;
-}
-
-static void put_sps(struct mikey_writer *w, const struct profiles *profiles)
-{
-    for (size_t i = 0; i < profiles->n; i++)
-        client_put_srtp(w, (uint8_t)i, profiles->srtp[i]);
 }
 
 /* A TRANSFER_INIT whose V, and with forking Initiator Data, are zeros. */
@@ -101,12 +51,12 @@ static enum tbs_err write_init(const struct client_grant *g, struct ticket_id re
     static const uint8_t zeros[2 * (2 + MIKEY_MAC_MAX) + 1];
     bool forking = g->policy.flags & TICKET_I;
     struct tbs_buf map TBS_BUF_AUTO = tbs_buf();
-    struct profiles profiles = {0};
+    struct client_profiles profiles = {0};
     struct client_nonces nonces;
     enum tbs_err err = client_random(&nonces, sizeof nonces, diag);
 
-    for (size_t i = 0; !err && i < n_sessions; i++)
-        err = put_session(g, &sessions[i], i, &profiles, &map, diag);
+    if (!err)
+        err = put_map(g, sessions, n_sessions, &profiles, &map, diag);
     if (err)
         return err;
     struct mikey_hdr hdr = {.data_type = MIKEY_TRANSFER_INIT,
@@ -121,7 +71,7 @@ static enum tbs_err write_init(const struct client_grant *g, struct ticket_id re
     mikey_put_randr(&w, MIKEY_RANDRI, tbs_bytes(nonces.rand, sizeof nonces.rand));
     mikey_put_idr(&w, MIKEY_IDRI, g->who_type, tbs_buf_view(&g->who));
     mikey_put_idr(&w, MIKEY_IDRR, responder.type, responder.data);
-    put_sps(&w, &profiles);
+    client_put_profiles(&w, &profiles);
     if (sdp_ids)
         mikey_put_general_ext(&w, MIKEY_EXT_SDP_IDS, tbs_bytes_str(sdp_ids));
     mikey_put_ticket(&w, g->ticket.ticket.core,
@@ -209,7 +159,7 @@ enum tbs_err tbs_transfer_begin(struct tbs_ticket *ticket, const char *responder
     if (!err)
         err = client_check_id(responder, "the responder's identity", diag);
     if (!err)
-        err = check_sessions(sessions, n_sessions, diag);
+        err = client_check_sessions(sessions, n_sessions, diag);
     if (err)
         return err;
     struct ticket_id id = client_id(responder);
@@ -401,7 +351,7 @@ static enum tbs_err finish(struct tbs_transfer *t, const struct mikey_message *i
                            struct tbs_diag *diag)
 {
     struct answer_keys keys ANSWER_KEYS_AUTO = {0};
-    struct client_bundle bundle = {.grant = &t->grant, .init = init, .resp = resp};
+    struct client_bundle bundle = {.initiator = true, .init = init, .resp = resp};
     enum tbs_err err = client_check_response(resp, MIKEY_TRANSFER_RESP, &init->hdr, diag);
 
     if (!err)
@@ -414,11 +364,13 @@ static enum tbs_err finish(struct tbs_transfer *t, const struct mikey_message *i
         err = check_new(t, resp, diag);
     if (err)
         return err;
+    bundle.mpk = tbs_secret_view(&keys.mpkr);
     bundle.keys = keys.session.key;
-    bundle.n_keys = keys.session.n;
-    bundle.peer = mikey_id_data(&resp->payloads, MIKEY_IDRR);
-    if (bundle.peer.len == 0)
-        bundle.peer = mikey_id_data(&init->payloads, MIKEY_IDRR);
+    bundle.n_keys = bundle.n_ticket = keys.session.n;
+    bundle.idri = tbs_buf_view(&t->grant.who);
+    bundle.idrr = mikey_id_data(&resp->payloads, MIKEY_IDRR);
+    if (bundle.idrr.len == 0)
+        bundle.idrr = mikey_id_data(&init->payloads, MIKEY_IDRR);
     return client_session_new(&bundle, ret_session, diag);
 }
 
@@ -444,7 +396,7 @@ enum tbs_err tbs_transfer_finish(struct tbs_transfer *transfer, struct tbs_bytes
 enum tbs_err tbs_transfer_session(const struct tbs_transfer *transfer,
                                   struct tbs_session **ret_session, struct tbs_diag *diag)
 {
-    struct client_bundle bundle = {.grant = &transfer->grant};
+    struct client_bundle bundle = {.initiator = true, .mpk = client_mpki(&transfer->grant)};
     struct mikey_message init;
     enum tbs_err err = mikey_decode(tbs_buf_view(&transfer->init), &init, diag);
 
@@ -454,8 +406,10 @@ enum tbs_err tbs_transfer_session(const struct tbs_transfer *transfer,
         return tbs_fail(diag, TBS_ERR_INVALID,
                         "the ticket wants an answer: its TRANSFER_RESP gives the session");
     bundle.keys = client_session_keys(&transfer->grant, &bundle.n_keys);
+    bundle.n_ticket = bundle.n_keys;
     bundle.init = &init;
-    bundle.peer = mikey_id_data(&init.payloads, MIKEY_IDRR);
+    bundle.idri = tbs_buf_view(&transfer->grant.who);
+    bundle.idrr = mikey_id_data(&init.payloads, MIKEY_IDRR);
     return client_session_new(&bundle, ret_session, diag);
 }
 

@@ -650,7 +650,9 @@ class Message:
         octets = octets[:len(octets) - len(v.mac)]
         if self.hdr.data_type != TRANSFER_INIT:
             return octets
-        ticket = self.need(Ticket)
+        ticket = self.find(Ticket)
+        if not ticket:  # a CSB update (5.2)
+            return octets
         after = self.payloads[self.payloads.index(ticket) + 1:]
         tail = len(encode_chain(after)) - len(v.mac)
         cut = len(octets) - tail
@@ -1227,6 +1229,182 @@ def responder_session(resolved, init_raw, resp_raw):
     init, resp = Message.decode(init_raw), Message.decode(resp_raw)
     return session_of(resolved.suite, resolved.policy, resolved.keys,
                       resp.hdr.sessions, init, resp)
+
+
+# --- CSB updates (5.2) -------------------------------------------------------
+
+@dataclass
+class Bundle:
+    """A crypto session bundle as either side sees it between exchanges."""
+    suite: Suite
+    policy: Policy
+    csb_id: int
+    identities: dict    # role -> ID Data, roles of the initial exchange
+    protection: MessageKeys
+    randri: bytes       # as they enter traffic keys (H and G flags)
+    randrr: bytes
+    keys: list          # session keys
+    sessions: tuple
+    length: int         # octets of an SRTP master key
+    latest: int         # the latest T, as a number
+
+    def followed_by(self):
+        return (self.identities[INITIATOR], self.identities[RESPONDER])
+
+    def stamp(self):
+        """A T that no message of the bundle has had."""
+        now = int.from_bytes(ntp_now().value, "big")
+        self.latest = max(now, self.latest + 1)
+        return T(TS_NTP_UTC, self.latest.to_bytes(8, "big"))
+
+    def session(self):
+        traffic = {s.cs_id: traffic_keys(self.suite, self.keys, s.cs_id,
+                                         self.randri, self.randrr, self.length)
+                   for s in self.sessions}
+        return Session(self.keys, traffic)
+
+
+def bundle_of(suite, policy, mpk, keys, init_raw, resp_raw):
+    """After an initial exchange with TRANSFER_RESP, whose keys protect every
+    update in both directions."""
+    init, resp = Message.decode(init_raw), Message.decode(resp_raw)
+    responder = (resp.find(Idr, RESPONDER) or init.need(Idr, RESPONDER)).data
+    stamps = [int.from_bytes(m.need(T).value, "big") for m in (init, resp)]
+    return Bundle(suite, policy, init.hdr.csb_id,
+                  {INITIATOR: init.need(Idr, INITIATOR).data,
+                   RESPONDER: responder},
+                  transfer_resp_keys(suite, mpk, init, resp),
+                  init.rand(INITIATOR) if policy.has("H") else b"",
+                  resp.rand(RESPONDER) if policy.has("G") else b"",
+                  list(keys), resp.hdr.sessions, master_key_len(init, resp),
+                  max(stamps))
+
+
+def initiator_bundle(grant, init_raw, resp_raw):
+    keys = accept_transfer_resp(grant, init_raw, resp_raw).keys
+    mpk, policy = grant.mpki, grant.ticket.policy
+    if policy.has("I"):
+        resp = Message.decode(resp_raw)
+        mpk = fork(grant.suite, FORK_MPKR, grant.mpkr,
+                   resp.need(Idr, RESPONDER).data, resp.need(Randr, KMS).value)
+    return bundle_of(grant.suite, policy, mpk, keys, init_raw, resp_raw)
+
+
+def responder_bundle(resolved, init_raw, resp_raw):
+    mpk = resolved.mpkr if resolved.policy.has("I") else resolved.mpki
+    return bundle_of(resolved.suite, resolved.policy, mpk, resolved.keys,
+                     init_raw, resp_raw)
+
+
+def new_key(key_type, length):
+    salt = os.urandom(SRTP_SALT_LEN) if key_type in SALTED else None
+    return KeyData(key_type, os.urandom(length), os.urandom(4), salt)
+
+
+def supplied(bundle, message, role):
+    """The keys in a message's KEMAC: L lets the Initiator, M the
+    Responder."""
+    kemac = message.find(Kemac)
+    if not kemac:
+        return []
+    require(bundle.policy.has("L" if role == INITIATOR else "M"),
+            "keys that the ticket does not allow")
+    keys = bundle.protection.open(message.need(T), kemac)
+    taken = {k.spi for k in bundle.keys}
+    require(all(k.spi and k.spi not in taken for k in keys), "an SPI twice")
+    require(all(k.key_type in SESSION_KEY_TYPES for k in keys), "an MPK")
+    return keys
+
+
+def other(role):
+    return RESPONDER if role == INITIATOR else INITIATOR
+
+
+def build_update(bundle, role, keys=(), sessions=None, extra=()):
+    """TRANSFER_INIT by the side with this role: HDR, T, IDRs, SP, [KEMAC], V."""
+    sessions = bundle.sessions if sessions is None else sessions
+    if keys:
+        sessions = [replace(s, spi=keys[min(i, len(keys) - 1)].spi)
+                    for i, s in enumerate(sessions)]
+    sessions = [replace(s, policies=(0,)) for s in sessions]
+    hdr = Hdr(TRANSFER_INIT, bundle.suite.prf, bundle.csb_id,
+              int(bundle.policy.has("F")), MAP_GENERIC_ID, tuple(sessions),
+              len(sessions))
+    stamp = bundle.stamp()
+    payloads = [stamp, *extra]
+    payloads += [idr(r, bundle.identities[r]) for r in (role, other(role))]
+    payloads.append(srtp_policy(0, bundle.length))
+    if keys:
+        payloads.append(bundle.protection.seal(stamp, list(keys)))
+    return protect(Message(hdr, payloads), bundle.protection,
+                   *bundle.followed_by())
+
+
+def accept_update(bundle, role, raw):
+    """What the side with this role checks of the other's TRANSFER_INIT;
+    returns it with the keys that it brings."""
+    init = Message.decode(raw)
+    require(init.hdr.data_type == TRANSFER_INIT, "not a TRANSFER_INIT")
+    require(init.hdr.csb_id == bundle.csb_id, "another CSB ID")
+    require(not init.find(Ticket) and not init.find(Randr),
+            "static payloads in an update")
+    verify(init, bundle.protection, *bundle.followed_by())
+    for r in (INITIATOR, RESPONDER):
+        require(init.identity(r, bundle.identities[r])
+                == bundle.identities[r], "another identity")
+    first = init.find(Idr)
+    require(not first or first.role == other(role), "one's own update")
+    stamp = int.from_bytes(init.need(T).value, "big")
+    require(stamp > bundle.latest, "an old T")
+    return init, supplied(bundle, init, other(role))
+
+
+def build_update_resp(bundle, role, init_raw, keys=()):
+    """TRANSFER_RESP; completes the bundle."""
+    init, theirs = accept_update(bundle, role, init_raw)
+    bundle.latest = int.from_bytes(init.need(T).value, "big")
+    known = list(keys) or bundle.keys + theirs
+    now = {s.cs_id: s for s in bundle.sessions}
+    sessions = []
+    for i, s in enumerate(init.hdr.sessions):
+        spi = s.spi
+        if not any(k.spi == spi for k in known):
+            spi = known[min(i, len(known) - 1)].spi
+        data = s.session_data or (now[s.cs_id].session_data
+                                  if s.cs_id in now else os.urandom(4))
+        sessions.append(replace(s, policies=s.policies[:1],
+                                session_data=data, spi=spi))
+    hdr = replace(init.hdr, data_type=TRANSFER_RESP, v_flag=0,
+                  sessions=tuple(sessions), count=len(sessions))
+    stamp = bundle.stamp()
+    payloads = [stamp, idr(role, bundle.identities[role])]
+    if keys:
+        payloads.append(bundle.protection.seal(stamp, list(keys)))
+    resp = Message(hdr, payloads)
+    protect(resp, bundle.protection, init_raw)
+    complete_update(bundle, sessions, theirs + list(keys))
+    return resp.raw
+
+
+def accept_update_resp(bundle, role, init_raw, resp_raw):
+    """Verify the answer to one's own update; completes the bundle."""
+    init, resp = Message.decode(init_raw), Message.decode(resp_raw)
+    check_response_header(init, resp, TRANSFER_RESP)
+    verify(resp, bundle.protection, init_raw)
+    require(not resp.find(Randr) and not resp.find(Ticket),
+            "static payloads in the answer to an update")
+    require(resp.need(T) != init.need(T), "one T in both messages")
+    bundle.latest = max(bundle.latest,
+                        int.from_bytes(resp.need(T).value, "big"))
+    complete_update(bundle, resp.hdr.sessions,
+                    supplied(bundle, init, role)
+                    + supplied(bundle, resp, other(role)))
+
+
+def complete_update(bundle, sessions, keys):
+    bundle.keys = bundle.keys + keys
+    bundle.sessions = tuple(sessions)
+    check_sessions(bundle.sessions, bundle.keys)
 
 
 # --- MIKEY base ticket (Appendix A), for whoever knows the TPK -------------

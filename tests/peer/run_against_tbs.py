@@ -63,8 +63,15 @@ class Call:
         if done.returncode != 0:
             raise mt.MikeyError(f"tbs {words[0]}: exit {done.returncode}: {done.stderr.strip()}")
 
+    def refused(self, *words):
+        done = subprocess.run([self.tbs, *words], cwd=self.folder, capture_output=True, text=True,
+                              timeout=60)
+        mt.require(done.returncode == 3, f"tbs {words[0]}: exit {done.returncode}, not 3: "
+                                         f"{done.stderr.strip()}")
+
     def request_options(self):
-        return ["--key", self.key] + ([] if self.forking else ["--no-forking"])
+        return (["--key", self.key, "--initiator-keys", "--responder-keys"]
+                + ([] if self.forking else ["--no-forking"]))
 
     def ask(self, user, init, opener):
         return opener(self.suite, user, init, expect_ok(self.server.post(init)))
@@ -93,17 +100,67 @@ class Call:
                                         mt.Message.decode(init).need(mt.Ticket))
         resolved = self.ask(bob, resolve, mt.open_resolve_resp)
         resp = mt.build_transfer_resp(resolved, init)
-        self.write("answer.sdp", SDP.replace("m=", f"a=key-mgmt:mikey {encode(resp)}\r\nm=")
-                   .encode())
+        self.write("answer.sdp", with_message(resp))
         self.run("finish", "--ticket", "call.ticket", "--offer", "offer.sdp",
-                 "--answer", "answer.sdp", "--keys", "alice.keys")
+                 "--answer", "answer.sdp", "--keys", "alice.keys", "--session", "alice.session")
         self.compare(mt.responder_session(resolved, init, resp), "alice.keys")
+        self.updates("alice", mt.INITIATOR, mt.responder_bundle(resolved, init, resp))
+
+    # CSB updates (RFC 6043 5.2) with `name` at tbs, in the role `role`
+
+    def updates(self, name, role, bundle):
+        self.update_by_tbs(name, role, bundle)
+        self.update_by_peer(name, role, bundle)
+        self.run("update", "--session", f"{name}.session", "--key", "gtgk", "--out", "lost.mikey")
+        self.update_by_peer(name, role, bundle, supply=False)
+
+    def update_by_tbs(self, name, role, bundle):
+        """A new TGK by tbs, in SDP, and a TEK for each by the peer's answer."""
+        session, peer = f"{name}.session", mt.other(role)
+        for n, own in enumerate(([], [self.own_key(mt.TEK_SALT), self.own_key(mt.TEK_SALT)])):
+            self.run("update", "--session", session, "--key", "tgk", "--sdp", "my.sdp",
+                     "--out", f"{name}-re{n}.sdp")
+            init = message_of(self.read(f"{name}-re{n}.sdp"))
+            check_sdp_ids(init)
+            resp = mt.build_update_resp(bundle, peer, init, own)
+            self.write(f"{name}-re{n}-answer.sdp", with_message(resp))
+            words = ("update-finish", "--session", session, "--update", f"{name}-re{n}.sdp",
+                     "--answer", f"{name}-re{n}-answer.sdp", "--keys")
+            self.run(*words, f"{name}-re{n}.keys")
+            self.compare(bundle.session(), f"{name}-re{n}.keys")
+
+    def update_by_peer(self, name, role, bundle, supply=True):
+        session, peer = f"{name}.session", mt.other(role)
+        files = f"{name}-by-peer" if supply else f"{name}-without"
+        keys = [self.own_key(mt.TGK)] if supply else []
+        init = mt.build_update(bundle, peer, keys)
+        self.write(f"{files}.sdp", with_message(init))
+        self.write("other-rand.mikey", mt.build_update(
+            bundle, peer, extra=[mt.Randr(mt.INITIATOR, os.urandom(32))]))
+        self.write(f"{files}.mikey", init)
+        answer = ("update-answer", "--session", session, "--update", f"{files}.mikey", "--out",
+                  f"{files}-answer.mikey", "--keys")
+        self.run(*answer, f"{files}.keys")
+        mt.accept_update_resp(bundle, peer, init, self.read(f"{files}-answer.mikey"))
+        self.compare(bundle.session(), f"{files}.keys")
+        self.refused(*answer, "again.keys")
+        # 5.2: no new RAND, even under the right MAC; one's own message, sent back
+        done = subprocess.run([self.tbs, "update-answer", "--session", session, "--update",
+                               "other-rand.mikey", "--out", "none", "--keys", "none"],
+                              cwd=self.folder, capture_output=True, text=True, timeout=60)
+        mt.require(done.returncode == 1 and "new RAND" in done.stderr, f"new RAND: {done.stderr}")
+        self.run("update", "--session", session, "--out", f"{files}-back.mikey")
+        self.refused("update-answer", "--session", session, "--update", f"{files}-back.mikey",
+                     "--out", "none", "--keys", "none")
+
+    def own_key(self, key_type):
+        return mt.new_key(key_type, self.suite.key_len)
 
     # The peer calls tbs
 
     def peer_calls(self):
         alice = self.users["alice"]
-        flags = "DEFGHI" if self.forking else "DEFGH"
+        flags = "DEFGHILM" if self.forking else "DEFGHLM"
         now = int(time.time())
         policy = mt.wished_policy(
             self.suite, flags, alice.identity, ["sip:bob@example.net"], now - 1, now + 3600,
@@ -117,13 +174,19 @@ class Call:
         self.run("resolve", "--account", "bob.json", "--offer", "offer.mikey",
                  "--out", "call.resolved")
         self.run("answer", "--account", "bob.json", "--offer", "offer.mikey",
-                 "--resolved", "call.resolved", "--out", "answer.mikey", "--keys", "bob.keys")
+                 "--resolved", "call.resolved", "--out", "answer.mikey", "--keys", "bob.keys",
+                 "--session", "bob.session")
         resp = self.read("answer.mikey")
         self.compare(mt.accept_transfer_resp(grant, init, resp), "bob.keys")
+        self.updates("bob", mt.RESPONDER, mt.initiator_bundle(grant, init, resp))
 
 
 def encode(octets):
     return base64.b64encode(octets).decode()
+
+
+def with_message(message):
+    return SDP.replace("m=", f"a=key-mgmt:mikey {encode(message)}\r\nm=").encode()
 
 
 def message_of(sdp):

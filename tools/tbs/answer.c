@@ -2,11 +2,11 @@
 #include "keep.h"
 #include "responder.h"
 
-enum { KEY_SDP = 1024, KEY_RESOLVED, KEY_KEYS };
+enum { KEY_SDP = 1024, KEY_RESOLVED, KEY_KEYS, KEY_SESSION };
 
 struct answer {
     struct responder responder;
-    const char *resolved, *sdp, *out, *keys;
+    const char *resolved, *sdp, *out, *keys, *session;
 };
 
 static error_t parse_option(int key, char *arg, struct argp_state *state)
@@ -25,6 +25,9 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
         return 0;
     case KEY_KEYS:
         a->keys = arg;
+        return 0;
+    case KEY_SESSION:
+        a->session = arg;
         return 0;
     case 'o':
         a->out = arg;
@@ -48,6 +51,8 @@ static const struct argp argp = {
             {"out", 'o', "FILE", 0, "the answer, or without --sdp the message (- for stdout)", 0},
             {"keys", KEY_KEYS, "FILE", 0, "the new file for the session's keys, which are secret",
              0},
+            {"session", KEY_SESSION, "FILE", 0,
+             "a new file for the session, which is secret: for tbs update (default: none)", 0},
             {0},
         },
     .parser = parse_option,
@@ -69,6 +74,8 @@ static enum tbs_err keep(const struct answer *a, const struct tbs_resolved *reso
 
     if (!err)
         err = keep_write_keys(a->keys, session, diag);
+    if (!err && a->session)
+        err = keep_write_session(a->session, session, diag);
     if (!err && response.len > 0)
         err = signalling_write(a->out, a->sdp, a->responder.level, response, diag);
     return err;

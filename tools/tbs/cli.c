@@ -161,3 +161,32 @@ long cli_number(const char *text, long max)
     n = strtol(text, &end, 10);
     return *text == '\0' || *end != '\0' || errno || n < 0 || n > max ? -1 : n;
 }
+
+bool cli_key(const char *text, struct tbs_key_wish *ret_key)
+{
+    static const struct {
+        const char *name;
+        enum tbs_key_kind kind;
+    } kinds[] = {{"tgk", TBS_TGK}, {"tek", TBS_TEK}, {"gtgk", TBS_GTGK}};
+    size_t n = strcspn(text, "+:");
+    long len = 0;
+    bool known = false;
+
+    *ret_key = (struct tbs_key_wish){0};
+    for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++)
+        if (strncmp(text, kinds[i].name, n) == 0 && kinds[i].name[n] == '\0') {
+            ret_key->kind = kinds[i].kind;
+            known = true;
+        }
+    text += n;
+    if (strncmp(text, "+salt", 5) == 0) {
+        ret_key->salt = true;
+        text += 5;
+    }
+    if (text[0] == ':')
+        len = cli_number(text + 1, 32);
+    else if (text[0] != '\0')
+        known = false;
+    ret_key->len = (size_t)len;
+    return known && len >= 0;
+}

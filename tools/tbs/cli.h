@@ -35,5 +35,7 @@ json_t *cli_flags(unsigned flags);
 uint32_t cli_duration(const char *text);
 /* A number from 0 to max; -1 otherwise. */
 long cli_number(const char *text, long max);
+/* TYPE[+salt][:OCTETS]; false for anything else. */
+bool cli_key(const char *text, struct tbs_key_wish *ret_key);
 
 #endif

@@ -22,6 +22,9 @@ int cmd_offer(int argc, char **argv);
 int cmd_resolve(int argc, char **argv);
 int cmd_answer(int argc, char **argv);
 int cmd_finish(int argc, char **argv);
+int cmd_update(int argc, char **argv);
+int cmd_update_answer(int argc, char **argv);
+int cmd_update_finish(int argc, char **argv);
 int cmd_inspect(int argc, char **argv);
 int cmd_ladder(int argc, char **argv);
 

@@ -3,11 +3,11 @@
 #include "keep.h"
 #include "signalling.h"
 
-enum { KEY_LEVEL = 256, KEY_OFFER, KEY_ANSWER, KEY_KEYS };
+enum { KEY_LEVEL = 256, KEY_OFFER, KEY_ANSWER, KEY_KEYS, KEY_SESSION };
 
 struct finish {
     struct cli cli;
-    const char *ticket, *offer, *answer, *keys;
+    const char *ticket, *offer, *answer, *keys, *session;
     int level;
 };
 
@@ -30,6 +30,9 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
         return 0;
     case KEY_KEYS:
         f->keys = arg;
+        return 0;
+    case KEY_SESSION:
+        f->session = arg;
         return 0;
     case KEY_LEVEL:
         if (!signalling_level(arg, &f->level))
@@ -57,6 +60,8 @@ static const struct argp argp = {
              "where in the SDP: session (default), or the number of an m line", 0},
             {"keys", KEY_KEYS, "FILE", 0, "the new file for the session's keys, which are secret",
              0},
+            {"session", KEY_SESSION, "FILE", 0,
+             "a new file for the session, which is secret: for tbs update (default: none)", 0},
             {0},
         },
     .parser = parse_option,
@@ -97,6 +102,8 @@ static enum tbs_err run(const struct finish *f, json_t **ret_facts, struct tbs_d
         err = take_answer(f, transfer, &session, diag);
     if (!err)
         err = keep_write_keys(f->keys, session, diag);
+    if (!err && f->session)
+        err = keep_write_session(f->session, session, diag);
     if (!err)
         *ret_facts = keep_session_facts(session);
     tbs_session_free(session);

@@ -42,6 +42,33 @@ enum tbs_err keep_update_resolved(const char *path, const struct tbs_resolved *r
     return err ? err : private_file_replace(path, tbs_secret_view(&octets), diag);
 }
 
+enum tbs_err keep_read_session(const char *path, struct tbs_session **ret_session,
+                               struct tbs_diag *diag)
+{
+    struct tbs_secret octets TBS_SECRET_AUTO = {0};
+    enum tbs_err err = private_file_read(path, FILE_MAX, &octets, diag);
+
+    return err ? err : tbs_session_import(tbs_secret_view(&octets), ret_session, diag);
+}
+
+enum tbs_err keep_update_session(const char *path, const struct tbs_session *session,
+                                 struct tbs_diag *diag)
+{
+    struct tbs_secret octets TBS_SECRET_AUTO = {0};
+    enum tbs_err err = tbs_session_export(session, &octets, diag);
+
+    return err ? err : private_file_replace(path, tbs_secret_view(&octets), diag);
+}
+
+enum tbs_err keep_write_session(const char *path, const struct tbs_session *session,
+                                struct tbs_diag *diag)
+{
+    struct tbs_secret octets TBS_SECRET_AUTO = {0};
+    enum tbs_err err = tbs_session_export(session, &octets, diag);
+
+    return err ? err : private_file_write(path, tbs_secret_view(&octets), diag);
+}
+
 enum tbs_err keep_write_keys(const char *path, const struct tbs_session *session,
                              struct tbs_diag *diag)
 {

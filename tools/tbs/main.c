@@ -16,6 +16,9 @@ static const struct tbs_command commands[] = {
     {"resolve", cmd_resolve, "ask the KMS for the keys of an offer's ticket"},
     {"answer", cmd_answer, "answer an offer, and get the session's keys"},
     {"finish", cmd_finish, "take the answer, and get the session's keys"},
+    {"update", cmd_update, "change keys or streams of a session in mid-call"},
+    {"update-answer", cmd_update_answer, "answer the other side's update, and get the new keys"},
+    {"update-finish", cmd_update_finish, "take the answer to an update, and get the new keys"},
     {"inspect", cmd_inspect, "show MIKEY messages field by field"},
     {"ladder", cmd_ladder, "draw captured exchanges as a sequence diagram"},
 };
@@ -82,7 +85,7 @@ static char *help_filter(int key, const char *text, void *input)
         return (char *)text;
     fputs("Commands:\n", f);
     for (size_t i = 0; i < COMMANDS; i++)
-        fprintf(f, "  %-10s %s\n", commands[i].name, commands[i].summary);
+        fprintf(f, "  %-14s %s\n", commands[i].name, commands[i].summary);
     fprintf(f, "\n%s", text);
     fclose(f);
     return out;

@@ -36,9 +36,13 @@ static enum tbs_err find(struct p11_vault *v, const char *serial, const char *la
     CK_TOKEN_INFO *info = p11_kit_uri_get_token_info(uri);
     if (serial)
         fill_blank(info->serialNumber, sizeof info->serialNumber, serial);
-    if (label)
+    if (label && !serial)
         fill_blank(info->label, sizeof info->label, label);
     enum tbs_err err = p11_find_token(&v->token, uri, !fresh, &v->token.slot, &v->token.info, diag);
+    if (err == TBS_ERR_CONFIG && serial && label) {
+        fill_blank(info->label, sizeof info->label, label);
+        err = p11_find_token(&v->token, uri, true, &v->token.slot, &v->token.info, diag);
+    }
     /* A token that is named by its serial may be initialised or not. */
     if (err == TBS_ERR_NOT_FOUND && serial)
         err = p11_find_token(&v->token, uri, false, &v->token.slot, &v->token.info, diag);
@@ -65,7 +69,11 @@ static void p11_vault_close(struct vault *base)
 static enum tbs_err p11_vault_open(const struct vault_token *token, struct vault **ret_vault,
                                    struct tbs_diag *diag)
 {
-    const struct custody_token_config config = {.backend = "pkcs11", .module = token->module};
+    const struct custody_token_config config = {.backend = "pkcs11",
+                                                .module = token->module,
+                                                .init_args = token->init_args,
+                                                .quirks = token->quirks,
+                                                .n_quirks = token->n_quirks};
     struct p11_vault *v = calloc(1, sizeof *v);
     if (!v)
         return tbs_fail(diag, TBS_ERR_NOMEM, "out of memory opening a token");
@@ -85,6 +93,12 @@ static const char *p11_vault_serial(const struct vault *base)
 {
     const struct p11_vault *vault = (const struct p11_vault *)base;
     return vault->serial;
+}
+
+static const char *p11_vault_label(const struct vault *base)
+{
+    const struct p11_vault *vault = (const struct p11_vault *)base;
+    return vault->token.name;
 }
 
 static const char *p11_vault_model(const struct vault *base)
@@ -283,6 +297,7 @@ const struct vault_ops vault_pkcs11 = {
     .open = p11_vault_open,
     .close = p11_vault_close,
     .serial = p11_vault_serial,
+    .label = p11_vault_label,
     .model = p11_vault_model,
     .is_initialised = p11_vault_is_initialised,
     .has_pin_pad = p11_vault_has_pin_pad,

@@ -1,6 +1,7 @@
 /* In place of what needs a TPM where it is compiled out. */
 #include "custody/backend.h"
 #include "custody/sealed_pin.h"
+#include "tpm/trial.h"
 #include "vault/backend.h"
 
 static enum tbs_err absent(const char *what, struct tbs_diag *diag)
@@ -101,3 +102,19 @@ static enum tbs_err no_tpm(const struct vault_token *token, struct vault **ret_v
 }
 
 const struct vault_ops vault_tpm = {.open = no_tpm};
+
+#define BACKEND "the custody backend tpm"
+
+enum tbs_err tpm_bench_token(const struct custody_token_config *config,
+                             struct bench_token *ret_token, struct tbs_diag *diag)
+{
+    (void)config, (void)ret_token;
+    return absent(BACKEND, diag);
+}
+
+enum tbs_err tpm_selftest_run(const struct custody_token_config *config,
+                              const struct selftest *test, struct tbs_diag *diag)
+{
+    (void)config, (void)test;
+    return absent(BACKEND, diag);
+}

@@ -184,6 +184,11 @@ static const char *tpm_vault_serial(const struct vault *base)
     return ((const struct tpm_vault *)base)->serial;
 }
 
+static const char *tpm_vault_label(const struct vault *base)
+{
+    return ((const struct tpm_vault *)base)->token.name;
+}
+
 static const char *tpm_vault_model(const struct vault *base)
 {
     return ((const struct tpm_vault *)base)->model;
@@ -308,6 +313,7 @@ const struct vault_ops vault_tpm = {
     .open = tpm_vault_open,
     .close = tpm_vault_close,
     .serial = tpm_vault_serial,
+    .label = tpm_vault_label,
     .model = tpm_vault_model,
     .is_initialised = tpm_vault_is_initialised,
     .has_pin_pad = tpm_vault_never,

@@ -16,6 +16,7 @@ struct vault_ops {
                          struct tbs_diag *diag);
     void (*close)(struct vault *vault);
     const char *(*serial)(const struct vault *vault);
+    const char *(*label)(const struct vault *vault);
     const char *(*model)(const struct vault *vault);
     bool (*is_initialised)(const struct vault *vault);
     bool (*has_pin_pad)(const struct vault *vault);

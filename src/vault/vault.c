@@ -51,6 +51,11 @@ const char *vault_serial(const struct vault *vault)
     return vault->ops->serial(vault);
 }
 
+const char *vault_label(const struct vault *vault)
+{
+    return vault->ops->label(vault);
+}
+
 const char *vault_model(const struct vault *vault)
 {
     return vault->ops->model(vault);

@@ -10,23 +10,10 @@
 
 /* --- The witness --- */
 
-enum tbs_err vault_before(struct vault *v, const char *call, json_t *what, struct tbs_diag *diag)
-{
-    enum tbs_err err = TBS_OK;
-    if (!what)
-        err = tbs_fail(diag, TBS_ERR_NOMEM, "out of memory announcing %s", call);
-    else if (v->witness.before)
-        err = v->witness.before(v->witness.ctx, call, what, diag);
-    json_decref(what);
-    return err;
-}
-
-enum tbs_err vault_after(struct vault *v, const char *call, CK_RV rv, json_t *result,
+enum tbs_err vault_after(struct p11_vault *v, const char *call, CK_RV rv, json_t *result,
                          struct tbs_diag *diag)
 {
-    enum tbs_err err = TBS_OK;
-    if (v->witness.after)
-        err = v->witness.after(v->witness.ctx, call, rv, result, diag);
+    enum tbs_err err = vault_told(&v->base, call, rv, result, diag);
     if (err == TBS_OK && rv != CKR_OK)
         err = p11_fail(diag, rv, "%s on token '%s'", call, v->token.name);
     return err;
@@ -40,7 +27,7 @@ static void fill_blank(unsigned char *field, size_t len, const char *text)
     memcpy(field, text, strlen(text) < len ? strlen(text) : len);
 }
 
-static enum tbs_err find(struct vault *v, const char *serial, const char *label, bool fresh,
+static enum tbs_err find(struct p11_vault *v, const char *serial, const char *label, bool fresh,
                          struct tbs_diag *diag)
 {
     P11KitUri *uri = p11_kit_uri_new();
@@ -70,63 +57,65 @@ static enum tbs_err find(struct vault *v, const char *serial, const char *label,
     return TBS_OK;
 }
 
-enum tbs_err vault_open(const struct vault_token *token, const struct vault_witness *witness,
-                        struct vault **ret_vault, struct tbs_diag *diag)
+static void p11_vault_close(struct vault *base)
+{
+    struct p11_vault *vault = p11_vault(base);
+    p11_vault_logout(base);
+    if (vault->token.f)
+        p11_unload(&vault->token);
+    free(vault);
+}
+
+static enum tbs_err p11_vault_open(const struct vault_token *token, struct vault **ret_vault,
+                                   struct tbs_diag *diag)
 {
     const struct custody_token_config config = {.backend = "pkcs11",
                                                 .module = token->module,
                                                 .init_args = token->init_args,
                                                 .quirks = token->quirks,
                                                 .n_quirks = token->n_quirks};
-    struct vault *v = calloc(1, sizeof *v);
+    struct p11_vault *v = calloc(1, sizeof *v);
     if (!v)
         return tbs_fail(diag, TBS_ERR_NOMEM, "out of memory opening a token");
     v->oaep = token->oaep;
-    if (witness)
-        v->witness = *witness;
     snprintf(v->module, sizeof v->module, "%s", token->module);
     enum tbs_err err = p11_load(&config, &v->token, diag);
     if (err == TBS_OK)
         err = find(v, token->serial, token->label, token->fresh, diag);
     if (err == TBS_OK)
-        *ret_vault = v;
+        *ret_vault = &v->base;
     else
-        vault_close(v);
+        p11_vault_close(&v->base);
     return err;
 }
 
-void vault_close(struct vault *vault)
+static const char *p11_vault_serial(const struct vault *base)
 {
-    if (!vault)
-        return;
-    vault_logout(vault);
-    if (vault->token.f)
-        p11_unload(&vault->token);
-    free(vault);
-}
-
-const char *vault_serial(const struct vault *vault)
-{
+    const struct p11_vault *vault = (const struct p11_vault *)base;
     return vault->serial;
 }
 
-const char *vault_label(const struct vault *vault)
+static const char *p11_vault_label(const struct vault *base)
 {
+    const struct p11_vault *vault = (const struct p11_vault *)base;
     return vault->token.name;
 }
 
-const char *vault_model(const struct vault *vault)
+static const char *p11_vault_model(const struct vault *base)
 {
+    const struct p11_vault *vault = (const struct p11_vault *)base;
     return vault->model;
 }
 
-bool vault_is_initialised(const struct vault *vault)
+static bool p11_vault_is_initialised(const struct vault *base)
 {
+    const struct p11_vault *vault = (const struct p11_vault *)base;
     return (vault->token.info.flags & CKF_TOKEN_INITIALIZED) != 0;
 }
 
-bool vault_has_pin_pad(const struct vault *vault)
+static bool p11_vault_has_pin_pad(const struct vault *base)
 {
+    const struct p11_vault *vault = (const struct p11_vault *)base;
     return (vault->token.info.flags & CKF_PROTECTED_AUTHENTICATION_PATH) != 0;
 }
 
@@ -142,7 +131,7 @@ static json_t *version(CK_VERSION v)
     return json_sprintf("%d.%d", v.major, v.minor);
 }
 
-static json_t *mechanisms(struct vault *v)
+static json_t *mechanisms(struct p11_vault *v)
 {
     CK_ULONG n = 0;
     json_t *list = json_array();
@@ -186,8 +175,9 @@ static json_t *module_hash(const char *path)
     return json_string(hex);
 }
 
-enum tbs_err vault_info(struct vault *vault, json_t **ret_info, struct tbs_diag *diag)
+static enum tbs_err p11_vault_info(struct vault *base, json_t **ret_info, struct tbs_diag *diag)
 {
+    struct p11_vault *vault = p11_vault(base);
     CK_INFO library;
     CK_RV rv = vault->token.f->C_GetInfo(&library);
     if (rv == CKR_OK)
@@ -216,21 +206,22 @@ static unsigned char *pin_data(struct tbs_bytes pin)
     return pin.len > 0 ? (unsigned char *)pin.data : NULL;
 }
 
-enum tbs_err vault_init_token(struct vault *vault, const char *label, struct tbs_bytes so_pin,
-                              struct tbs_diag *diag)
+static enum tbs_err p11_vault_init_token(struct vault *base, const char *label,
+                                         struct tbs_bytes so_pin, struct tbs_diag *diag)
 {
+    struct p11_vault *vault = p11_vault(base);
     CK_UTF8CHAR padded[P11_LABEL_LEN + 1] = {0};
     if (strlen(label) == 0 || strlen(label) > P11_LABEL_LEN)
         return tbs_fail(diag, TBS_ERR_INVALID, "a token's label has 1 to %d octets", P11_LABEL_LEN);
     fill_blank(padded, P11_LABEL_LEN, label);
-    vault_logout(vault);
+    p11_vault_logout(base);
     VAULT_TRY(WITNESSED(vault, json_pack("{s:s}", "label", label), diag, C_InitToken,
                         vault->token.slot, pin_data(so_pin), so_pin.len, padded));
     /* By its new name: the slot may have moved, and the serial may be new. */
     return find(vault, NULL, label, false, diag);
 }
 
-static enum tbs_err open_session(struct vault *v, struct tbs_diag *diag)
+static enum tbs_err open_session(struct p11_vault *v, struct tbs_diag *diag)
 {
     CK_RV rv = v->token.f->C_OpenSession(v->token.slot, CKF_SERIAL_SESSION | CKF_RW_SESSION, NULL,
                                          NULL, &v->session);
@@ -240,10 +231,11 @@ static enum tbs_err open_session(struct vault *v, struct tbs_diag *diag)
     return TBS_OK;
 }
 
-enum tbs_err vault_login(struct vault *vault, bool as_so, struct tbs_bytes pin,
-                         struct tbs_diag *diag)
+enum tbs_err p11_vault_login(struct vault *base, bool as_so, struct tbs_bytes pin,
+                             struct tbs_diag *diag)
 {
-    vault_logout(vault);
+    struct p11_vault *vault = p11_vault(base);
+    p11_vault_logout(base);
     VAULT_TRY(open_session(vault, diag));
     CK_RV rv =
         vault->token.f->C_Login(vault->session, as_so ? CKU_SO : CKU_USER, pin_data(pin), pin.len);
@@ -256,8 +248,9 @@ enum tbs_err vault_login(struct vault *vault, bool as_so, struct tbs_bytes pin,
     return TBS_OK;
 }
 
-void vault_logout(struct vault *vault)
+void p11_vault_logout(struct vault *base)
 {
+    struct p11_vault *vault = p11_vault(base);
     if (!vault->logged_in)
         return;
     vault->token.f->C_Logout(vault->session);
@@ -265,21 +258,67 @@ void vault_logout(struct vault *vault)
     vault->logged_in = false;
 }
 
-enum tbs_err vault_random(struct vault *vault, uint8_t *ret_octets, size_t len,
-                          struct tbs_diag *diag)
+enum tbs_err p11_vault_random(struct vault *base, uint8_t *ret_octets, size_t len,
+                              struct tbs_diag *diag)
 {
+    struct p11_vault *vault = p11_vault(base);
     CK_RV rv = vault->token.f->C_GenerateRandom(vault->session, ret_octets, len);
     return rv == CKR_OK
                ? TBS_OK
                : p11_fail(diag, rv, "asking token '%s' for random octets", vault->token.name);
 }
 
-enum tbs_err vault_init_pin(struct vault *vault, struct tbs_bytes so_pin, struct tbs_bytes user_pin,
-                            struct tbs_diag *diag)
+static enum tbs_err p11_vault_init_pin(struct vault *base, struct tbs_bytes so_pin,
+                                       struct tbs_bytes user_pin, struct tbs_diag *diag)
 {
-    VAULT_TRY(vault_login(vault, true, so_pin, diag));
+    struct p11_vault *vault = p11_vault(base);
+    VAULT_TRY(p11_vault_login(base, true, so_pin, diag));
     enum tbs_err err = WITNESSED(vault, json_object(), diag, C_InitPIN, vault->session,
                                  pin_data(user_pin), user_pin.len);
-    vault_logout(vault);
+    p11_vault_logout(base);
     return err;
 }
+
+/* --- The backend --- */
+
+static bool p11_vault_has_officers(const struct vault *base)
+{
+    (void)base;
+    return true;
+}
+
+/* Other processes come to the token by slots and sessions of their own. */
+static void p11_vault_rest(struct vault *base)
+{
+    (void)base;
+}
+
+const struct vault_ops vault_pkcs11 = {
+    .open = p11_vault_open,
+    .close = p11_vault_close,
+    .serial = p11_vault_serial,
+    .label = p11_vault_label,
+    .model = p11_vault_model,
+    .is_initialised = p11_vault_is_initialised,
+    .has_pin_pad = p11_vault_has_pin_pad,
+    .has_officers = p11_vault_has_officers,
+    .info = p11_vault_info,
+    .init_token = p11_vault_init_token,
+    .init_pin = p11_vault_init_pin,
+    .login = p11_vault_login,
+    .logout = p11_vault_logout,
+    .rest = p11_vault_rest,
+    .random = p11_vault_random,
+    .generate = p11_vault_generate,
+    .transport_make = p11_vault_transport_make,
+    .transport_trust = p11_vault_transport_trust,
+    .generate_replicated = p11_vault_generate_replicated,
+    .unwrap = p11_vault_unwrap,
+    .inventory = p11_vault_inventory,
+    .destroy_objects = p11_vault_destroy_objects,
+    .check = p11_vault_check,
+    .confirm = p11_vault_confirm,
+    .sign = p11_vault_sign,
+    .destroy_by_check = p11_vault_destroy_by_check,
+    .attack = p11_vault_attack,
+};

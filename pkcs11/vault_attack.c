@@ -8,7 +8,7 @@
 #include <string.h>
 
 struct attack {
-    struct vault *v;
+    struct p11_vault *v;
     CK_OBJECT_HANDLE key;
     const char *id;
     json_t *attempts;
@@ -27,14 +27,14 @@ static enum tbs_err note(struct attack *a, const char *name, CK_RV rv, struct tb
 static enum tbs_err announce(struct attack *a, const char *call, const char *name,
                              struct tbs_diag *diag)
 {
-    return vault_before(a->v, call, json_pack("{s:s, s:s}", "id", a->id, "attempt", name), diag);
+    return vault_before(&a->v->base, call, json_pack("{s:s, s:s}", "id", a->id, "attempt", name),
+                        diag);
 }
 
 static enum tbs_err answered(struct attack *a, const char *call, const char *name, CK_RV rv,
                              struct tbs_diag *diag)
 {
-    enum tbs_err err =
-        a->v->witness.after ? a->v->witness.after(a->v->witness.ctx, call, rv, NULL, diag) : TBS_OK;
+    enum tbs_err err = vault_told(&a->v->base, call, rv, NULL, diag);
     return err == TBS_OK ? note(a, name, rv, diag) : err;
 }
 
@@ -294,7 +294,7 @@ static enum tbs_err attack_object(struct attack *a, CK_OBJECT_CLASS class, struc
 }
 
 /* A pair's private half, rather than its public one. */
-static enum tbs_err find_victim(struct vault *v, const char *id, CK_OBJECT_CLASS *ret_class,
+static enum tbs_err find_victim(struct p11_vault *v, const char *id, CK_OBJECT_CLASS *ret_class,
                                 CK_OBJECT_HANDLE *ret_key, struct tbs_diag *diag)
 {
     static const CK_OBJECT_CLASS classes[] = {CKO_SECRET_KEY, CKO_PRIVATE_KEY, CKO_PUBLIC_KEY};
@@ -306,9 +306,10 @@ static enum tbs_err find_victim(struct vault *v, const char *id, CK_OBJECT_CLASS
     return err;
 }
 
-enum tbs_err vault_attack(struct vault *vault, const char *id, json_t **ret_attempts,
-                          struct tbs_diag *diag)
+enum tbs_err p11_vault_attack(struct vault *base, const char *id, json_t **ret_attempts,
+                              struct tbs_diag *diag)
 {
+    struct p11_vault *vault = p11_vault(base);
     struct attack a = {.v = vault, .id = id, .attempts = json_array()};
     CK_OBJECT_CLASS class;
     enum tbs_err err = find_victim(vault, id, &class, &a.key, diag);

@@ -158,7 +158,7 @@ static bool put_any(struct attribute_list *t, struct attribute_list *inner, cons
     return put_one(t, name, value);
 }
 
-static bool is_unknown(const struct vault *v, const char *attribute)
+static bool is_unknown(const struct p11_vault *v, const char *attribute)
 {
     static const struct {
         enum p11_quirk quirk;
@@ -173,7 +173,7 @@ static bool is_unknown(const struct vault *v, const char *attribute)
     return false;
 }
 
-enum tbs_err vault_put_given(const struct vault *v, struct attribute_list *t,
+enum tbs_err vault_put_given(const struct p11_vault *v, struct attribute_list *t,
                              struct attribute_list *inner, const struct key_template *template,
                              enum template_profile profile, struct tbs_diag *diag)
 {
@@ -194,7 +194,7 @@ enum tbs_err vault_put_given(const struct vault *v, struct attribute_list *t,
 
 /* --- From a token --- */
 
-bool vault_read(struct vault *v, CK_OBJECT_HANDLE object, CK_ATTRIBUTE_TYPE type, void *value,
+bool vault_read(struct p11_vault *v, CK_OBJECT_HANDLE object, CK_ATTRIBUTE_TYPE type, void *value,
                 CK_ULONG size, CK_ULONG *ret_len)
 {
     CK_ATTRIBUTE a = {type, value, size};
@@ -259,7 +259,7 @@ static json_t *value_of(CK_ATTRIBUTE_TYPE type, const void *octets, CK_ULONG len
     return len == sizeof(CK_BBOOL) ? json_boolean(*(const CK_BBOOL *)octets) : json_null();
 }
 
-static json_t *read_json(struct vault *v, CK_OBJECT_HANDLE object, CK_ATTRIBUTE_TYPE type)
+static json_t *read_json(struct p11_vault *v, CK_OBJECT_HANDLE object, CK_ATTRIBUTE_TYPE type)
 {
     uint8_t octets[MECHANISMS_MAX * sizeof(CK_ULONG)];
     CK_ULONG len;
@@ -280,7 +280,7 @@ static const char *inner_name(CK_ATTRIBUTE_TYPE type)
 }
 
 /* Three calls: how many attributes, how long each is, and their values (2.40, 5.7). */
-static json_t *read_template(struct vault *v, CK_OBJECT_HANDLE object, CK_ATTRIBUTE_TYPE type)
+static json_t *read_template(struct p11_vault *v, CK_OBJECT_HANDLE object, CK_ATTRIBUTE_TYPE type)
 {
     CK_ATTRIBUTE inner[INNER_MAX] = {0};
     uint8_t values[INNER_MAX][INNER_VALUE_MAX];
@@ -314,7 +314,7 @@ static int class_bit(CK_OBJECT_CLASS class)
     }
 }
 
-json_t *vault_attributes(struct vault *v, CK_OBJECT_HANDLE object)
+json_t *vault_attributes(struct p11_vault *v, CK_OBJECT_HANDLE object)
 {
     json_t *all = json_object();
     CK_OBJECT_CLASS class = CK_UNAVAILABLE_INFORMATION;

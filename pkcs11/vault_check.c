@@ -19,12 +19,12 @@ static const uint8_t zeros[16];
 #define BLOCK_LEN (CUSTODY_GCM_IV_LEN + sizeof zeros + CUSTODY_GCM_TAG_LEN)
 
 /* The vault's session as the rest of the backend takes it. */
-static struct p11_session session_of(struct vault *v)
+static struct p11_session session_of(struct p11_vault *v)
 {
     return (struct p11_session){.token = &v->token, .handle = v->session, .fresh = true};
 }
 
-static struct custody_key key_of(struct vault *v, CK_OBJECT_HANDLE object, const char *id)
+static struct custody_key key_of(struct p11_vault *v, CK_OBJECT_HANDLE object, const char *id)
 {
     struct custody_key key = {.alg = CUSTODY_HMAC_SHA_256, .handle = object};
     CK_ULONG type = CKK_GENERIC_SECRET, mechanism = CKM_SHA256_HMAC, len;
@@ -45,8 +45,8 @@ static json_t *check_of(const char *method, struct tbs_bytes value)
     return json_pack("{s:s, s:s}", "method", method, "value", hex);
 }
 
-static enum tbs_err hmac_check(struct vault *v, const struct custody_key *key, json_t **ret_check,
-                               struct tbs_diag *diag)
+static enum tbs_err hmac_check(struct p11_vault *v, const struct custody_key *key,
+                               json_t **ret_check, struct tbs_diag *diag)
 {
     struct p11_session session = session_of(v);
     uint8_t mac[CUSTODY_MAC_MAX];
@@ -57,8 +57,8 @@ static enum tbs_err hmac_check(struct vault *v, const struct custody_key *key, j
     return err;
 }
 
-static enum tbs_err gcm_check(struct vault *v, const struct custody_key *key, json_t **ret_check,
-                              struct tbs_diag *diag)
+static enum tbs_err gcm_check(struct p11_vault *v, const struct custody_key *key,
+                              json_t **ret_check, struct tbs_diag *diag)
 {
     struct p11_session session = session_of(v);
     uint8_t block[BLOCK_LEN];
@@ -71,7 +71,7 @@ static enum tbs_err gcm_check(struct vault *v, const struct custody_key *key, js
 }
 
 /* Whether it opens that block to zeros. Some tokens answer a wrong tag as if they had failed. */
-static enum tbs_err opens(struct vault *v, const struct custody_key *key, const char *value,
+static enum tbs_err opens(struct p11_vault *v, const struct custody_key *key, const char *value,
                           bool *ret_opens, struct tbs_diag *diag)
 {
     struct p11_session session = session_of(v);
@@ -89,7 +89,7 @@ static enum tbs_err opens(struct vault *v, const struct custody_key *key, const 
     return TBS_OK;
 }
 
-static enum tbs_err spki_check(struct vault *v, CK_OBJECT_HANDLE object, json_t **ret_check,
+static enum tbs_err spki_check(struct p11_vault *v, CK_OBJECT_HANDLE object, json_t **ret_check,
                                struct tbs_diag *diag)
 {
     TBS_BUF_AUTO struct tbs_buf spki = tbs_buf();
@@ -103,7 +103,7 @@ static enum tbs_err spki_check(struct vault *v, CK_OBJECT_HANDLE object, json_t 
     return TBS_OK;
 }
 
-enum tbs_err vault_check_object(struct vault *v, CK_OBJECT_HANDLE object, json_t **ret_check,
+enum tbs_err vault_check_object(struct p11_vault *v, CK_OBJECT_HANDLE object, json_t **ret_check,
                                 struct tbs_diag *diag)
 {
     CK_ULONG class = CKO_SECRET_KEY, len, id_len = 0;
@@ -129,7 +129,7 @@ static bool gives_none(enum tbs_err err)
     return err == TBS_ERR_CONFIG || err == TBS_ERR_UNSUPPORTED;
 }
 
-enum tbs_err vault_has_check(struct vault *v, CK_OBJECT_HANDLE object, const json_t *check,
+enum tbs_err vault_has_check(struct p11_vault *v, CK_OBJECT_HANDLE object, const json_t *check,
                              bool *ret_same, struct tbs_diag *diag)
 {
     struct custody_key key = key_of(v, object, text_of(check, "id"));
@@ -151,24 +151,26 @@ enum tbs_err vault_has_check(struct vault *v, CK_OBJECT_HANDLE object, const jso
 }
 
 /* A pair is told by its public half. */
-static enum tbs_err find_checked(struct vault *v, const char *id, CK_OBJECT_HANDLE *ret_object,
+static enum tbs_err find_checked(struct p11_vault *v, const char *id, CK_OBJECT_HANDLE *ret_object,
                                  struct tbs_diag *diag)
 {
     enum tbs_err err = vault_find(v, CKO_SECRET_KEY, id, ret_object, diag);
     return err == TBS_ERR_NOT_FOUND ? vault_find(v, CKO_PUBLIC_KEY, id, ret_object, diag) : err;
 }
 
-enum tbs_err vault_check(struct vault *vault, const char *id, json_t **ret_check,
-                         struct tbs_diag *diag)
+enum tbs_err p11_vault_check(struct vault *base, const char *id, json_t **ret_check,
+                             struct tbs_diag *diag)
 {
+    struct p11_vault *vault = p11_vault(base);
     CK_OBJECT_HANDLE object;
     VAULT_TRY(find_checked(vault, id, &object, diag));
     return vault_check_object(vault, object, ret_check, diag);
 }
 
-enum tbs_err vault_confirm(struct vault *vault, const char *id, const json_t *check,
-                           struct tbs_diag *diag)
+enum tbs_err p11_vault_confirm(struct vault *base, const char *id, const json_t *check,
+                               struct tbs_diag *diag)
 {
+    struct p11_vault *vault = p11_vault(base);
     CK_OBJECT_HANDLE object;
     VAULT_TRY(find_checked(vault, id, &object, diag));
     json_t *with_id = json_pack("{s:s, s:s, s:s}", "method", text_of(check, "method"), "value",

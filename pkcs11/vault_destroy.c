@@ -16,13 +16,13 @@ static json_t *announce_object(const json_t *object)
                      json_object_get(object, "class"));
 }
 
-static enum tbs_err destroy(struct vault *v, CK_OBJECT_HANDLE object, const json_t *description,
+static enum tbs_err destroy(struct p11_vault *v, CK_OBJECT_HANDLE object, const json_t *description,
                             struct tbs_diag *diag)
 {
     return WITNESSED(v, announce_object(description), diag, C_DestroyObject, v->session, object);
 }
 
-static enum tbs_err destroy_one(struct vault *v, const json_t *wanted, struct tbs_diag *diag)
+static enum tbs_err destroy_one(struct p11_vault *v, const json_t *wanted, struct tbs_diag *diag)
 {
     struct p11_objects o;
     VAULT_TRY(vault_all(v, &o, diag));
@@ -38,9 +38,10 @@ static enum tbs_err destroy_one(struct vault *v, const json_t *wanted, struct tb
     return err;
 }
 
-enum tbs_err vault_destroy_objects(struct vault *vault, const json_t *objects,
-                                   struct tbs_diag *diag)
+enum tbs_err p11_vault_destroy_objects(struct vault *base, const json_t *objects,
+                                       struct tbs_diag *diag)
 {
+    struct p11_vault *vault = p11_vault(base);
     enum tbs_err err = TBS_OK;
     size_t i;
     const json_t *object;
@@ -61,15 +62,16 @@ struct doomed {
     struct tbs_bytes pin;
 };
 
-static enum tbs_err is_doomed(struct vault *v, CK_OBJECT_CLASS class, CK_OBJECT_HANDLE object,
+static enum tbs_err is_doomed(struct p11_vault *v, CK_OBJECT_CLASS class, CK_OBJECT_HANDLE object,
                               const struct doomed *key, bool *ret_is, struct tbs_diag *diag)
 {
     return class == CKO_PRIVATE_KEY ? vault_is_half(v, object, key->public, key->pin, ret_is, diag)
                                     : vault_has_check(v, object, key->check, ret_is, diag);
 }
 
-static enum tbs_err destroy_class(struct vault *v, CK_OBJECT_CLASS class, const struct doomed *key,
-                                  json_t *destroyed, struct tbs_diag *diag)
+static enum tbs_err destroy_class(struct p11_vault *v, CK_OBJECT_CLASS class,
+                                  const struct doomed *key, json_t *destroyed,
+                                  struct tbs_diag *diag)
 {
     struct p11_objects o;
     VAULT_TRY(p11_find_objects(&v->token, class, NULL, &o, diag));
@@ -90,7 +92,7 @@ static enum tbs_err destroy_class(struct vault *v, CK_OBJECT_CLASS class, const 
 }
 
 /* A key that the token fails to try is no proof of anything. */
-static enum tbs_err look_again(struct vault *v, CK_OBJECT_CLASS class, const struct doomed *key,
+static enum tbs_err look_again(struct p11_vault *v, CK_OBJECT_CLASS class, const struct doomed *key,
                                size_t *examined, struct tbs_diag *diag)
 {
     struct p11_objects o;
@@ -114,7 +116,7 @@ static enum tbs_err look_again(struct vault *v, CK_OBJECT_CLASS class, const str
 static const CK_OBJECT_CLASS pair[] = {CKO_PRIVATE_KEY, CKO_PUBLIC_KEY},
                              secret[] = {CKO_SECRET_KEY};
 
-static enum tbs_err destroy_key(struct vault *v, const struct doomed *key, json_t **ret_done,
+static enum tbs_err destroy_key(struct p11_vault *v, const struct doomed *key, json_t **ret_done,
                                 struct tbs_diag *diag)
 {
     const CK_OBJECT_CLASS *classes = key->public ? pair : secret;
@@ -142,9 +144,11 @@ static EVP_PKEY *read_public(const json_t *check)
     return d2i_PUBKEY(NULL, &at, (long)spki.len);
 }
 
-enum tbs_err vault_destroy_by_check(struct vault *vault, const json_t *check, struct tbs_bytes pin,
-                                    json_t **ret_done, struct tbs_diag *diag)
+enum tbs_err p11_vault_destroy_by_check(struct vault *base, const json_t *check,
+                                        struct tbs_bytes pin, json_t **ret_done,
+                                        struct tbs_diag *diag)
 {
+    struct p11_vault *vault = p11_vault(base);
     const char *method = json_string_value(json_object_get(check, "method"));
     struct doomed key = {.check = check, .pin = pin};
     if (!method || (strcmp(method, "aes-256-gcm-block") == 0 && !json_object_get(check, "id")))

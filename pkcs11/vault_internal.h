@@ -1,18 +1,17 @@
-/* Shared by the vault's files; no other room includes it. */
+/* Shared by the files of the vault of PKCS#11 tokens; no other room includes it. */
 #ifndef TBS_PKCS11_VAULT_INTERNAL_H
 #define TBS_PKCS11_VAULT_INTERNAL_H
-
-#include "pkcs11/vault.h"
 
 #include <openssl/types.h>
 
 #include "p11.h"
+#include "vault/backend.h"
 
 #define TEMPLATE_MAX 32
 
-struct vault {
+struct p11_vault {
+    struct vault base;
     struct p11_token token; /* while logged in, its holder is the session */
-    struct vault_witness witness;
     char module[512];
     char serial[P11_SERIAL_LEN + 1];
     char model[P11_MODEL_LEN + 1];
@@ -20,6 +19,11 @@ struct vault {
     bool logged_in;
     enum oaep_hash oaep;
 };
+
+static inline struct p11_vault *p11_vault(struct vault *base)
+{
+    return (struct p11_vault *)base;
+}
 
 /* Attributes in the order in which they are told to the token; CKA_MODIFIABLE comes last. */
 struct attribute_list {
@@ -33,7 +37,7 @@ void vault_put(struct attribute_list *t, CK_ATTRIBUTE_TYPE type, const void *val
 /* What a template gives an object of that profile, but for what the token does not know; what is
  * not of the template, such as an id, goes before. inner is where a template in an attribute lives;
  * it must live as long as t. */
-enum tbs_err vault_put_given(const struct vault *v, struct attribute_list *t,
+enum tbs_err vault_put_given(const struct p11_vault *v, struct attribute_list *t,
                              struct attribute_list *inner, const struct key_template *template,
                              enum template_profile profile, struct tbs_diag *diag);
 CK_MECHANISM_TYPE vault_mechanism(const char *name); /* one that a key template names */
@@ -44,22 +48,62 @@ json_t *vault_text(const uint8_t *octets, size_t len);
 json_t *vault_mechanism_name(CK_MECHANISM_TYPE type);
 json_t *vault_class_name(CK_OBJECT_CLASS class);
 /* False: not told, or longer than size. */
-bool vault_read(struct vault *v, CK_OBJECT_HANDLE object, CK_ATTRIBUTE_TYPE type, void *value,
+bool vault_read(struct p11_vault *v, CK_OBJECT_HANDLE object, CK_ATTRIBUTE_TYPE type, void *value,
                 CK_ULONG size, CK_ULONG *ret_len);
 /* All that objects of its class have; null for what the token does not tell. */
-json_t *vault_attributes(struct vault *v, CK_OBJECT_HANDLE object);
+json_t *vault_attributes(struct p11_vault *v, CK_OBJECT_HANDLE object);
+
+/* --- What vault/backend.h has, by file --- */
+
+enum tbs_err p11_vault_random(struct vault *base, uint8_t *ret_octets, size_t len,
+                              struct tbs_diag *diag);
+enum tbs_err p11_vault_login(struct vault *base, bool as_so, struct tbs_bytes pin,
+                             struct tbs_diag *diag);
+void p11_vault_logout(struct vault *base);
+/* vault_make.c */
+enum tbs_err p11_vault_generate(struct vault *base, const char *template, const char *id,
+                                json_t **ret_key, struct tbs_diag *diag);
+enum tbs_err p11_vault_transport_make(struct vault *base, const char *id, json_t **ret_key,
+                                      struct tbs_diag *diag);
+enum tbs_err p11_vault_transport_trust(struct vault *base, const char *id, struct tbs_bytes spki,
+                                       json_t **ret_key, struct tbs_diag *diag);
+enum tbs_err p11_vault_generate_replicated(struct vault *base, const char *template, const char *id,
+                                           const struct vault_recipient *recipients, size_t n,
+                                           json_t **ret_key, struct tbs_diag *diag);
+enum tbs_err p11_vault_unwrap(struct vault *base, const char *template, const char *id,
+                              const char *transport, enum oaep_hash oaep, struct tbs_bytes wrapped,
+                              json_t **ret_key, struct tbs_diag *diag);
+/* vault_look.c */
+enum tbs_err p11_vault_inventory(struct vault *base, json_t **ret_objects, struct tbs_diag *diag);
+/* vault_destroy.c */
+enum tbs_err p11_vault_destroy_objects(struct vault *base, const json_t *objects,
+                                       struct tbs_diag *diag);
+enum tbs_err p11_vault_destroy_by_check(struct vault *base, const json_t *check,
+                                        struct tbs_bytes pin, json_t **ret_done,
+                                        struct tbs_diag *diag);
+/* vault_check.c */
+enum tbs_err p11_vault_check(struct vault *base, const char *id, json_t **ret_check,
+                             struct tbs_diag *diag);
+enum tbs_err p11_vault_confirm(struct vault *base, const char *id, const json_t *check,
+                               struct tbs_diag *diag);
+/* vault_pair.c */
+enum tbs_err p11_vault_sign(struct vault *base, const char *id, struct tbs_bytes pin,
+                            struct tbs_bytes octets, struct tbs_buf *ret_signature,
+                            struct tbs_diag *diag);
+/* vault_attack.c */
+enum tbs_err p11_vault_attack(struct vault *base, const char *id, json_t **ret_attempts,
+                              struct tbs_diag *diag);
 
 /* --- vault.c --- */
 
-enum tbs_err vault_before(struct vault *v, const char *call, json_t *what, struct tbs_diag *diag);
 /* Tells the witness, and makes a refusal of the token an error. */
-enum tbs_err vault_after(struct vault *v, const char *call, CK_RV rv, json_t *result,
+enum tbs_err vault_after(struct p11_vault *v, const char *call, CK_RV rv, json_t *result,
                          struct tbs_diag *diag);
 
 /* A call that changes the token, between the two. `what` is taken over. */
 #define WITNESSED(v, what, diag, function, ...)                                                    \
     ({                                                                                             \
-        enum tbs_err err_ = vault_before(v, #function, what, diag);                                \
+        enum tbs_err err_ = vault_before(&(v)->base, #function, what, diag);                       \
         if (err_ == TBS_OK)                                                                        \
             err_ = vault_after(v, #function, (v)->token.f->function(__VA_ARGS__), NULL, diag);     \
         err_;                                                                                      \
@@ -68,16 +112,16 @@ enum tbs_err vault_after(struct vault *v, const char *call, CK_RV rv, json_t *re
 /* --- vault_look.c --- */
 
 /* The one object of a class with this id; TBS_ERR_NOT_FOUND, TBS_ERR_CONFIG for several. */
-enum tbs_err vault_find(struct vault *v, CK_OBJECT_CLASS class, const char *id,
+enum tbs_err vault_find(struct p11_vault *v, CK_OBJECT_CLASS class, const char *id,
                         CK_OBJECT_HANDLE *ret_object, struct tbs_diag *diag);
 /* TBS_ERR_EXISTS when an object of that class has the id. */
-enum tbs_err vault_none(struct vault *v, CK_OBJECT_CLASS class, const char *id,
+enum tbs_err vault_none(struct p11_vault *v, CK_OBJECT_CLASS class, const char *id,
                         struct tbs_diag *diag);
 
 /* As an entry of an inventory. */
-json_t *vault_describe(struct vault *v, CK_OBJECT_HANDLE object);
+json_t *vault_describe(struct p11_vault *v, CK_OBJECT_HANDLE object);
 /* Every token object that the login sees. */
-enum tbs_err vault_all(struct vault *v, struct p11_objects *ret, struct tbs_diag *diag);
+enum tbs_err vault_all(struct p11_vault *v, struct p11_objects *ret, struct tbs_diag *diag);
 
 /* --- vault_check.c --- */
 
@@ -86,28 +130,21 @@ enum tbs_err vault_all(struct vault *v, struct p11_objects *ret, struct tbs_diag
 #define VAULT_SECRET_LEN 32
 CK_MECHANISM vault_oaep(enum oaep_hash hash);
 
-enum tbs_err vault_check_object(struct vault *v, CK_OBJECT_HANDLE object, json_t **ret_check,
+enum tbs_err vault_check_object(struct p11_vault *v, CK_OBJECT_HANDLE object, json_t **ret_check,
                                 struct tbs_diag *diag);
 /* Whether a key has this check value, of any method. An error when the token could not tell: then
  * nobody knows. */
-enum tbs_err vault_has_check(struct vault *v, CK_OBJECT_HANDLE object, const json_t *check,
+enum tbs_err vault_has_check(struct p11_vault *v, CK_OBJECT_HANDLE object, const json_t *check,
                              bool *ret_same, struct tbs_diag *diag);
 
 /* --- vault_pair.c --- */
 
 /* Of a public key. */
-enum tbs_err vault_spki(struct vault *v, CK_OBJECT_HANDLE object, struct tbs_buf *ret_spki,
+enum tbs_err vault_spki(struct p11_vault *v, CK_OBJECT_HANDLE object, struct tbs_buf *ret_spki,
                         struct tbs_diag *diag);
 /* Whether a private key is the other half: an RSA key tells its modulus, an EC key signs something.
  * pin: where the key asks for it. An error when the token could not tell. */
-enum tbs_err vault_is_half(struct vault *v, CK_OBJECT_HANDLE object, EVP_PKEY *public,
+enum tbs_err vault_is_half(struct p11_vault *v, CK_OBJECT_HANDLE object, EVP_PKEY *public,
                            struct tbs_bytes pin, bool *ret_is, struct tbs_diag *diag);
-
-#define VAULT_TRY(call)                                                                            \
-    do {                                                                                           \
-        enum tbs_err try_err = (call);                                                             \
-        if (try_err != TBS_OK)                                                                     \
-            return try_err;                                                                        \
-    } while (0)
 
 #endif

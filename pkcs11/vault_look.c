@@ -6,7 +6,7 @@
 
 /* --- Finding --- */
 
-enum tbs_err vault_find(struct vault *v, CK_OBJECT_CLASS class, const char *id,
+enum tbs_err vault_find(struct p11_vault *v, CK_OBJECT_CLASS class, const char *id,
                         CK_OBJECT_HANDLE *ret_object, struct tbs_diag *diag)
 {
     struct p11_objects o;
@@ -23,7 +23,7 @@ enum tbs_err vault_find(struct vault *v, CK_OBJECT_CLASS class, const char *id,
     return err;
 }
 
-enum tbs_err vault_none(struct vault *v, CK_OBJECT_CLASS class, const char *id,
+enum tbs_err vault_none(struct p11_vault *v, CK_OBJECT_CLASS class, const char *id,
                         struct tbs_diag *diag)
 {
     struct p11_objects o;
@@ -37,7 +37,7 @@ enum tbs_err vault_none(struct vault *v, CK_OBJECT_CLASS class, const char *id,
 
 /* --- Inventories --- */
 
-static json_t *text_attribute(struct vault *v, CK_OBJECT_HANDLE object, CK_ATTRIBUTE_TYPE type)
+static json_t *text_attribute(struct p11_vault *v, CK_OBJECT_HANDLE object, CK_ATTRIBUTE_TYPE type)
 {
     uint8_t octets[VAULT_TEXT_MAX];
     CK_ULONG len;
@@ -45,7 +45,7 @@ static json_t *text_attribute(struct vault *v, CK_OBJECT_HANDLE object, CK_ATTRI
     return vault_text(octets, told ? len : 0);
 }
 
-json_t *vault_describe(struct vault *v, CK_OBJECT_HANDLE object)
+json_t *vault_describe(struct p11_vault *v, CK_OBJECT_HANDLE object)
 {
     CK_ULONG class = CK_UNAVAILABLE_INFORMATION, len;
     vault_read(v, object, CKA_CLASS, &class, sizeof class, &len);
@@ -84,15 +84,16 @@ static json_t *sorted(const json_t *objects)
     return list;
 }
 
-enum tbs_err vault_all(struct vault *v, struct p11_objects *ret, struct tbs_diag *diag)
+enum tbs_err vault_all(struct p11_vault *v, struct p11_objects *ret, struct tbs_diag *diag)
 {
     CK_BBOOL yes = CK_TRUE;
     CK_ATTRIBUTE template[] = {{CKA_TOKEN, &yes, sizeof yes}};
     return p11_find(&v->token, template, 1, ret, diag);
 }
 
-enum tbs_err vault_inventory(struct vault *vault, json_t **ret_objects, struct tbs_diag *diag)
+enum tbs_err p11_vault_inventory(struct vault *base, json_t **ret_objects, struct tbs_diag *diag)
 {
+    struct p11_vault *vault = p11_vault(base);
     struct p11_objects o;
     json_t *list = json_array();
     VAULT_TRY(vault_all(vault, &o, diag));

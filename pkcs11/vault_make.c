@@ -32,7 +32,7 @@ static json_t *announce(const char *id, const char *mechanism)
 }
 
 /* What is told of a key that was made: read back, and computed. */
-static enum tbs_err tell(struct vault *v, CK_OBJECT_HANDLE object, CK_OBJECT_HANDLE public,
+static enum tbs_err tell(struct p11_vault *v, CK_OBJECT_HANDLE object, CK_OBJECT_HANDLE public,
                          json_t **ret_key, struct tbs_diag *diag)
 {
     TBS_BUF_AUTO struct tbs_buf spki = tbs_buf();
@@ -60,7 +60,7 @@ static enum tbs_err tell(struct vault *v, CK_OBJECT_HANDLE object, CK_OBJECT_HAN
 /* --- Made here --- */
 
 /* As a session object or a token object, as the profile has it. */
-static enum tbs_err generate_secret(struct vault *v, const struct key_template *of,
+static enum tbs_err generate_secret(struct p11_vault *v, const struct key_template *of,
                                     enum template_profile profile, const char *id,
                                     CK_OBJECT_HANDLE *ret, struct tbs_diag *diag)
 {
@@ -73,9 +73,9 @@ static enum tbs_err generate_secret(struct vault *v, const struct key_template *
                      t.list, t.n, ret);
 }
 
-static enum tbs_err generate_pair(struct vault *v, const struct key_template *of, const char *id,
-                                  CK_OBJECT_HANDLE *ret_public, CK_OBJECT_HANDLE *ret_private,
-                                  struct tbs_diag *diag)
+static enum tbs_err generate_pair(struct p11_vault *v, const struct key_template *of,
+                                  const char *id, CK_OBJECT_HANDLE *ret_public,
+                                  CK_OBJECT_HANDLE *ret_private, struct tbs_diag *diag)
 {
     struct attribute_list public = {0}, private = {0}, inner = {0};
     CK_MECHANISM make = {vault_mechanism(of->generation), NULL, 0};
@@ -105,9 +105,10 @@ static enum tbs_err find_template(const char *name, const struct key_template **
     return err == TBS_ERR_NOT_FOUND ? TBS_ERR_UNSUPPORTED : err;
 }
 
-enum tbs_err vault_generate(struct vault *vault, const char *template, const char *id,
-                            json_t **ret_key, struct tbs_diag *diag)
+enum tbs_err p11_vault_generate(struct vault *base, const char *template, const char *id,
+                                json_t **ret_key, struct tbs_diag *diag)
 {
+    struct p11_vault *vault = p11_vault(base);
     const struct key_template *of;
     CK_OBJECT_HANDLE object = 0, public = 0;
     VAULT_TRY(find_template(template, &of, diag));
@@ -125,10 +126,10 @@ enum tbs_err vault_generate(struct vault *vault, const char *template, const cha
     return tell(vault, object, public, ret_key, diag);
 }
 
-enum tbs_err vault_transport_make(struct vault *vault, const char *id, json_t **ret_key,
-                                  struct tbs_diag *diag)
+enum tbs_err p11_vault_transport_make(struct vault *base, const char *id, json_t **ret_key,
+                                      struct tbs_diag *diag)
 {
-    return vault_generate(vault, "transport-rsa-3072-unwrap-v1", id, ret_key, diag);
+    return p11_vault_generate(base, "transport-rsa-3072-unwrap-v1", id, ret_key, diag);
 }
 
 /* --- The way between tokens --- */
@@ -150,9 +151,10 @@ static bool read_rsa(struct tbs_bytes spki, uint8_t *modulus, size_t *len)
     return ok;
 }
 
-enum tbs_err vault_transport_trust(struct vault *vault, const char *id, struct tbs_bytes spki,
-                                   json_t **ret_key, struct tbs_diag *diag)
+enum tbs_err p11_vault_transport_trust(struct vault *base, const char *id, struct tbs_bytes spki,
+                                       json_t **ret_key, struct tbs_diag *diag)
 {
+    struct p11_vault *vault = p11_vault(base);
     const struct key_template *of;
     struct attribute_list t = {0}, inner = {0};
     uint8_t modulus[VAULT_RSA_BITS / 8];
@@ -175,7 +177,7 @@ enum tbs_err vault_transport_trust(struct vault *vault, const char *id, struct t
 /* --- Replicated --- */
 
 /* A token that knows another hash only says no more than that something is wrong. */
-static enum tbs_err tell_hash(struct vault *v, enum tbs_err err, enum oaep_hash oaep,
+static enum tbs_err tell_hash(struct p11_vault *v, enum tbs_err err, enum oaep_hash oaep,
                               struct tbs_diag *diag)
 {
     unsigned long raw = err != TBS_OK && diag ? diag->raw : CKR_OK;
@@ -187,8 +189,8 @@ static enum tbs_err tell_hash(struct vault *v, enum tbs_err err, enum oaep_hash 
         v->token.name, raw);
 }
 
-static enum tbs_err wrap(struct vault *v, const struct vault_recipient *to, CK_OBJECT_HANDLE born,
-                         json_t *wrapped, struct tbs_diag *diag)
+static enum tbs_err wrap(struct p11_vault *v, const struct vault_recipient *to,
+                         CK_OBJECT_HANDLE born, json_t *wrapped, struct tbs_diag *diag)
 {
     CK_MECHANISM mechanism = vault_oaep(to->oaep);
     CK_OBJECT_HANDLE key;
@@ -205,7 +207,7 @@ static enum tbs_err wrap(struct vault *v, const struct vault_recipient *to, CK_O
     return TBS_OK;
 }
 
-static enum tbs_err seal(struct vault *v, const struct key_template *of, const char *id,
+static enum tbs_err seal(struct p11_vault *v, const struct key_template *of, const char *id,
                          CK_OBJECT_HANDLE born, CK_OBJECT_HANDLE *ret_sealed, struct tbs_diag *diag)
 {
     struct attribute_list t = {0}, inner = {0};
@@ -222,7 +224,7 @@ static enum tbs_err compare(const json_t *born, const json_t *sealed, const char
     return tbs_fail(diag, TBS_ERR_AUTH, "key %s has another check value since it was sealed", id);
 }
 
-static enum tbs_err spread(struct vault *v, const struct key_template *of, const char *id,
+static enum tbs_err spread(struct p11_vault *v, const struct key_template *of, const char *id,
                            CK_OBJECT_HANDLE born, const struct vault_recipient *recipients,
                            size_t n, json_t **ret_key, struct tbs_diag *diag)
 {
@@ -249,10 +251,11 @@ static enum tbs_err spread(struct vault *v, const struct key_template *of, const
     return err;
 }
 
-enum tbs_err vault_generate_replicated(struct vault *vault, const char *template, const char *id,
-                                       const struct vault_recipient *recipients, size_t n,
-                                       json_t **ret_key, struct tbs_diag *diag)
+enum tbs_err p11_vault_generate_replicated(struct vault *base, const char *template, const char *id,
+                                           const struct vault_recipient *recipients, size_t n,
+                                           json_t **ret_key, struct tbs_diag *diag)
 {
+    struct p11_vault *vault = p11_vault(base);
     const struct key_template *of;
     CK_OBJECT_HANDLE born;
     json_t *key = NULL;
@@ -272,10 +275,11 @@ enum tbs_err vault_generate_replicated(struct vault *vault, const char *template
     return err;
 }
 
-enum tbs_err vault_unwrap(struct vault *vault, const char *template, const char *id,
-                          const char *transport, enum oaep_hash oaep, struct tbs_bytes wrapped,
-                          json_t **ret_key, struct tbs_diag *diag)
+enum tbs_err p11_vault_unwrap(struct vault *base, const char *template, const char *id,
+                              const char *transport, enum oaep_hash oaep, struct tbs_bytes wrapped,
+                              json_t **ret_key, struct tbs_diag *diag)
 {
+    struct p11_vault *vault = p11_vault(base);
     const struct key_template *of;
     struct attribute_list t = {0}, inner = {0};
     CK_MECHANISM mechanism = vault_oaep(oaep);

@@ -27,7 +27,7 @@ static EVP_PKEY *public_of(const char *type, OSSL_PARAM_BLD *build)
     return key;
 }
 
-static EVP_PKEY *read_ec(struct vault *v, CK_OBJECT_HANDLE object)
+static EVP_PKEY *read_ec(struct p11_vault *v, CK_OBJECT_HANDLE object)
 {
     uint8_t point[80];
     CK_ULONG len;
@@ -42,7 +42,7 @@ static EVP_PKEY *read_ec(struct vault *v, CK_OBJECT_HANDLE object)
     return key;
 }
 
-static EVP_PKEY *read_rsa(struct vault *v, CK_OBJECT_HANDLE object)
+static EVP_PKEY *read_rsa(struct p11_vault *v, CK_OBJECT_HANDLE object)
 {
     uint8_t n[1024], e[16];
     CK_ULONG n_len, e_len;
@@ -61,7 +61,7 @@ static EVP_PKEY *read_rsa(struct vault *v, CK_OBJECT_HANDLE object)
     return key;
 }
 
-enum tbs_err vault_spki(struct vault *v, CK_OBJECT_HANDLE object, struct tbs_buf *ret_spki,
+enum tbs_err vault_spki(struct p11_vault *v, CK_OBJECT_HANDLE object, struct tbs_buf *ret_spki,
                         struct tbs_diag *diag)
 {
     CK_ULONG type = CK_UNAVAILABLE_INFORMATION, len;
@@ -103,7 +103,7 @@ static bool to_der(const uint8_t *raw, size_t len, struct tbs_buf *der)
 }
 
 /* Logs in anew for this one signature where the key asks for it. */
-static CK_RV sign_hash(struct vault *v, CK_OBJECT_HANDLE key, struct tbs_bytes pin,
+static CK_RV sign_hash(struct p11_vault *v, CK_OBJECT_HANDLE key, struct tbs_bytes pin,
                        uint8_t hash[HASH_LEN], uint8_t ret_raw[SIGNATURE_LEN], CK_ULONG *ret_len)
 {
     CK_FUNCTION_LIST *f = v->token.f;
@@ -119,10 +119,11 @@ static CK_RV sign_hash(struct vault *v, CK_OBJECT_HANDLE key, struct tbs_bytes p
     return rv == CKR_OK ? f->C_Sign(v->session, hash, HASH_LEN, ret_raw, ret_len) : rv;
 }
 
-enum tbs_err vault_sign(struct vault *vault, const char *id, struct tbs_bytes pin,
-                        struct tbs_bytes octets, struct tbs_buf *ret_signature,
-                        struct tbs_diag *diag)
+enum tbs_err p11_vault_sign(struct vault *base, const char *id, struct tbs_bytes pin,
+                            struct tbs_bytes octets, struct tbs_buf *ret_signature,
+                            struct tbs_diag *diag)
 {
+    struct p11_vault *vault = p11_vault(base);
     CK_OBJECT_HANDLE key;
     CK_ULONG raw_len;
     uint8_t hash[HASH_LEN], raw[SIGNATURE_LEN];
@@ -155,13 +156,13 @@ static bool is_another(CK_RV rv)
            rv == CKR_KEY_TYPE_INCONSISTENT || rv == CKR_BUFFER_TOO_SMALL;
 }
 
-static enum tbs_err signs_for(struct vault *v, CK_OBJECT_HANDLE object, EVP_PKEY *public,
+static enum tbs_err signs_for(struct p11_vault *v, CK_OBJECT_HANDLE object, EVP_PKEY *public,
                               struct tbs_bytes pin, bool *ret_is, struct tbs_diag *diag)
 {
     TBS_BUF_AUTO struct tbs_buf der = tbs_buf();
     uint8_t hash[HASH_LEN], raw[SIGNATURE_LEN];
     CK_ULONG len;
-    VAULT_TRY(vault_random(v, hash, sizeof hash, diag));
+    VAULT_TRY(p11_vault_random(&v->base, hash, sizeof hash, diag));
     CK_RV rv = sign_hash(v, object, pin, hash, raw, &len);
     if (rv != CKR_OK && !is_another(rv))
         return p11_fail(diag, rv, "trying which key signs");
@@ -169,7 +170,7 @@ static enum tbs_err signs_for(struct vault *v, CK_OBJECT_HANDLE object, EVP_PKEY
     return TBS_OK;
 }
 
-enum tbs_err vault_is_half(struct vault *v, CK_OBJECT_HANDLE object, EVP_PKEY *public,
+enum tbs_err vault_is_half(struct p11_vault *v, CK_OBJECT_HANDLE object, EVP_PKEY *public,
                            struct tbs_bytes pin, bool *ret_is, struct tbs_diag *diag)
 {
     CK_ULONG type = CK_UNAVAILABLE_INFORMATION, len;

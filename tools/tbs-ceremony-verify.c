@@ -2,6 +2,7 @@
  * tokens, so that an outsider can run it on a computer of his own. */
 #include <argp.h>
 #include <limits.h>
+#include <openssl/x509_vfy.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -18,7 +19,7 @@
 #define HASH_LEN 32
 
 enum { EXIT_VERIFIED = 0, EXIT_REFUSED = 1, EXIT_USAGE = 2, EXIT_UNREADABLE = 3 };
-enum { KEY_REHEARSAL = 256, KEY_SCRIPT, KEY_HEAD, KEY_SIGNER, KEY_DRILL };
+enum { KEY_REHEARSAL = 256, KEY_SCRIPT, KEY_HEAD, KEY_SIGNER, KEY_DRILL, KEY_TPM_CA };
 
 const char *argp_program_version = "tbs-ceremony-verify " TBS_VERSION;
 
@@ -51,6 +52,15 @@ static unsigned read_days(struct argp_state *state, const char *text)
     return (unsigned)days;
 }
 
+/* One CA or several in a file. The store stays until the program ends. */
+static void read_ca(struct argp_state *state, const char *file, struct verify_options *verify)
+{
+    if (!verify->tpm_cas)
+        verify->tpm_cas = X509_STORE_new();
+    if (!verify->tpm_cas || X509_STORE_load_file(verify->tpm_cas, file) != 1)
+        argp_error(state, "%s holds no certificate in PEM", file);
+}
+
 static error_t parse(int key, char *arg, struct argp_state *state)
 {
     struct options *o = state->input;
@@ -68,6 +78,9 @@ static error_t parse(int key, char *arg, struct argp_state *state)
         if (o->verify.n_signers == SIGNERS_MAX)
             argp_error(state, "there are at most %d signers", SIGNERS_MAX);
         o->signers[o->verify.n_signers++] = arg;
+        return 0;
+    case KEY_TPM_CA:
+        read_ca(state, arg, &o->verify);
         return 0;
     case KEY_DRILL:
         o->verify.drill_days = read_days(state, arg);
@@ -99,6 +112,8 @@ static const struct argp argp = {
              "of the last ceremony, as the witnesses wrote it down, in hex or as words", 1},
             {"signer", KEY_SIGNER, "FILE", 0,
              "a public key in PEM that must have signed the whole last record; repeated", 1},
+            {"tpm-ca", KEY_TPM_CA, "FILE", 0,
+             "certificates in PEM of a TPM maker's CA, root or intermediate; repeated", 1},
             {"drill-days", KEY_DRILL, "N", 0,
              "refuse when the last drill for the loss of a site is older, or there is none", 1},
             {"json", 'j', NULL, 0, "the opinion as JSON", 2},
@@ -248,7 +263,9 @@ int main(int argc, char **argv)
     signal(SIGPIPE, SIG_IGN);
     argp_err_exit_status = EXIT_USAGE;
     argp_parse(&argp, argc, argv, 0, NULL, &o);
-    if (run(&o, &verified, &diag) == TBS_OK)
+    enum tbs_err err = run(&o, &verified, &diag);
+    X509_STORE_free(o.verify.tpm_cas);
+    if (err == TBS_OK)
         return verified ? EXIT_VERIFIED : EXIT_REFUSED;
     fprintf(stderr, "tbs-ceremony-verify: %s\n", diag.text);
     return EXIT_UNREADABLE;

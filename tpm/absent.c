@@ -2,6 +2,7 @@
 #include "custody/backend.h"
 #include "custody/sealed_pin.h"
 #include "tpm/trial.h"
+#include "vault/backend.h"
 
 static enum tbs_err absent(const char *what, struct tbs_diag *diag)
 {
@@ -91,6 +92,16 @@ enum tbs_err sealed_pin_open(const char *tcti, const struct sealed_pin *sealed,
     (void)tcti, (void)sealed, (void)ret_pin;
     return absent(SEALED, diag);
 }
+
+static enum tbs_err no_tpm(const struct vault_token *token, struct vault **ret_vault,
+                           struct tbs_diag *diag)
+{
+    (void)token;
+    (void)ret_vault;
+    return absent("TPMs in ceremonies", diag);
+}
+
+const struct vault_ops vault_tpm = {.open = no_tpm};
 
 #define BACKEND "the custody backend tpm"
 

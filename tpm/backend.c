@@ -74,6 +74,16 @@ static enum tbs_err try_pin(struct tpm_token *token, struct tbs_diag *diag)
                                  : tpm_fail(diag, rc, "giving the PIN to token '%s'", token->name);
 }
 
+enum tbs_err tpm_enter(struct tpm_token *token, const struct tbs_secret *pin, struct tbs_diag *diag)
+{
+    enum tbs_err err = tpm_set_pin(token, pin, diag);
+    if (err == TBS_OK)
+        err = load_storage(token, diag);
+    if (err == TBS_OK)
+        err = tpm_start_session(token, token->storage, diag);
+    return err != TBS_OK ? err : try_pin(token, diag);
+}
+
 static enum tbs_err open_up(struct tpm_token *token, const struct custody_opening *opening,
                             struct tbs_diag *diag)
 {
@@ -82,13 +92,7 @@ static enum tbs_err open_up(struct tpm_token *token, const struct custody_openin
     enum tbs_err err = pin_obtain(opening->pin, &pin, diag);
     if (err == TBS_OK)
         err = tpm_connect(token, opening->config, diag);
-    if (err == TBS_OK)
-        err = tpm_set_pin(token, &pin, diag);
-    if (err == TBS_OK)
-        err = load_storage(token, diag);
-    if (err == TBS_OK)
-        err = tpm_start_session(token, token->storage, diag);
-    return err != TBS_OK ? err : try_pin(token, diag);
+    return err != TBS_OK ? err : tpm_enter(token, &pin, diag);
 }
 
 static enum tbs_err tpm_open(const struct custody_opening *opening, void **ret_token,

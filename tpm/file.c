@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "base/base64.h"
+#include "base/hex.h"
 
 #define FORMAT "tbs-kms key in a TPM"
 #define FORMAT_VERSION 1
@@ -66,12 +67,30 @@ static bool is_label(const char *label)
     return len <= CUSTODY_KEY_LABEL_MAX;
 }
 
+static bool take_parents(const json_t *parents, struct tpm_blob *blob)
+{
+    size_t i;
+    const json_t *parent;
+    if (parents && (json_array_size(parents) == 0 || json_array_size(parents) > ATTEST_PARENTS_MAX))
+        return false;
+    json_array_foreach(parents, i, parent)
+    {
+        const char *hex = json_string_value(parent);
+        if (!hex || !tbs_unhex(hex, blob->parents[i], ATTEST_NAME_LEN))
+            return false;
+        blob->n_parents++;
+    }
+    return true;
+}
+
 static const char *parse(json_t *json, struct tpm_blob *blob)
 {
     const char *format, *label, *public, *private;
+    const json_t *parents = NULL;
     int version;
-    if (json_unpack(json, "{s:s,s:i,s:s,s:s,s:s!}", "format", &format, "version", &version, "label",
-                    &label, "public", &public, "private", &private) != 0)
+    if (json_unpack(json, "{s:s,s:i,s:s,s:s,s:s,s?o!}", "format", &format, "version", &version,
+                    "label", &label, "public", &public, "private", &private, "parents",
+                    &parents) != 0)
         return "it lacks a member, has one more, or one of another kind";
     if (strcmp(format, FORMAT) != 0 || version != FORMAT_VERSION)
         return "it is of another format or version";
@@ -81,6 +100,8 @@ static const char *parse(json_t *json, struct tpm_blob *blob)
         return "its public area does not decode";
     if (!unmarshal(private, blob, false))
         return "its private area does not decode";
+    if (!take_parents(parents, blob))
+        return "its parents are not Names of storage keys";
     snprintf(blob->label, sizeof blob->label, "%s", label);
     return NULL;
 }
@@ -157,6 +178,17 @@ bool tpm_marshal_public(const TPM2B_PUBLIC *public, uint8_t *out, size_t *ret_le
     return true;
 }
 
+json_t *tpm_parents(const struct tpm_blob *blob)
+{
+    char hex[2 * ATTEST_NAME_LEN + 1];
+    json_t *parents = json_array();
+    for (size_t i = 0; i < blob->n_parents; i++) {
+        tbs_hex(tbs_bytes(blob->parents[i], ATTEST_NAME_LEN), hex);
+        json_array_append_new(parents, json_string(hex));
+    }
+    return parents;
+}
+
 static json_t *to_json(const struct tpm_blob *blob)
 {
     uint8_t public[sizeof(TPM2B_PUBLIC)], private[sizeof(TPM2B_PRIVATE)];
@@ -169,8 +201,9 @@ static json_t *to_json(const struct tpm_blob *blob)
     tbs_put_base64(&b, tbs_bytes(private, n_private));
     if (a.failed || b.failed)
         return NULL;
-    return json_pack("{s:s,s:i,s:s,s:s%,s:s%}", "format", FORMAT, "version", FORMAT_VERSION,
-                     "label", blob->label, "public", a.data, a.len, "private", b.data, b.len);
+    return json_pack("{s:s,s:i,s:s,s:s%,s:s%,s:o*}", "format", FORMAT, "version", FORMAT_VERSION,
+                     "label", blob->label, "public", a.data, a.len, "private", b.data, b.len,
+                     "parents", blob->n_parents > 0 ? tpm_parents(blob) : NULL);
 }
 
 static bool write_whole(int fd, const char *text, size_t len)
@@ -233,13 +266,19 @@ enum tbs_err tpm_blob_write(const char *dir, const struct tpm_blob *blob, struct
     return err;
 }
 
-enum tbs_err tpm_blob_remove(const char *dir, const char *id, struct tbs_diag *diag)
+enum tbs_err tpm_file_remove(const char *dir, const char *name, struct tbs_diag *diag)
 {
     char path[PATH_MAX];
-    enum tbs_err err = path_of(dir, id, path, diag);
-    if (err != TBS_OK)
-        return err;
+    if (snprintf(path, sizeof path, "%s/%s", dir, name) >= (int)sizeof path)
+        return tbs_fail(diag, TBS_ERR_CONFIG, "the path of the TPM's keys is too long");
     return unlink(path) == 0 && sync_dir(dir) ? TBS_OK : io_failed("remove", path, diag);
+}
+
+enum tbs_err tpm_blob_remove(const char *dir, const char *id, struct tbs_diag *diag)
+{
+    char name[CUSTODY_KEY_ID_MAX + sizeof SUFFIX];
+    snprintf(name, sizeof name, "%s" SUFFIX, id);
+    return tpm_file_remove(dir, name, diag);
 }
 
 /* --- Listing --- */

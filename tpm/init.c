@@ -17,7 +17,7 @@ enum tbs_err tpm_set_pin(struct tpm_token *token, const struct tbs_secret *pin,
 }
 
 /* The PIN must be taken as new by a TPM that is ours; the bus is trusted this once. */
-static enum tbs_err make_storage(struct tpm_token *token, const char *label, struct tbs_diag *diag)
+enum tbs_err tpm_make_storage(struct tpm_token *token, const char *label, struct tbs_diag *diag)
 {
     struct tpm_blob blob = {.id = TPM_TOKEN_FILE};
     TPM2B_PUBLIC template;
@@ -28,7 +28,7 @@ static enum tbs_err make_storage(struct tpm_token *token, const char *label, str
     if (err == TBS_OK)
         err = tpm_storage_template(&template, diag);
     if (err == TBS_OK)
-        err = tpm_create(token, token->storage, &template, &blob, diag);
+        err = tpm_create(token, token->storage, &template, &token->pin, &blob, diag);
     return err != TBS_OK ? err : tpm_blob_write(token->dir, &blob, diag);
 }
 
@@ -66,7 +66,7 @@ enum tbs_err tpm_init_token(const struct custody_token_config *config, const cha
     if (err == TBS_OK)
         err = tpm_connect(&token, config, diag);
     if (err == TBS_OK)
-        err = make_storage(&token, token_label, diag);
+        err = tpm_make_storage(&token, token_label, diag);
     tpm_disconnect(&token);
     return err;
 }

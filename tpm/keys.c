@@ -2,7 +2,6 @@
 #include "tpm.h"
 
 #include <openssl/crypto.h>
-#include <openssl/evp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -90,12 +89,11 @@ void tpm_drop_keys(struct tpm_token *token)
 /* The Name is the digest of the public area; we compute it ourselves. */
 static bool is_name_of(const TPM2B_PUBLIC *public, const TPM2B_NAME *name)
 {
-    uint8_t octets[sizeof(TPM2B_PUBLIC)], digest[TPM2_SHA256_DIGEST_SIZE];
+    uint8_t octets[sizeof(TPM2B_PUBLIC)], must[ATTEST_NAME_LEN];
     size_t len = 0;
-    return name->size == 2 + sizeof digest && name->name[0] == TPM2_ALG_SHA256 >> 8 &&
-           name->name[1] == (TPM2_ALG_SHA256 & 0xFF) && tpm_marshal_public(public, octets, &len) &&
-           EVP_Digest(octets, len, digest, NULL, EVP_sha256(), NULL) == 1 &&
-           memcmp(name->name + 2, digest, sizeof digest) == 0;
+    return tpm_marshal_public(public, octets, &len) &&
+           attest_name(tbs_bytes(octets, len), must, NULL) == TBS_OK &&
+           tbs_bytes_equal(tbs_bytes(must, sizeof must), tbs_bytes(name->name, name->size));
 }
 
 /* What the TPM says of the loaded key, not what stands in the file. */
@@ -185,11 +183,11 @@ enum tbs_err tpm_list_keys(void *token_, struct custody_key_list *ret_list, stru
 /* --- Making and destroying --- */
 
 enum tbs_err tpm_create(struct tpm_token *token, ESYS_TR parent, const TPM2B_PUBLIC *template,
-                        struct tpm_blob *blob, struct tbs_diag *diag)
+                        const TPM2B_AUTH *auth, struct tpm_blob *blob, struct tbs_diag *diag)
 {
     static const TPM2B_DATA outside;
     static const TPML_PCR_SELECTION pcrs;
-    TPM2B_SENSITIVE_CREATE sensitive = {.sensitive.userAuth = token->pin};
+    TPM2B_SENSITIVE_CREATE sensitive = {.sensitive.userAuth = *auth};
     TPM2B_PRIVATE *private = NULL;
     TPM2B_PUBLIC *public = NULL;
     TSS2_RC rc =
@@ -210,7 +208,7 @@ static enum tbs_err create_key(struct tpm_token *token, const TPM2B_PUBLIC *temp
                                struct tpm_blob *blob, struct tbs_diag *diag)
 {
     make_room(token);
-    return tpm_create(token, token->storage, template, blob, diag);
+    return tpm_create(token, token->storage, template, &token->pin, blob, diag);
 }
 
 static enum tbs_err try_new(struct tpm_token *token, const struct tpm_blob *blob,
@@ -233,7 +231,7 @@ enum tbs_err tpm_make_key(struct tpm_token *token, enum custody_alg alg, const c
     *ret_blob = (struct tpm_blob){0};
     snprintf(ret_blob->id, sizeof ret_blob->id, "%s", id);
     snprintf(ret_blob->label, sizeof ret_blob->label, "%s", label ? label : "");
-    enum tbs_err err = tpm_key_template(id, alg, &template, diag);
+    enum tbs_err err = tpm_key_template(ret_blob, alg, &template, diag);
     if (err == TBS_OK)
         err = create_key(token, &template, ret_blob, diag);
     return err != TBS_OK ? err : try_new(token, ret_blob, ret_key, diag);

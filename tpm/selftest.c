@@ -114,7 +114,7 @@ enum tbs_err tpm_check_known_key(struct tpm_checks *c, enum custody_alg alg,
     TPM2B_PRIVATE *private = NULL;
     TPM2B_PUBLIC template, *public = NULL;
     memcpy(known.sensitive.data.buffer, TPM_CHECK_KNOWN, known.sensitive.data.size);
-    enum tbs_err err = tpm_key_template(blob.id, alg, &template, diag);
+    enum tbs_err err = tpm_key_template(&blob, alg, &template, diag);
     if (err != TBS_OK)
         return err;
     template.publicArea.objectAttributes &= ~TPMA_OBJECT_SENSITIVEDATAORIGIN;

@@ -1,7 +1,6 @@
 /* Public areas (TPM 2.0 Library, part 2, 12.2): what we ask for, and what alone we accept. */
 #include "tpm.h"
 
-#include <openssl/evp.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -50,19 +49,18 @@ void tpm_primary_template(TPM2B_PUBLIC *ret_public)
     storage_template(ret_public);
 }
 
-/* As authPolicy stands a digest that no policy gives: it only ties the id to the Name. */
+/* As authPolicy stands what ties the id, and who may get a copy, to the Name (attest/public.h). */
+static enum tbs_err bind(const struct tpm_blob *blob, TPM2B_PUBLIC *public, struct tbs_diag *diag)
+{
+    TPM2B_DIGEST *policy = &public->publicArea.authPolicy;
+    policy->size = ATTEST_DIGEST_LEN;
+    return attest_key_policy(blob->id, blob->parents, blob->n_parents, policy->buffer, diag);
+}
+
 static enum tbs_err bind_id(const char *id, TPM2B_PUBLIC *public, struct tbs_diag *diag)
 {
-    static const char purpose[] = "tbs-kms key in a TPM"; /* with its NUL */
-    EVP_MD_CTX *ctx = EVP_MD_CTX_new();
-    TPM2B_DIGEST *policy = &public->publicArea.authPolicy;
-    policy->size = TPM2_SHA256_DIGEST_SIZE;
-    bool ok = ctx && EVP_DigestInit_ex2(ctx, EVP_sha256(), NULL) == 1 &&
-              EVP_DigestUpdate(ctx, purpose, sizeof purpose) == 1 &&
-              EVP_DigestUpdate(ctx, id, strlen(id)) == 1 &&
-              EVP_DigestFinal_ex(ctx, policy->buffer, NULL) == 1;
-    EVP_MD_CTX_free(ctx);
-    return ok ? TBS_OK : tbs_fail(diag, TBS_ERR_CRYPTO, "OpenSSL failed to do SHA-256");
+    public->publicArea.authPolicy.size = ATTEST_DIGEST_LEN;
+    return attest_id_policy(id, public->publicArea.authPolicy.buffer, diag);
 }
 
 enum tbs_err tpm_storage_template(TPM2B_PUBLIC *ret_public, struct tbs_diag *diag)
@@ -88,19 +86,34 @@ static void hmac_key(TPMT_PUBLIC *area, TPMI_ALG_HASH hash)
         (TPMT_KEYEDHASH_SCHEME){.scheme = TPM2_ALG_HMAC, .details.hmac.hashAlg = hash};
 }
 
-enum tbs_err tpm_key_template(const char *id, enum custody_alg alg, TPM2B_PUBLIC *ret_public,
-                              struct tbs_diag *diag)
+enum tbs_err tpm_attest_template(const char *id, TPM2B_PUBLIC *ret_public, struct tbs_diag *diag)
+{
+    TPM2B_PUBLIC public = {.publicArea = {.nameAlg = TPM2_ALG_SHA256,
+                                          .objectAttributes = COMMON | TPMA_OBJECT_RESTRICTED |
+                                                              TPMA_OBJECT_SIGN_ENCRYPT}};
+    signing_key(&public.publicArea);
+    enum tbs_err err = bind_id(id, &public, diag);
+    if (err == TBS_OK)
+        *ret_public = public;
+    return err;
+}
+
+enum tbs_err tpm_key_template(const struct tpm_blob *blob, enum custody_alg alg,
+                              TPM2B_PUBLIC *ret_public, struct tbs_diag *diag)
 {
     TPM2B_PUBLIC public = {.publicArea = {.nameAlg = TPM2_ALG_SHA256,
                                           .objectAttributes = COMMON | TPMA_OBJECT_SIGN_ENCRYPT}};
     if (alg == CUSTODY_AES_256_GCM)
         return tbs_fail(diag, TBS_ERR_UNSUPPORTED,
-                        "a TPM has no AES-GCM; make an HMAC key (--alg hmac) instead of %s", id);
+                        "a TPM has no AES-GCM; make an HMAC key (--alg hmac) instead of %s",
+                        blob->id);
     if (alg == CUSTODY_ECDSA_P_256)
         signing_key(&public.publicArea);
     else
         hmac_key(&public.publicArea, alg == CUSTODY_HMAC_SHA_1 ? TPM2_ALG_SHA1 : TPM2_ALG_SHA256);
-    enum tbs_err err = bind_id(id, &public, diag);
+    if (blob->n_parents > 0)
+    public.publicArea.objectAttributes &= ~(TPMA_OBJECT_FIXEDTPM | TPMA_OBJECT_FIXEDPARENT);
+    enum tbs_err err = bind(blob, &public, diag);
     if (err == TBS_OK)
         *ret_public = public;
     return err;
@@ -132,9 +145,8 @@ static bool are_equal(const TPM2B_PUBLIC *a, const TPM2B_PUBLIC *b)
            memcmp(x, y, n) == 0;
 }
 
-/* `is` but for what the TPM made: the unique field. */
-static enum tbs_err check_public(const char *id, const TPM2B_PUBLIC *is, TPM2B_PUBLIC *must,
-                                 struct tbs_diag *diag)
+enum tbs_err tpm_judge_public(const char *id, const TPM2B_PUBLIC *is, TPM2B_PUBLIC *must,
+                              struct tbs_diag *diag)
 {
     enum tbs_err err = check_attributes(id, is->publicArea.objectAttributes,
                                         must->publicArea.objectAttributes, diag);
@@ -193,16 +205,18 @@ enum tbs_err tpm_judge_key(const struct tpm_blob *blob, const TPM2B_PUBLIC *publ
     if (!alg_of(&public->publicArea, &key.alg) || !custody_role_takes(key.role, key.alg))
         return tbs_fail(diag, TBS_ERR_CONFIG, "key %s is not used: a %s does %s", blob->id,
                         custody_role_name(key.role), custody_role_algs(key.role));
-    enum tbs_err err = tpm_key_template(blob->id, key.alg, &must, diag);
+    enum tbs_err err = tpm_key_template(blob, key.alg, &must, diag);
     if (err == TBS_OK)
-        err = check_public(blob->id, public, &must, diag);
+        err = tpm_judge_public(blob->id, public, &must, diag);
     if (err == TBS_OK && key.alg == CUSTODY_ECDSA_P_256)
         err = put_point(blob->id, &public->publicArea.unique.ecc, key.point, diag);
     if (err != TBS_OK)
         return err;
     /* No command gives a private area in the clear, and fixedTPM and fixedParent, with a parent
-     * that has both, say that none ever leaves this TPM. */
-    key.sensitive = key.always_sensitive = key.never_extractable = key.local = true;
+     * that has both, say that none ever leaves this TPM. One that has neither goes to the parents
+     * that its Name binds, or came so. */
+    key.sensitive = key.always_sensitive = true;
+    key.never_extractable = key.local = blob->n_parents == 0;
     snprintf(key.id, sizeof key.id, "%s", blob->id);
     snprintf(key.label, sizeof key.label, "%s", blob->label);
     *ret_key = key;
@@ -213,5 +227,5 @@ enum tbs_err tpm_judge_storage(const TPM2B_PUBLIC *public, struct tbs_diag *diag
 {
     TPM2B_PUBLIC must;
     enum tbs_err err = tpm_storage_template(&must, diag);
-    return err != TBS_OK ? err : check_public(TPM_TOKEN_FILE, public, &must, diag);
+    return err != TBS_OK ? err : tpm_judge_public(TPM_TOKEN_FILE, public, &must, diag);
 }

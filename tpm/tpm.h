@@ -13,9 +13,11 @@
 #ifndef TBS_TPM_TPM_H
 #define TBS_TPM_TPM_H
 
+#include <jansson.h>
 #include <pthread.h>
 #include <tss2/tss2_esys.h>
 
+#include "attest/public.h"
 #include "custody/backend.h"
 
 #define TPM_LOADED_MAX 2
@@ -39,6 +41,9 @@ struct tpm_blob {
     char label[CUSTODY_KEY_LABEL_MAX + 1]; /* printable ASCII */
     TPM2B_PUBLIC public;
     TPM2B_PRIVATE private;
+    /* Of a key that may be copied: the Names of the storage keys that alone may get it. */
+    uint8_t parents[ATTEST_PARENTS_MAX][ATTEST_NAME_LEN];
+    size_t n_parents;
 };
 /* TBS_ERR_CONFIG for what is not such a file, word for word. */
 enum tbs_err tpm_blob_parse(const char *path, struct tbs_bytes text, struct tpm_blob *ret_blob,
@@ -48,7 +53,11 @@ enum tbs_err tpm_blob_read(const char *dir, const char *id, struct tpm_blob *ret
                            struct tbs_diag *diag);
 /* On the disk when it returns, whole or not at all. TBS_ERR_EXISTS: never overwrites. */
 enum tbs_err tpm_blob_write(const char *dir, const struct tpm_blob *blob, struct tbs_diag *diag);
+/* The Names of its parents in hex; the caller owns the array. */
+json_t *tpm_parents(const struct tpm_blob *blob);
 enum tbs_err tpm_blob_remove(const char *dir, const char *id, struct tbs_diag *diag);
+/* Any file of the folder, by its whole name. */
+enum tbs_err tpm_file_remove(const char *dir, const char *name, struct tbs_diag *diag);
 /* Calls `found` for each id of ours that has a file, until it fails. */
 enum tbs_err tpm_blob_each(const char *dir,
                            enum tbs_err (*found)(void *ctx, const char *id, struct tbs_diag *diag),
@@ -61,13 +70,20 @@ bool tpm_marshal_public(const TPM2B_PUBLIC *public, uint8_t *out, size_t *ret_le
 
 void tpm_primary_template(TPM2B_PUBLIC *ret_public);
 enum tbs_err tpm_storage_template(TPM2B_PUBLIC *ret_public, struct tbs_diag *diag);
-/* The id is bound into the public area, so that no key passes for another one when files change
- * their names. TBS_ERR_UNSUPPORTED for AES-256-GCM. */
-enum tbs_err tpm_key_template(const char *id, enum custody_alg alg, TPM2B_PUBLIC *ret_public,
-                              struct tbs_diag *diag);
+/* The blob's id is bound into the public area, so that no key passes for another one when files
+ * change their names, and so are its parents, which make it a key that may be copied.
+ * TBS_ERR_UNSUPPORTED for AES-256-GCM. */
+enum tbs_err tpm_key_template(const struct tpm_blob *blob, enum custody_alg alg,
+                              TPM2B_PUBLIC *ret_public, struct tbs_diag *diag);
+/* The key that attests of others: a restricted one. */
+enum tbs_err tpm_attest_template(const char *id, TPM2B_PUBLIC *ret_public, struct tbs_diag *diag);
 /* Fits nothing but its template; ret_key is filled all but for its handle. TBS_ERR_CONFIG. */
 enum tbs_err tpm_judge_key(const struct tpm_blob *blob, const TPM2B_PUBLIC *public,
                            struct custody_key *ret_key, struct tbs_diag *diag);
+/* Whether an area is that of the template but for what the TPM made, the unique field, which `must`
+ * then gets. TBS_ERR_CONFIG. */
+enum tbs_err tpm_judge_public(const char *id, const TPM2B_PUBLIC *is, TPM2B_PUBLIC *must,
+                              struct tbs_diag *diag);
 enum tbs_err tpm_judge_storage(const TPM2B_PUBLIC *public, struct tbs_diag *diag);
 
 /* --- connection.c: the one way to the TPM --- */
@@ -143,6 +159,10 @@ enum tbs_err tpm_connect(struct tpm_token *token, const struct custody_token_con
 /* Removes what is ours from the TPM, as far as it answers, and disconnects. */
 void tpm_disconnect(struct tpm_token *token);
 enum tbs_err tpm_make_primary(struct tpm_token *token, ESYS_TR *ret_primary, struct tbs_diag *diag);
+/* From a connection to a token that can be used: its storage key, a session, and a PIN that was
+ * tried. token->dir is set. */
+enum tbs_err tpm_enter(struct tpm_token *token, const struct tbs_secret *pin,
+                       struct tbs_diag *diag);
 /* The HMAC session, salted with `salt_key`; none on a plain bus. */
 enum tbs_err tpm_start_session(struct tpm_token *token, ESYS_TR salt_key, struct tbs_diag *diag);
 /* What authorises one command: the session, with the command's first parameter encrypted where
@@ -156,9 +176,9 @@ void tpm_flush(struct tpm_token *token, ESYS_TR *handle);
 
 enum tbs_err tpm_load(struct tpm_token *token, ESYS_TR parent, ESYS_TR session,
                       const struct tpm_blob *blob, ESYS_TR *ret_handle, struct tbs_diag *diag);
-/* Creates below `parent`, with the token's PIN as authValue; blob's public and private. */
+/* Creates below `parent`, with this authValue; blob's public and private. */
 enum tbs_err tpm_create(struct tpm_token *token, ESYS_TR parent, const TPM2B_PUBLIC *template,
-                        struct tpm_blob *blob, struct tbs_diag *diag);
+                        const TPM2B_AUTH *auth, struct tpm_blob *blob, struct tbs_diag *diag);
 /* The key in the TPM, loaded if need be in place of the one that was not used for longest. */
 enum tbs_err tpm_key_handle(struct tpm_token *token, const struct custody_key *key,
                             ESYS_TR *ret_handle, struct tbs_diag *diag);
@@ -192,10 +212,21 @@ enum tbs_err tpm_sign(void *session, const struct custody_key *key,
                       const uint8_t digest[CUSTODY_DIGEST_LEN], uint8_t *ret_signature,
                       struct tbs_diag *diag);
 
+/* The same with a handle; `id` is for what goes wrong. */
+enum tbs_err tpm_hmac_with(struct tpm_token *token, ESYS_TR handle, const char *id,
+                           const TPM2B_MAX_BUFFER *data, size_t mac_len, uint8_t *ret_mac,
+                           struct tbs_diag *diag);
+enum tbs_err tpm_sign_with(struct tpm_token *token, ESYS_TR handle, const char *id,
+                           const uint8_t digest[CUSTODY_DIGEST_LEN], uint8_t *ret_signature,
+                           struct tbs_diag *diag);
+
 /* --- init.c --- */
 
 enum tbs_err tpm_set_pin(struct tpm_token *token, const struct tbs_secret *pin,
                          struct tbs_diag *diag);
+/* The storage key of a new token, into its folder. The PIN is set, and the connection is of no
+ * further use. */
+enum tbs_err tpm_make_storage(struct tpm_token *token, const char *label, struct tbs_diag *diag);
 enum tbs_err tpm_init_token(const struct custody_token_config *config, const char *token_label,
                             const char *so_pin_source, const char *user_pin_source,
                             struct tbs_diag *diag);

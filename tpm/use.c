@@ -67,16 +67,16 @@ enum tbs_err tpm_random(void *session, uint8_t *out, size_t len, struct tbs_diag
     return err != TBS_OK ? err : mix_in(out, len, diag);
 }
 
-static enum tbs_err hmac_loaded(struct tpm_token *token, const struct custody_key *key,
-                                ESYS_TR handle, const TPM2B_MAX_BUFFER *data, size_t mac_len,
-                                uint8_t *ret_mac, struct tbs_diag *diag)
+enum tbs_err tpm_hmac_with(struct tpm_token *token, ESYS_TR handle, const char *id,
+                           const TPM2B_MAX_BUFFER *data, size_t mac_len, uint8_t *ret_mac,
+                           struct tbs_diag *diag)
 {
     TPM2B_DIGEST *mac = NULL;
     TSS2_RC rc = TPM_CALL(token, HMAC, handle, tpm_session(token, true, true), ESYS_TR_NONE,
                           ESYS_TR_NONE, data, TPM2_ALG_NULL, &mac);
     tpm_wipe_traces(token);
     if (rc != TSS2_RC_SUCCESS)
-        return tpm_fail(diag, rc, "%s with key %s", custody_alg_name(key->alg), key->id);
+        return tpm_fail(diag, rc, "an HMAC with key %s", id);
     enum tbs_err err = TBS_OK;
     if (mac->size == mac_len)
         memcpy(ret_mac, mac->buffer, mac_len);
@@ -102,8 +102,8 @@ enum tbs_err tpm_hmac(void *session, const struct custody_key *key, struct tbs_b
     ESYS_TR handle;
     enum tbs_err err = tpm_key_handle(token, key, &handle, diag);
     if (err == TBS_OK)
-        err = hmac_loaded(token, key, handle, &buffer, key->alg == CUSTODY_HMAC_SHA_1 ? 20 : 32,
-                          ret_mac, diag);
+        err = tpm_hmac_with(token, handle, key->id, &buffer,
+                            key->alg == CUSTODY_HMAC_SHA_1 ? 20 : 32, ret_mac, diag);
     OPENSSL_cleanse(&buffer, sizeof buffer);
     return err;
 }
@@ -118,27 +118,21 @@ static bool put_half(const TPM2B_ECC_PARAMETER *number, uint8_t *half)
     return true;
 }
 
-enum tbs_err tpm_sign(void *session, const struct custody_key *key,
-                      const uint8_t digest[CUSTODY_DIGEST_LEN], uint8_t *ret_signature,
-                      struct tbs_diag *diag)
+enum tbs_err tpm_sign_with(struct tpm_token *token, ESYS_TR handle, const char *id,
+                           const uint8_t digest[CUSTODY_DIGEST_LEN], uint8_t *ret_signature,
+                           struct tbs_diag *diag)
 {
     static const TPMT_SIG_SCHEME own = {.scheme = TPM2_ALG_NULL};
     /* The key is not restricted, so the digest may be of anybody's making. */
     static const TPMT_TK_HASHCHECK none = {.tag = TPM2_ST_HASHCHECK, .hierarchy = TPM2_RH_NULL};
-    struct tpm_token *token = session;
     TPM2B_DIGEST octets = {.size = CUSTODY_DIGEST_LEN};
     TPMT_SIGNATURE *signature = NULL;
     uint8_t raw[CUSTODY_RAW_SIGNATURE_LEN];
-    ESYS_TR handle;
     memcpy(octets.buffer, digest, CUSTODY_DIGEST_LEN);
-    TPM_IN_TURN(token);
-    enum tbs_err err = tpm_key_handle(token, key, &handle, diag);
-    if (err != TBS_OK)
-        return err;
     TSS2_RC rc = TPM_CALL(token, Sign, handle, tpm_session(token, false, false), ESYS_TR_NONE,
                           ESYS_TR_NONE, &octets, &own, &none, &signature);
     if (rc != TSS2_RC_SUCCESS)
-        return tpm_fail(diag, rc, "signing with key %s", key->id);
+        return tpm_fail(diag, rc, "signing with key %s", id);
     const TPMS_SIGNATURE_ECC *ecc = &signature->signature.ecdsa;
     bool fits = signature->sigAlg == TPM2_ALG_ECDSA && put_half(&ecc->signatureR, raw) &&
                 put_half(&ecc->signatureS, raw + sizeof raw / 2);
@@ -147,4 +141,15 @@ enum tbs_err tpm_sign(void *session, const struct custody_key *key,
         return tbs_fail(diag, TBS_ERR_TOKEN, "the TPM gave what is no ECDSA signature");
     memcpy(ret_signature, raw, sizeof raw);
     return TBS_OK;
+}
+
+enum tbs_err tpm_sign(void *session, const struct custody_key *key,
+                      const uint8_t digest[CUSTODY_DIGEST_LEN], uint8_t *ret_signature,
+                      struct tbs_diag *diag)
+{
+    struct tpm_token *token = session;
+    TPM_IN_TURN(token);
+    ESYS_TR handle;
+    enum tbs_err err = tpm_key_handle(token, key, &handle, diag);
+    return err != TBS_OK ? err : tpm_sign_with(token, handle, key->id, digest, ret_signature, diag);
 }

@@ -11,6 +11,12 @@
 
 /* --- The way between tokens --- */
 
+/* Of a TPM it is the storage key, which is there since the token was made. */
+static const char *transport_template(const struct run_token *token)
+{
+    return token->site->tpm ? "transport-storage-p256-tpm-v1" : "transport-rsa-3072-unwrap-v1";
+}
+
 enum tbs_err act_transport(struct run *run, struct tbs_diag *diag)
 {
     struct run_token *token = token_of(run, run->step->on[0]);
@@ -24,15 +30,36 @@ enum tbs_err act_transport(struct run *run, struct tbs_diag *diag)
     enum tbs_err err =
         record(run, "keygen",
                json_pack("{s:s, s:s, s:s, s:s, s:O}", "token", token->name, "id", id, "template",
-                         "transport-rsa-3072-unwrap-v1", "custody", "site-only", "attributes",
+                         transport_template(token), "custody", "site-only", "attributes",
                          json_object_get(key, "attributes")),
                diag);
     if (err == TBS_OK)
-        err = keys_judge(run, token, id, "transport-rsa-3072-unwrap-v1", key, KEY_LOCAL, diag);
+        err = keys_judge(run, token, id, transport_template(token), key, KEY_LOCAL, diag);
     if (err == TBS_OK)
         err = keys_publish(run, id, key, diag);
     json_decref(key);
     return err;
+}
+
+static enum tbs_err record_trusted(struct run *run, struct run_token *token, const char *id,
+                                   const json_t *key, struct tbs_diag *diag)
+{
+    TRY(record(run, "keygen",
+               json_pack("{s:s, s:s, s:s, s:s, s:O}", "token", token->name, "id", id, "template",
+                         "transport-public-wrap-v1", "custody", "site-only", "attributes",
+                         json_object_get(key, "attributes")),
+               diag));
+    return keys_judge(run, token, id, "transport-public-wrap-v1", key, KEY_TRUSTED, diag);
+}
+
+/* A TPM keeps nothing of it: the Names of keys that are made will bind this one. */
+static enum tbs_err record_parent(struct run *run, struct run_token *token, const char *of,
+                                  const json_t *key, struct tbs_diag *diag)
+{
+    return record(run, "trust",
+                  json_pack("{s:s, s:s, s:s}", "token", token->name, "to", of, "name",
+                            keys_text(json_object_get(key, "attributes"), "name")),
+                  diag);
 }
 
 static enum tbs_err trust_one(struct run *run, struct run_token *token, const char *of,
@@ -51,15 +78,11 @@ static enum tbs_err trust_one(struct run *run, struct run_token *token, const ch
     if (!json_object_get(trusted, token->name))
         json_object_set_new(trusted, token->name, json_object());
     json_object_set(json_object_get(trusted, token->name), of, json_object_get(key, "check"));
-    TRY(record_words(run, id, keys_text(json_object_get(key, "check"), "value"), diag));
     enum tbs_err err =
-        record(run, "keygen",
-               json_pack("{s:s, s:s, s:s, s:s, s:O}", "token", token->name, "id", id, "template",
-                         "transport-public-wrap-v1", "custody", "site-only", "attributes",
-                         json_object_get(key, "attributes")),
-               diag);
+        record_words(run, id, keys_text(json_object_get(key, "check"), "value"), diag);
     if (err == TBS_OK)
-        err = keys_judge(run, token, id, "transport-public-wrap-v1", key, KEY_TRUSTED, diag);
+        err = token->site->tpm ? record_parent(run, token, of, key, diag)
+                               : record_trusted(run, token, id, key, diag);
     json_decref(key);
     return err;
 }
@@ -122,7 +145,8 @@ static json_t *blob_object(struct run *run, const struct run_token *token, const
         "type", BLOB_TYPE, "version", 1, "id", k->id, "algorithm", "HMAC-SHA-256", "check",
         json_object_get(key, "check"), "template", k->template, "custody",
         key_custody_name(k->custody), "source", token_serial(run, token->name), "to", to,
-        "recipient", recipient, "mechanism", "CKM_RSA_PKCS_OAEP", "hash",
+        "recipient", recipient, "mechanism",
+        token->site->tpm ? "TPM2_Duplicate" : "CKM_RSA_PKCS_OAEP", "hash",
         oaep_hash_name(oaep_between(run, token, to)), "ceremony", run->script->script->ceremony,
         "seq", seq, "created", now, "wrapped", wrapped, "rehearsal", run->rehearsal);
 }
@@ -164,16 +188,25 @@ enum tbs_err act_replicate(struct run *run, struct tbs_diag *diag)
     const struct script_key *k = keys_script(run);
     char ids[VAULT_RECIPIENTS_MAX][VAULT_ID_MAX + 1];
     struct vault_recipient recipients[VAULT_RECIPIENTS_MAX];
+    struct tbs_buf spki[VAULT_RECIPIENTS_MAX] = {0};
     json_t *key = NULL;
     unsigned n = run->step->to_count;
-    for (unsigned i = 0; i < n; i++) {
+    enum tbs_err err = token_login(run, token, false, diag);
+    for (unsigned i = 0; err == TBS_OK && i < n; i++) {
+        spki[i] = tbs_buf();
         keys_transport_id(run->step->to[i], ids[i]);
-        recipients[i] =
-            (struct vault_recipient){ids[i], oaep_between(run, token, run->step->to[i])};
+        err = keys_decode(keys_text(json_object_get(run->state, "transport"), run->step->to[i]),
+                          &spki[i], diag);
+        recipients[i] = (struct vault_recipient){ids[i], oaep_between(run, token, run->step->to[i]),
+                                                 tbs_buf_view(&spki[i])};
     }
-    TRY(token_login(run, token, false, diag));
-    TRY(vault_generate_replicated(token->vault, k->template, k->id, recipients, n, &key, diag));
-    enum tbs_err err = keys_remember(run, token, key, diag);
+    if (err == TBS_OK)
+        err =
+            vault_generate_replicated(token->vault, k->template, k->id, recipients, n, &key, diag);
+    for (unsigned i = 0; i < n; i++)
+        tbs_buf_free(&spki[i]);
+    if (err == TBS_OK)
+        err = keys_remember(run, token, key, diag);
     if (err == TBS_OK)
         err = keys_judge(run, token, k->id, k->template, key, KEY_SEALED, diag);
     for (unsigned i = 0; err == TBS_OK && i < n; i++)

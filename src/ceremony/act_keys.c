@@ -109,7 +109,8 @@ static enum tbs_err read_and_judge(struct run *run, struct run_token *token, con
 {
     const json_t *told = json_object_get(key, "attributes");
     json_t *again = NULL;
-    TRY(token_read_back_key(run, token, id, keys_text(told, "CKA_CLASS"), &again, diag));
+    TRY(token_read_back_key(run, token, template_stored_id(subject.template, id),
+                            template_class(subject.template, subject.profile), &again, diag));
     subject.attributes = again;
     subject.reopened = true;
     enum tbs_err err = judge_attributes(run, token, id, &subject, diag);
@@ -126,7 +127,7 @@ enum tbs_err keys_judge(struct run *run, struct run_token *token, const char *id
                         const char *template, const json_t *key, enum key_origin origin,
                         struct tbs_diag *diag)
 {
-    struct rules_subject subject = {.check = json_object_get(key, "check")};
+    struct rules_subject subject = {.id = id, .check = json_object_get(key, "check")};
     TRY(template_find(template, &subject.template, diag));
     subject.profile = profile_of(subject.template, origin);
     TRY(read_and_judge(run, token, id, key, subject, diag));

@@ -44,8 +44,8 @@ enum tbs_err act_inspect(struct run *run, struct tbs_diag *diag)
 static enum tbs_err open_to_initialise(struct run *run, struct run_token *token, const char *label,
                                        struct tbs_diag *diag)
 {
-    const struct vault_token again = {
-        .module = token->site->module, .label = label, .init_args = token->site->init_args};
+    struct vault_token again = token_place(token);
+    again.label = label;
     token_close(token);
     if (token->site->fresh && run->redo &&
         vault_open(&again, NULL, &token->vault, NULL) == TBS_OK) {
@@ -105,19 +105,23 @@ enum tbs_err act_set_pin(struct run *run, struct tbs_diag *diag)
 
 /* --- Inventories --- */
 
-static void expect(json_t *expected, const char *class, const char *id, const char *template,
+static void expect(json_t *expected, const char *id, const char *template,
                    enum template_profile profile, json_t *check)
 {
-    json_array_append_new(expected, json_pack("{s:s, s:s, s:s, s:s, s:O*}", "class", class, "id",
-                                              id, "template", template, "profile",
-                                              template_profile_name(profile), "check", check));
+    const struct key_template *of;
+    if (template_find(template, &of, NULL) != TBS_OK)
+        return; /* the object is then one that nobody knows */
+    json_array_append_new(expected,
+                          json_pack("{s:s, s:s, s:s, s:s, s:O*}", "class",
+                                    template_class(of, profile), "id", id, "template", template,
+                                    "profile", template_profile_name(profile), "check", check));
 }
 
 /* A pair's private half gives no check value of its own. */
 static void expect_pair(json_t *expected, const char *id, const char *template, json_t *check)
 {
-    expect(expected, "CKO_PRIVATE_KEY", id, template, TEMPLATE_PRIVATE, NULL);
-    expect(expected, "CKO_PUBLIC_KEY", id, template, TEMPLATE_PUBLIC, check);
+    expect(expected, id, template, TEMPLATE_PRIVATE, NULL);
+    expect(expected, id, template, TEMPLATE_PUBLIC, check);
 }
 
 static void expect_key(json_t *expected, const char *id, const json_t *key, const char *origin)
@@ -126,7 +130,7 @@ static void expect_key(json_t *expected, const char *id, const json_t *key, cons
     json_t *check = json_object_get(key, "check");
     enum template_profile profile = TEMPLATE_SITE_ONLY;
     if (template_find(text_of(key, "template"), &template, NULL) != TBS_OK)
-        return; /* the object is then one that nobody knows */
+        return;
     if (template->profiles & 1u << TEMPLATE_PRIVATE) {
         expect_pair(expected, id, template->name, check);
         return;
@@ -138,7 +142,7 @@ static void expect_key(json_t *expected, const char *id, const json_t *key, cons
     /* Another each time. */
     if (strcmp(text_of(check, "method"), "aes-256-gcm-block") == 0)
         check = NULL;
-    expect(expected, "CKO_SECRET_KEY", id, template->name, profile, check);
+    expect(expected, id, template->name, profile, check);
 }
 
 static void expect_keys(const struct run *run, const char *token, json_t *expected)
@@ -161,14 +165,28 @@ static void expect_transports(const struct run *run, const char *token, json_t *
     const char *of;
     json_t *check;
     char id[VAULT_ID_MAX + 1];
+    if (site_find_token(run->site->site, token)->tpm) {
+        expect(expected, "token", "transport-storage-p256-tpm-v1", TEMPLATE_SITE_ONLY, NULL);
+        return;
+    }
     keys_transport_id(token, id);
     if (json_object_get(json_object_get(run->state, "transport"), token))
         expect_pair(expected, id, "transport-rsa-3072-unwrap-v1", NULL);
     json_object_foreach(json_object_get(json_object_get(run->state, "trusted"), token), of, check)
     {
         keys_transport_id(of, id);
-        expect(expected, "CKO_PUBLIC_KEY", id, "transport-public-wrap-v1", TEMPLATE_TRUSTED, check);
+        expect(expected, id, "transport-public-wrap-v1", TEMPLATE_TRUSTED, check);
     }
+}
+
+/* Of a TPM. */
+static void expect_attest(const struct run *run, const char *token, json_t *expected)
+{
+    json_t *check = json_object_get(json_object_get(run->state, "attest"), token);
+    char id[VAULT_ID_MAX + 1];
+    keys_attest_id(token, id);
+    if (check)
+        expect(expected, id, "attest-ecdsa-p256-tpm-v1", TEMPLATE_SITE_ONLY, check);
 }
 
 static enum tbs_err judge_objects(const struct run *run, const char *token, const json_t *objects,
@@ -179,6 +197,7 @@ static enum tbs_err judge_objects(const struct run *run, const char *token, cons
     const json_t *finding;
     expect_keys(run, token, expected);
     expect_transports(run, token, expected);
+    expect_attest(run, token, expected);
     enum tbs_err err = rules_judge_inventory(objects, expected, token_serial(run, token), waivers,
                                              &findings, diag);
     json_array_foreach(findings, i, finding)

@@ -123,6 +123,27 @@ const struct action actions[] = {
      .after = {"{key}.destroyed"},
      .summary = "every object with the key's check value is destroyed, whatever it is called, and "
                 "a second search must find none"},
+    {.name = "identify",
+     .class = STEP_CREATE,
+     .on = NEED_MANY,
+     .of_tpm = true,
+     .before = {"{on}.initialised"},
+     .after = {"{on}.identified"},
+     .summary = "a key that attests of others is made in the TPM, and bound to the endorsement key "
+                "(TPM2_MakeCredential, TPM2_ActivateCredential), whose certificate is recorded"},
+    {.name = "certify",
+     .class = STEP_OBSERVE,
+     .on = NEED_MANY,
+     .key = true,
+     .of_tpm = true,
+     .before = {"{on}.identified", "{key}.on-{on}"},
+     .summary = "the TPM certifies the key (TPM2_Certify), over the head of the record so far"},
+    {.name = "quote",
+     .class = STEP_OBSERVE,
+     .on = NEED_MANY,
+     .of_tpm = true,
+     .before = {"{on}.identified"},
+     .summary = "the TPM quotes PCRs 0 to 7 (TPM2_Quote), over the head of the record so far"},
     {.name = NULL},
 };
 

@@ -12,6 +12,7 @@ struct action {
     enum step_class class;
     enum need on, to;
     bool key, state, type, sign, shares; /* takes these; key, state, type must be there then */
+    bool of_tpm;                         /* its tokens must be TPMs */
     /* Facts, in which {on}, {to}, {key} and {state} stand for what the step names, each of several
      * in turn. */
     const char *before[3], *after[3];

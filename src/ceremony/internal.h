@@ -3,6 +3,7 @@
 #define TBS_CEREMONY_INTERNAL_H
 
 #include <jansson.h>
+#include <sys/types.h>
 
 #include "base/hex.h"
 #include "ceremony/action.h"
@@ -12,7 +13,7 @@
 #include "ceremony/run.h"
 #include "ceremony/signer.h"
 #include "evidence/transcript.h"
-#include "pkcs11/vault.h"
+#include "vault/vault.h"
 
 #define RUN_PATH 1024 /* of a file in the ceremony's folder, with the NUL */
 #define RUN_PEOPLE_MAX 64
@@ -49,7 +50,8 @@ struct run {
     const struct script_step *step;
     bool stopped;
     bool redo; /* the step at hand had begun before */
-    size_t n_tokens, n_people;
+    size_t n_tokens, n_people, n_tpms;
+    pid_t tpms[SCRIPT_TOKENS_MAX]; /* software TPMs of a rehearsal that run */
     struct run_token tokens[SCRIPT_TOKENS_MAX];
     struct run_person people[RUN_PEOPLE_MAX];
 };
@@ -109,12 +111,15 @@ void people_leave(struct run *run);
 /* --- tokens.c --- */
 
 struct run_token *token_of(struct run *run, const char *name);
+/* Where the site says that it is, but for which one is meant there. */
+struct vault_token token_place(const struct run_token *token);
 /* Opens it if need be. */
 enum tbs_err token_open(struct run *run, struct run_token *token, struct tbs_diag *diag);
 enum tbs_err token_login(struct run *run, struct run_token *token, bool as_so,
                          struct tbs_diag *diag);
 void token_logout(struct run_token *token);
-/* Asks for it, unless it is known; `new` for one that the token is to get. */
+/* Of an open token: asks for it, unless it is known, or nobody has one; `new` for one that the
+ * token is to get. */
 enum tbs_err token_pin(struct run *run, struct run_token *token, bool so, bool new,
                        struct tbs_diag *diag);
 /* Its serial, into the state. */
@@ -182,7 +187,7 @@ typedef enum tbs_err act(struct run *run, struct tbs_diag *diag);
 act act_bags, act_media, act_confirm, act_hashes, act_clock, act_inspect, act_initialise,
     act_set_pin, act_check_shares, act_generate, act_transport, act_trust, act_replicate,
     act_restore, act_attack, act_check, act_inventory, act_checkpoint, act_state, act_registry,
-    act_destroy;
+    act_destroy, act_identify, act_certify, act_quote;
 
 /* --- rehearsal.c --- */
 
@@ -195,9 +200,9 @@ enum tbs_err rehearsal_tokens(const struct run *run, const struct run_options *o
                               char ret_tokens[RUN_PATH], struct tbs_diag *diag);
 /* TBS_ERR_DENIED unless this one is of a site, or of none (NULL), as the one before was. */
 enum tbs_err rehearsal_follow(const struct run *run, const char *site, struct tbs_diag *diag);
-/* SoftHSM looks at the rehearsal's own folder from now on, unless the tokens are those of a site.
- */
-enum tbs_err rehearsal_enter(const char *tokens, struct tbs_diag *diag);
+/* SoftHSM looks at the rehearsal's own folder from now on, and its software TPMs run, unless the
+ * tokens are those of a site. */
+enum tbs_err rehearsal_enter(struct run *run, const char *tokens, struct tbs_diag *diag);
 /* The PIN of a token of the rehearsal. A new one of the user is made each time; that of the
  * security officers stays, since a token that is initialised anew asks for it. TBS_ERR_DENIED for
  * one that no rehearsal has set: nothing is tried at random. */
@@ -210,5 +215,15 @@ enum tbs_err rehearsal_keep_share(const struct run *run, const char *token, unsi
                                   struct tbs_bytes words, struct tbs_diag *diag);
 enum tbs_err rehearsal_share(const struct run *run, const char *token, unsigned number,
                              struct tbs_secret *ret_words, struct tbs_diag *diag);
+
+/* --- rehearsal_tpm.c: software TPMs (swtpm), each in the tokens' folder --- */
+
+/* What stands in site.yaml of a token. */
+enum tbs_err rehearsal_tpm_place(const char *tokens, const char *name, char ret_tcti[RUN_PATH],
+                                 char ret_keys[RUN_PATH], struct tbs_diag *diag);
+/* Until this process ends, whatever ends it. TBS_ERR_NOT_FOUND swtpm is not installed. */
+enum tbs_err rehearsal_tpm_start(struct run *run, const char *tokens, const char *name,
+                                 struct tbs_diag *diag);
+void rehearsal_tpm_stop(struct run *run);
 
 #endif

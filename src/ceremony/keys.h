@@ -15,6 +15,8 @@ const struct script_key *keys_script(const struct run *run);
 json_t *keys_known(const struct run *run, const char *id);
 /* Of the transport pair that a token unwraps with. */
 void keys_transport_id(const char *token, char ret_id[VAULT_ID_MAX + 1]);
+/* Of the key by which a TPM attests. */
+void keys_attest_id(const char *token, char ret_id[VAULT_ID_MAX + 1]);
 enum tbs_err keys_decode(const char *base64, struct tbs_buf *octets, struct tbs_diag *diag);
 
 /* Compares what a new process reads back with what its template says, and with what the token told

@@ -143,6 +143,19 @@ static void check_person(struct linter *l, const struct site *site, unsigned i)
                       p->role);
 }
 
+/* The templates of its keys say which kind it must be; one that gets none here may be of either. */
+static void check_kinds(struct linter *l, const struct site *site)
+{
+    for (unsigned i = 0; i < site->tokens_count; i++) {
+        const struct site_token *t = &site->tokens[i];
+        bool tpm = script_is_tpm(l->script, t->name);
+        if ((tpm && t->module) || (!tpm && t->tpm && script_has_keys(l->script, t->name)))
+            lint_tell(l, "tokens", "token-kind",
+                      "the ceremony's keys of token %s are for a %s, and here it is a %s", t->name,
+                      tpm ? "TPM" : "PKCS#11 token", tpm ? "PKCS#11 token" : "TPM");
+    }
+}
+
 /* Whoever types at the token cannot type a PIN that nobody knows. */
 static void check_pin_pads(struct linter *l, const struct site *site)
 {
@@ -172,6 +185,7 @@ static void check_site(struct linter *l, const struct site_file *file)
                       l->script->roles[i].id, l->script->roles[i].people);
     for (unsigned i = 0; i < site->people_count; i++)
         check_person(l, site, i);
+    check_kinds(l, site);
     check_pin_pads(l, site);
     for (unsigned i = 0; i < l->script->roles_count; i++) {
         unsigned need = lint_most_present(l->script, l->script->roles[i].id);

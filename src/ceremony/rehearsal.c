@@ -42,7 +42,7 @@ static enum tbs_err make_folder(const char *path, struct tbs_diag *diag)
                         path, strerror(errno));
 }
 
-enum tbs_err rehearsal_enter(const char *tokens, struct tbs_diag *diag)
+enum tbs_err rehearsal_enter(struct run *run, const char *tokens, struct tbs_diag *diag)
 {
     char conf[RUN_PATH];
     TRY(path_in(tokens, "softhsm2.conf", conf, diag));
@@ -50,6 +50,9 @@ enum tbs_err rehearsal_enter(const char *tokens, struct tbs_diag *diag)
         return TBS_OK;
     if (setenv("SOFTHSM2_CONF", conf, 1) != 0)
         return run_no_memory(diag);
+    for (size_t i = 0; i < run->n_tokens; i++)
+        if (run->tokens[i].site->tpm)
+            TRY(rehearsal_tpm_start(run, tokens, run->tokens[i].name, diag));
     return TBS_OK;
 }
 
@@ -141,27 +144,49 @@ static bool initialises(const struct script *s, const char *token)
     return false;
 }
 
-static const char softhsm_is[] =
-    ", oaep: sha-1,\n     entropy: \"this computer's generator, by way of SoftHSM\"}\n";
+static enum tbs_err put_token(const struct run *run, const char *name, const char *module,
+                              struct tbs_buf *text, struct tbs_diag *diag)
+{
+    static const char softhsm_is[] =
+        ", oaep: sha-1,\n     entropy: \"this computer's generator, by way of SoftHSM\"}\n";
+    static const char swtpm_is[] =
+        ",\n     entropy: \"this computer's generator, by way of swtpm\"}\n";
+    const char *tokens = json_string_value(json_object_get(run->state, "rehearsal"));
+    char line[2 * SCRIPT_ID_MAX], tcti[RUN_PATH], keys[RUN_PATH];
+    bool tpm = script_is_tpm(run->script->script, name);
+    if (!tpm && !module)
+        return tbs_fail(diag, TBS_ERR_NOT_FOUND,
+                        "SoftHSM's module is in none of its usual places; name it with --module");
+    snprintf(line, sizeof line, "  - {name: %s, %s: ", name, tpm ? "tpm" : "module");
+    put(text, line);
+    if (tpm) {
+        TRY(rehearsal_tpm_place(tokens, name, tcti, keys, diag));
+        put(text, "{tcti: ");
+        put_quoted(text, tcti);
+        put(text, ", keys: ");
+        put_quoted(text, keys);
+        put(text, "}");
+    } else {
+        put_quoted(text, module);
+    }
+    if (initialises(run->script->script, name))
+        snprintf(line, sizeof line, ", fresh: true");
+    else
+        snprintf(line, sizeof line, ", label: \"tbs-%s\"", name);
+    put(text, line);
+    put(text, tpm ? swtpm_is : softhsm_is);
+    return TBS_OK;
+}
 
 static enum tbs_err write_site(const struct run *run, const char *module, const char *after,
                                struct tbs_diag *diag)
 {
     const struct script *s = run->script->script;
     TBS_BUF_AUTO struct tbs_buf text = tbs_buf();
-    char line[2 * SCRIPT_ID_MAX], path[RUN_PATH];
+    char path[RUN_PATH];
     put(&text, "# Made for a rehearsal.\nclock: this computer's\ntokens:\n");
-    for (unsigned i = 0; i < s->tokens_count; i++) {
-        snprintf(line, sizeof line, "  - {name: %s, module: ", s->tokens[i]);
-        put(&text, line);
-        put_quoted(&text, module);
-        if (initialises(s, s->tokens[i]))
-            snprintf(line, sizeof line, ", fresh: true");
-        else
-            snprintf(line, sizeof line, ", label: \"tbs-%s\"", s->tokens[i]);
-        put(&text, line);
-        put(&text, softhsm_is);
-    }
+    for (unsigned i = 0; i < s->tokens_count; i++)
+        TRY(put_token(run, s->tokens[i], module, &text, diag));
     TRY(put_people(run, after, &text, diag));
     run_path(run, "site.yaml", path);
     return text.failed ? run_no_memory(diag) : file_replace(path, 0600, tbs_buf_view(&text), diag);
@@ -177,11 +202,7 @@ enum tbs_err rehearsal_tokens(const struct run *run, const struct run_options *o
 enum tbs_err rehearsal_prepare(struct run *run, const struct run_options *options,
                                struct tbs_diag *diag)
 {
-    const char *module = run_rehearsal_module(options->module);
     char path[RUN_PATH], tokens[RUN_PATH];
-    if (!options->site && !module)
-        return tbs_fail(diag, TBS_ERR_NOT_FOUND,
-                        "SoftHSM's module is in none of its usual places; name it with --module");
     run_path(run, "rehearsal", path);
     TRY(make_folder(path, diag));
     if (!options->after) {
@@ -190,7 +211,9 @@ enum tbs_err rehearsal_prepare(struct run *run, const struct run_options *option
         if (!options->site)
             TRY(make_softhsm_conf(tokens, diag));
     }
-    return options->site ? TBS_OK : write_site(run, module, options->after, diag);
+    return options->site
+               ? TBS_OK
+               : write_site(run, run_rehearsal_module(options->module), options->after, diag);
 }
 
 /* --- PINs --- */

@@ -227,12 +227,12 @@ static enum tbs_err prepare(struct run *run, const char *folder, const struct ru
     TRY(make_folders(run, folder, diag));
     TRY(put_script(run, options, diag));
     TRY(load_script(run, diag));
+    TRY(first_state(run, options, diag));
     if (run->rehearsal)
         TRY(rehearsal_prepare(run, options, diag));
     if (options->site)
         TRY(copy_into(run, options->site, "site.yaml", diag));
     TRY(run_load(run, folder, diag));
-    TRY(first_state(run, options, diag));
     return write_open(run, diag);
 }
 
@@ -245,7 +245,7 @@ enum tbs_err run_enter(struct run *run, bool automatic, struct tbs_diag *diag)
         return tbs_fail(diag, TBS_ERR_INVALID, "--answers auto is for rehearsals only");
     TRY(console_open(automatic, run->silent, &run->console, diag));
     if (tokens)
-        TRY(rehearsal_enter(tokens, diag));
+        TRY(rehearsal_enter(run, tokens, diag));
     if (run->rehearsal)
         console_say(run->console, "REHEARSAL: the tokens and people are made for it, and no record "
                                   "of it passes for a real one.");
@@ -280,6 +280,7 @@ void run_free(struct run *run)
 {
     for (size_t i = 0; i < run->n_tokens; i++)
         token_close(&run->tokens[i]);
+    rehearsal_tpm_stop(run);
     people_leave(run);
     record_end(run);
     journal_close(run->journal);

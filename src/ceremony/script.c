@@ -5,7 +5,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "ceremony/action.h"
 #include "ceremony/load.h"
+#include "templates/templates.h"
 
 #define TEXT(key, flags, type, member, max)                                                        \
     CYAML_FIELD_STRING_PTR(key, CYAML_FLAG_POINTER | (flags), type, member, 1, max)
@@ -150,6 +152,47 @@ int script_find_token(const struct script *script, const char *name)
         if (strcmp(script->tokens[i], name) == 0)
             return (int)i;
     return -1;
+}
+
+static bool names(char *const *list, unsigned n, const char *name)
+{
+    for (unsigned i = 0; i < n; i++)
+        if (strcmp(list[i], name) == 0)
+            return true;
+    return false;
+}
+
+/* The template of the key that a step has to do with on this token; NULL: none. */
+static const struct key_template *template_on(const struct script *script,
+                                              const struct script_step *step, const char *token)
+{
+    const struct script_key *key = step->key ? script_find_key(script, step->key) : NULL;
+    const struct key_template *template;
+    if (!key || template_find(key->template, &template, NULL) != TBS_OK ||
+        (!names(step->on, step->on_count, token) && !names(step->to, step->to_count, token)))
+        return NULL;
+    return template;
+}
+
+bool script_is_tpm(const struct script *script, const char *token)
+{
+    for (unsigned i = 0; i < script->steps_count; i++) {
+        const struct script_step *step = &script->steps[i];
+        const struct key_template *template = template_on(script, step, token);
+        const struct action *action = action_find(step->action);
+        if ((template && template_is_of_tpm(template)) ||
+            (action && action->of_tpm && names(step->on, step->on_count, token)))
+            return true;
+    }
+    return false;
+}
+
+bool script_has_keys(const struct script *script, const char *token)
+{
+    for (unsigned i = 0; i < script->steps_count; i++)
+        if (template_on(script, &script->steps[i], token))
+            return true;
+    return false;
 }
 
 bool script_presence(const char *text, char ret_role[SCRIPT_ID_MAX + 1], unsigned *ret_least)

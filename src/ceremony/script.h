@@ -95,6 +95,10 @@ void script_free(struct script_file *file); /* NULL ok */
 const struct script_role *script_find_role(const struct script *script, const char *id);
 const struct script_key *script_find_key(const struct script *script, const char *id);
 int script_find_token(const struct script *script, const char *name);
+/* Whether a token is a TPM: by the templates of the keys that steps make or use there, and by what
+ * only TPMs do. */
+bool script_is_tpm(const struct script *script, const char *token);
+bool script_has_keys(const struct script *script, const char *token);
 /* "CO>=3" is role CO and 3; "CO" is 1. False: not of that form. */
 bool script_presence(const char *text, char ret_role[SCRIPT_ID_MAX + 1], unsigned *ret_least);
 /* Whether it has a waiver of this rule for this key, token, or "quorum". */
@@ -104,10 +108,16 @@ const char *step_class_name(enum step_class class);
 const char *step_abort_name(enum step_abort abort);
 const char *key_custody_name(enum key_custody custody);
 
+struct site_tpm {
+    char *tcti, *keys; /* the way to it, and the folder of its key files */
+};
+
 struct site_token {
-    char *name, *module;
+    char *name;
+    char *module;         /* of a PKCS#11 token; NULL: a TPM */
+    struct site_tpm *tpm; /* NULL: a PKCS#11 token */
     char *serial, *label; /* one of them, or fresh */
-    bool fresh;           /* the one token of the module that is not initialised */
+    bool fresh;           /* the one token of the module, or the folder, that is not initialised */
     bool pin_pad;         /* PINs are typed at the token (CKF_PROTECTED_AUTHENTICATION_PATH) */
     char *entropy;        /* what its random numbers come from, as its maker or certificate says */
     enum oaep_hash oaep;  /* of what is wrapped to it, and by it */

@@ -8,6 +8,10 @@
     CYAML_FIELD_STRING_PTR(key, CYAML_FLAG_POINTER | (flags), type, member, 1, max)
 #define MAY CYAML_FLAG_OPTIONAL
 
+static const cyaml_schema_field_t tpm_fields[] = {TEXT("tcti", 0, struct site_tpm, tcti, 200),
+                                                  TEXT("keys", 0, struct site_tpm, keys, PATH_MAX),
+                                                  CYAML_FIELD_END};
+
 static const cyaml_strval_t oaeps[] = {{"sha-256", OAEP_SHA_256}, {"sha-1", OAEP_SHA_1}};
 
 static const cyaml_schema_value_t quirk = {
@@ -15,7 +19,8 @@ static const cyaml_schema_value_t quirk = {
 
 static const cyaml_schema_field_t token_fields[] = {
     TEXT("name", 0, struct site_token, name, SCRIPT_ID_MAX),
-    TEXT("module", 0, struct site_token, module, PATH_MAX),
+    TEXT("module", MAY, struct site_token, module, PATH_MAX),
+    CYAML_FIELD_MAPPING_PTR("tpm", CYAML_FLAG_POINTER | MAY, struct site_token, tpm, tpm_fields),
     TEXT("serial", MAY, struct site_token, serial, 16),
     TEXT("label", MAY, struct site_token, label, 32),
     CYAML_FIELD_BOOL("fresh", MAY, struct site_token, fresh),
@@ -56,6 +61,11 @@ static enum tbs_err check_tokens(const struct site_file *f, struct tbs_diag *dia
         if ((t->serial != NULL) + (t->label != NULL) + t->fresh != 1)
             return tbs_fail(diag, TBS_ERR_CONFIG,
                             "%.200s:%zu: token %s needs one of serial, label and fresh: true",
+                            f->name, line, t->name);
+        if ((t->module != NULL) + (t->tpm != NULL) != 1 || (t->tpm && t->pin_pad))
+            return tbs_fail(diag, TBS_ERR_CONFIG,
+                            "%.200s:%zu: token %s needs either module or tpm, and a TPM has no pad "
+                            "for PINs",
                             f->name, line, t->name);
         if (!load_is_id(t->name) || site_find_token(f->site, t->name) != t)
             return tbs_fail(

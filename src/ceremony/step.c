@@ -29,6 +29,9 @@ static const struct {
     {"state", act_state},
     {"registry", act_registry},
     {"destroy", act_destroy},
+    {"identify", act_identify},
+    {"certify", act_certify},
+    {"quote", act_quote},
 };
 
 /* --- Showing --- */

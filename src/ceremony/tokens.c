@@ -5,6 +5,7 @@
 #include "base/base64.h"
 #include "ceremony/internal.h"
 #include "custody/pin.h"
+#include "templates/templates.h"
 
 struct run_token *token_of(struct run *run, const char *name)
 {
@@ -62,13 +63,25 @@ static enum tbs_err check_model(const struct run *run, const struct run_token *t
                                 struct tbs_diag *diag)
 {
     const char *model = vault_model(token->vault);
-    if (run->rehearsal || !strstr(model, "SoftHSM") ||
-        script_waives(run->script->script, "softhsm", token->name))
+    const char *rule = template_rule_of_model(model);
+    if (run->rehearsal || !rule || script_waives(run->script->script, rule, token->name))
         return TBS_OK;
     return tbs_fail(diag, TBS_ERR_DENIED,
                     "token %s is a '%s', which protects nothing: rehearse with it, or let the "
-                    "script waive the rule softhsm for token %s",
-                    token->name, model, token->name);
+                    "script waive the rule %s for token %s",
+                    token->name, model, rule, token->name);
+}
+
+struct vault_token token_place(const struct run_token *token)
+{
+    const struct site_tpm *tpm = token->site->tpm;
+    return (struct vault_token){.module = token->site->module,
+                                .tcti = tpm ? tpm->tcti : NULL,
+                                .keys = tpm ? tpm->keys : NULL,
+                                .oaep = token->site->oaep,
+                                .init_args = token->site->init_args,
+                                .quirks = (const char *const *)token->site->quirks,
+                                .n_quirks = token->site->quirks_count};
 }
 
 /* OAEP does not rest on collisions; but who allows SHA-1 at all says so. */
@@ -87,14 +100,7 @@ static enum tbs_err check_oaep(const struct run *run, const struct run_token *to
 enum tbs_err token_open(struct run *run, struct run_token *token, struct tbs_diag *diag)
 {
     const struct vault_witness witness = {.before = before, .after = after, .ctx = token};
-    struct vault_token at = {.module = token->site->module,
-                             .serial = token->site->serial,
-                             .label = token->site->label,
-                             .fresh = token->site->fresh,
-                             .oaep = token->site->oaep,
-                             .init_args = token->site->init_args,
-                             .quirks = (const char *const *)token->site->quirks,
-                             .n_quirks = token->site->quirks_count};
+    struct vault_token at = token_place(token);
     if (token->vault)
         return TBS_OK;
     TRY(check_oaep(run, token, diag));
@@ -102,7 +108,10 @@ enum tbs_err token_open(struct run *run, struct run_token *token, struct tbs_dia
     if (state_of(run, token->name)) {
         at.serial = token_serial(run, token->name);
         at.label = token_label(run, token->name);
-        at.fresh = false;
+    } else {
+        at.serial = token->site->serial;
+        at.label = token->site->label;
+        at.fresh = token->site->fresh;
     }
     TRY(vault_open(&at, &witness, &token->vault, diag));
     enum tbs_err err = check_model(run, token, diag);
@@ -145,7 +154,7 @@ enum tbs_err token_pin(struct run *run, struct run_token *token, bool so, bool n
     char what[120];
     if (new)
         tbs_secret_free(pin);
-    if (pin->len > 0 || token->site->pin_pad)
+    if (pin->len > 0 || token->site->pin_pad || (so && !vault_has_officers(token->vault)))
         return TBS_OK;
     if (!so && !new &&shares_hold_pin(run, token))
         return shares_pin(run, token, diag);
@@ -168,7 +177,7 @@ enum tbs_err token_login(struct run *run, struct run_token *token, bool as_so,
                          struct tbs_diag *diag)
 {
     TRY(token_open(run, token, diag));
-    if (as_so ? token->as_so : token->as_user)
+    if ((as_so && !vault_has_officers(token->vault)) || (as_so ? token->as_so : token->as_user))
         return TBS_OK;
     TRY(token_pin(run, token, as_so, false, diag));
     token->as_user = token->as_so = false;

@@ -163,6 +163,8 @@ static enum tbs_err one(struct verifier *v, const struct verify_folder *folder)
         verify_lines(v);
         verify_steps_end(v);
         verify_files_end(v);
+        if (!v->aborted)
+            verify_tpm_end(v);
         take_head(v);
     }
     return err;
@@ -261,7 +263,8 @@ static void free_all(struct verifier *v)
         free(v->public_keys[i]);
     }
     json_t *all[] = {v->findings, v->reports,     v->warnings,       v->keys,
-                     v->objects,  v->keys_before, v->objects_before, v->shares};
+                     v->objects,  v->keys_before, v->objects_before, v->shares,
+                     v->tpms,     v->tpm_serials, v->tpm_names,      v->certified};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++)
         json_decref(all[i]);
 }
@@ -277,7 +280,11 @@ enum tbs_err verify_ceremonies(const struct verify_folder *folders, size_t n,
                          .warnings = json_array(),
                          .keys = json_object(),
                          .objects = json_object(),
-                         .shares = json_object()};
+                         .shares = json_object(),
+                         .tpms = json_object(),
+                         .tpm_serials = json_object(),
+                         .tpm_names = json_object(),
+                         .certified = json_object()};
     enum tbs_err err = n > 0 ? TBS_OK : tbs_fail(diag, TBS_ERR_INVALID, "there is no ceremony");
     for (size_t i = 0; err == TBS_OK && i < n; i++) {
         end(&v);

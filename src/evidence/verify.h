@@ -4,6 +4,7 @@
 #define TBS_EVIDENCE_VERIFY_H
 
 #include <jansson.h>
+#include <openssl/types.h>
 #include <stdbool.h>
 #include <time.h>
 
@@ -24,6 +25,7 @@ struct verify_options {
     const char *head;          /* that of the last ceremony's last line; NULL: not compared */
     const char *const *signers; /* files of public keys that must have signed the last record */
     size_t n_signers;
+    X509_STORE *tpm_cas; /* of TPMs' makers; NULL: none, and no TPM's certificate is verified */
     unsigned drill_days; /* so long ago may the last disaster-recovery-drill be; 0: not asked */
     time_t now;
 };

@@ -20,8 +20,12 @@ struct verifier {
     json_t *keys;    /* id: {"role", "template", "method", "value", "wrapped": {token: true}} */
     json_t *objects; /* token: {"CLASS id": true}, as they must be in its next inventory */
     json_t *keys_before, *objects_before;
-    json_t *shares; /* token: {"line": its last share-commit, "holders": {number: name},
-                     * "proven": {number: true}} */
+    json_t *shares;      /* token: {"line": its last share-commit, "holders": {number: name},
+                          * "proven": {number: true}} */
+    json_t *tpms;        /* token: {"id", "ak": its area, "storage", "signer": qualified Names} */
+    json_t *tpm_serials; /* token: its serial, if it is in a TPM */
+    json_t *tpm_names,
+        *certified; /* "TOKEN ID": the key's Name, as it is and as it was certified */
     struct signed_signer *public_keys[VERIFY_KEYS_MAX]; /* of keys/ in all folders */
     size_t n_public;
     char head[TRANSCRIPT_HEX_LEN + 1]; /* of the ceremony before; empty: none */
@@ -76,6 +80,8 @@ void verify_steps_end(struct verifier *v);
 
 /* --- verify_keys.c: what tokens hold --- */
 
+/* An object that must be in the token's next inventory. */
+void verify_expect(struct verifier *v, const char *token, const char *class, const char *id);
 void verify_keygen(struct verifier *v, const json_t *line);
 void verify_attr(struct verifier *v, const json_t *line);
 void verify_kcv(struct verifier *v, const json_t *line);
@@ -92,6 +98,16 @@ void verify_share_rebuild(struct verifier *v, const json_t *line);
 void verify_api(struct verifier *v, const json_t *line);
 void verify_shares_begin(struct verifier *v); /* of a step */
 void verify_shares_end(struct verifier *v);
+
+/* --- verify_tpm.c: what TPMs attest --- */
+
+void verify_identity(struct verifier *v, const json_t *line);
+void verify_trust(struct verifier *v, const json_t *line);
+void verify_certify(struct verifier *v, const json_t *line);
+void verify_quote(struct verifier *v, const json_t *line);
+/* The Name of a key, of attributes that were judged. */
+void verify_name(struct verifier *v, const char *token, const char *id, const json_t *attributes);
+void verify_tpm_end(struct verifier *v);
 
 /* --- verify_files.c: what lies beside the record --- */
 

@@ -7,11 +7,20 @@
 #include "templates/rules.h"
 
 #define NAME_MAX_LEN 200
+#define STORAGE "TPM2_ALG_ECC token" /* in every token in a TPM */
 #define TRUSTED_TEMPLATE "transport-public-wrap-v1"
 
+static const struct key_template *tpm_template(const char *name)
+{
+    const struct key_template *template;
+    return template_find(name, &template, NULL) == TBS_OK && template_is_of_tpm(template) ? template
+                                                                                          : NULL;
+}
+
+/* A TPM has both halves in one object. */
 static bool is_pair(const char *template)
 {
-    return strstr(template, "ecdsa") || strstr(template, "rsa");
+    return !tpm_template(template) && (strstr(template, "ecdsa") || strstr(template, "rsa"));
 }
 
 static bool is_trusted(const char *template)
@@ -72,11 +81,25 @@ static void check_always(struct verifier *v, const struct subject *s)
         wrong(v, s, "R16", "CKA_PRIVATE", "can be used without a PIN");
 }
 
+static void check_template(struct verifier *v, const struct subject *s, const char *name,
+                           const char *profile);
+
+/* Of a TPM's object all is in its public area, and its template says all of it. */
+static void check_key(struct verifier *v, const struct subject *s, const char *template)
+{
+    const struct key_template *of_tpm = tpm_template(template);
+    if (!of_tpm)
+        check_always(v, s);
+    else
+        check_template(v, s, template,
+                       of_tpm->profiles & 1u << TEMPLATE_SITE_ONLY ? "site-only" : "sealed");
+}
+
 /* What its template says of it at this stage of its life. */
 static void check_template(struct verifier *v, const struct subject *s, const char *name,
                            const char *profile)
 {
-    struct rules_subject subject = {.attributes = s->attributes, .reopened = true};
+    struct rules_subject subject = {.id = s->id, .attributes = s->attributes, .reopened = true};
     json_t *findings = NULL, *finding;
     size_t i;
     if (!template_profile_find(profile, &subject.profile) ||
@@ -107,21 +130,28 @@ static json_t *objects_of(struct verifier *v, const char *token)
     return objects;
 }
 
-static void expect(struct verifier *v, const char *token, const char *class, const char *id)
+void verify_expect(struct verifier *v, const char *token, const char *class, const char *id)
 {
     char name[NAME_MAX_LEN];
     snprintf(name, sizeof name, "%s %.100s", class, id);
     verify_set(v, objects_of(v, token), name, json_true());
 }
 
-/* Transport keys are made by steps that name no key. */
+static const char *secret_class(const char *template)
+{
+    const struct key_template *of_tpm = tpm_template(template);
+    return of_tpm ? template_class(of_tpm, TEMPLATE_SITE_ONLY) : "CKO_SECRET_KEY";
+}
+
+/* Transport keys, and those that attest, are made by steps that name no key. */
 static const char *template_of(const struct verifier *v, const char *id, const char *named)
 {
     const json_t *key = verify_find(json_object_get(v->script, "keys"), id);
     if (key)
         return verify_text(key, "template");
-    return strncmp(id, "transport-", 10) == 0 && strncmp(named, "transport-", 10) == 0 ? named
-                                                                                       : NULL;
+    bool alone = (strncmp(id, "transport-", 10) == 0 && strncmp(named, "transport-", 10) == 0) ||
+                 (strncmp(id, "attest-", 7) == 0 && strncmp(named, "attest-", 7) == 0);
+    return alone ? named : NULL;
 }
 
 /* No line tells the public half of a transport key; every inventory is held against it. */
@@ -152,17 +182,22 @@ void verify_keygen(struct verifier *v, const json_t *line)
                     template);
     if (!key) {
         key = json_pack("{s:s, s:s, s:{}}", "template", named, "role",
-                        said ? verify_text(said, "role") : "transport", "wrapped");
+                        said                             ? verify_text(said, "role")
+                        : strncmp(id, "attest-", 7) == 0 ? "attest"
+                                                         : "transport",
+                        "wrapped");
         verify_set(v, v->keys, id, key);
     }
     take_transport(v, key, id);
     struct subject s = {token, id, is_trusted(named) ? "CKO_PUBLIC_KEY" : "",
                         json_object_get(line, "attributes")};
-    check_always(v, &s);
+    check_key(v, &s, named);
+    if (tpm_template(named) && strncmp(named, "transport-", 10) == 0)
+        return; /* the storage key, which is there since the token was made */
     if (is_trusted(named) || is_pair(named))
-        expect(v, token, "CKO_PUBLIC_KEY", id);
+        verify_expect(v, token, "CKO_PUBLIC_KEY", id);
     if (!is_trusted(named))
-        expect(v, token, is_pair(named) ? "CKO_PRIVATE_KEY" : "CKO_SECRET_KEY", id);
+        verify_expect(v, token, is_pair(named) ? "CKO_PRIVATE_KEY" : secret_class(named), id);
 }
 
 void verify_attr(struct verifier *v, const json_t *line)
@@ -181,8 +216,11 @@ void verify_attr(struct verifier *v, const json_t *line)
         s.class = "CKO_PUBLIC_KEY";
         template = TRUSTED_TEMPLATE;
     }
-    check_always(v, &s);
+    if (!tpm_template(template))
+        check_always(v, &s);
     check_template(v, &s, template, verify_text(line, "profile"));
+    if (tpm_template(template))
+        verify_name(v, s.token, id, s.attributes);
 }
 
 /* --- Check values --- */
@@ -217,7 +255,7 @@ void verify_unwrap(struct verifier *v, const json_t *line)
         verify_tell(v, "blob", v->line,
                     "key %.64s was unwrapped on token %.64s, to which nothing was wrapped", id,
                     token);
-    expect(v, token, "CKO_SECRET_KEY", id);
+    verify_expect(v, token, secret_class(verify_text(key, "template")), id);
 }
 
 void verify_attack(struct verifier *v, const json_t *line)
@@ -239,13 +277,14 @@ void verify_attack(struct verifier *v, const json_t *line)
 
 void verify_destroy(struct verifier *v, const json_t *line)
 {
-    static const char *const classes[] = {"CKO_SECRET_KEY", "CKO_PRIVATE_KEY", "CKO_PUBLIC_KEY"};
+    static const char *const classes[] = {"CKO_SECRET_KEY", "CKO_PRIVATE_KEY", "CKO_PUBLIC_KEY",
+                                          "TPM2_ALG_KEYEDHASH", "TPM2_ALG_ECC"};
     const char *id = verify_text(line, "id"), *token = verify_text(line, "token");
     const json_t *left = json_object_get(json_object_get(line, "absence"), "left");
     if (!json_is_integer(left) || json_integer_value(left) != 0)
         verify_tell(v, "destroy", v->line,
                     "key %.64s was destroyed on token %.64s, and is still there", id, token);
-    for (size_t i = 0; i < 3; i++) {
+    for (size_t i = 0; i < sizeof classes / sizeof *classes; i++) {
         char name[NAME_MAX_LEN];
         snprintf(name, sizeof name, "%s %.100s", classes[i], id);
         json_object_del(objects_of(v, token), name);
@@ -290,7 +329,10 @@ static void check_object(struct verifier *v, const char *token, const json_t *ex
                     "token %.64s holds an object that nobody knows: %.60s, id %.64s, label %.64s",
                     token, class, id, verify_text(object, "label"));
     else
-        check_always(v, &s);
+        check_key(v, &s,
+                  strcmp(name, STORAGE) == 0
+                      ? "transport-storage-p256-tpm-v1"
+                      : verify_text(json_object_get(v->keys, id), "template"));
 }
 
 void verify_inventory(struct verifier *v, const json_t *line)

@@ -9,6 +9,7 @@
 #include "base/file.h"
 #include "base/hex.h"
 #include "base/secret.h"
+#include "templates/templates.h"
 
 #define RECORD_MAX (64u << 20) /* octets */
 
@@ -184,13 +185,14 @@ static void take_clock(struct verifier *v, const json_t *line)
 /* It protects nothing, so no record of it may look like one of production. */
 static void check_model(struct verifier *v, const char *token, const char *model)
 {
-    if (v->rehearsal || !strstr(model, "SoftHSM"))
+    const char *rule = template_rule_of_model(model);
+    if (v->rehearsal || !rule)
         return;
-    if (verify_waived(v, "softhsm", token, token))
+    if (verify_waived(v, rule, token, token))
         verify_warn(v, "token %.64s is a %.16s, which protects nothing; the script waives that",
                     token, model);
     else
-        verify_tell(v, "softhsm", v->line,
+        verify_tell(v, rule, v->line,
                     "token %.64s is a %.16s, which protects nothing, and this is no rehearsal",
                     token, model);
 }
@@ -206,13 +208,20 @@ static void check_entropy(struct verifier *v, const char *token, const char *sta
 
 static void take_token(struct verifier *v, const json_t *line)
 {
+    const char *tcti = verify_text(line, "tcti"); /* of a TPM: no module stands before it */
     check_model(v, verify_text(line, "token"), verify_text(line, "model"));
+    if (tcti[0] && verify_text(line, "serial")[0])
+        verify_expect(v, verify_text(line, "token"), "TPM2_ALG_ECC", "token");
+    if (tcti[0])
+        verify_set(v, v->tpm_serials, verify_text(line, "token"),
+                   json_string(verify_text(line, "serial")));
     if (verify_text(line, "serial")[0])
-        verify_remark(v, "token %s: %s, serial %s, firmware %s, module %.16s...",
+        verify_remark(v, "token %s: %s, serial %s, firmware %s, %s %.16s%s",
                       verify_text(line, "token"), verify_text(line, "model"),
                       verify_text(line, "serial"), verify_text(line, "firmware"),
-                      verify_text(line, "module_sha256"));
-    if (strlen(verify_text(line, "module_sha256")) != TRANSCRIPT_HEX_LEN)
+                      tcti[0] ? "way" : "module",
+                      tcti[0] ? tcti : verify_text(line, "module_sha256"), tcti[0] ? "" : "...");
+    if (!tcti[0] && strlen(verify_text(line, "module_sha256")) != TRANSCRIPT_HEX_LEN)
         verify_tell(v, "token", v->line, "nothing says which module spoke to token %s",
                     verify_text(line, "token"));
     check_entropy(v, verify_text(line, "token"), verify_text(line, "entropy"));
@@ -306,6 +315,10 @@ void verify_lines(struct verifier *v)
                  {"exception", take_exception},
                  {"waiver", take_waiver},
                  {"destroy", verify_destroy},
+                 {"identity", verify_identity},
+                 {"trust", verify_trust},
+                 {"certify", verify_certify},
+                 {"quote", verify_quote},
                  {"checkpoint", verify_checkpoint},
                  {"abort", take_abort},
                  {"resume", take_resume},

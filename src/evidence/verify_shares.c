@@ -193,9 +193,9 @@ static bool is_whole(const struct verifier *v, const char *token)
 /* No token gets a PIN that might be lost. */
 void verify_api(struct verifier *v, const json_t *line)
 {
-    const char *token = verify_text(line, "token");
+    const char *token = verify_text(line, "token"), *call = verify_text(line, "call");
     if (v->step && splits(v->step) && strcmp(token, token_of(v->step)) == 0 &&
-        strcmp(verify_text(line, "call"), "C_InitPIN") == 0 && !is_whole(v, token))
+        (strcmp(call, "C_InitPIN") == 0 || strcmp(call, "TPM2_Create") == 0) && !is_whole(v, token))
         verify_tell(v, "shares", v->line,
                     "token %.64s got its PIN before every share of it was typed back and proven",
                     token);

@@ -217,6 +217,9 @@ static void check_seen(struct verifier *v)
                 {"attack", "on", {"attack"}},
                 {"inventory", "on", {"inventory"}},
                 {"destroy", "on", {"destroy"}},
+                {"identify", "on", {"keygen", "attr", "identity"}},
+                {"certify", "on", {"certify"}},
+                {"quote", "on", {"quote"}},
                 {"initialise", "on", {"token-info"}},
                 {"inspect", "on", {"token-info"}},
                 {"check-shares", "on", {"share-verify"}},
@@ -233,7 +236,12 @@ static void check_seen(struct verifier *v)
             if (!must[m].tokens)
                 must_be_seen(v, must[m].types[t], "");
             json_array_foreach(must[m].tokens ? json_object_get(v->step, must[m].tokens) : NULL, i,
-                               token) must_be_seen(v, must[m].types[t], json_string_value(token));
+                               token)
+            {
+                bool parent = strcmp(must[m].action, "trust") == 0 &&
+                              json_object_get(v->tpm_serials, json_string_value(token));
+                must_be_seen(v, parent ? "trust" : must[m].types[t], json_string_value(token));
+            }
         }
     }
 }

@@ -5,6 +5,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "attest/public.h"
+#include "base/base64.h"
+#include "base/hex.h"
+#include "base/secret.h"
+
 /* --- Findings --- */
 
 struct judge {
@@ -125,6 +130,18 @@ static const char *rule_of(const char *attribute)
         {"CKA_WRAP_TEMPLATE", "R6"},
         {"CKA_UNWRAP_TEMPLATE", "R7"},
         {"CKA_ALWAYS_AUTHENTICATE", "R15"},
+        {"type", "R18"},
+        {"curve", "R18"},
+        {"scheme", "R4"},
+        {"hash", "R4"},
+        {"symmetric", "R4"},
+        {"fixedTPM", "R5"},
+        {"fixedParent", "R5"},
+        {"encryptedDuplication", "R5"},
+        {"sensitiveDataOrigin", "R8"},
+        {"userWithAuth", "R16"},
+        {"adminWithPolicy", "R16"},
+        {"nameAlg", "R21"},
     };
     for (size_t i = 0; i < sizeof rules / sizeof *rules; i++) {
         if (strcmp(rules[i].attribute, attribute) == 0)
@@ -161,6 +178,54 @@ static enum tbs_err judge_template(struct judge *j, const struct rules_subject *
         judge_attribute(j, name, want, json_object_get(s->attributes, name));
     json_decref(expected);
     return TBS_OK;
+}
+
+/* --- Of a TPM's objects --- */
+
+static bool has_parents(const json_t *parents, uint8_t (*names)[ATTEST_NAME_LEN])
+{
+    size_t i;
+    const json_t *parent;
+    json_array_foreach(parents, i, parent)
+    {
+        const char *hex = json_string_value(parent);
+        if (!hex || i == ATTEST_PARENTS_MAX || !tbs_unhex(hex, names[i], ATTEST_NAME_LEN))
+            return false;
+    }
+    return true;
+}
+
+/* The id, and "parents", the Names of those who may get a copy, are bound in. */
+static void judge_policy(struct judge *j, const struct rules_subject *s)
+{
+    const json_t *parents = json_object_get(s->attributes, "parents");
+    uint8_t names[ATTEST_PARENTS_MAX][ATTEST_NAME_LEN], policy[ATTEST_DIGEST_LEN];
+    char hex[2 * ATTEST_DIGEST_LEN + 1] = "";
+    bool copied = strcmp(s->template->custody, "site-only") != 0;
+    const char *id = template_stored_id(s->template, s->id ? s->id : "");
+    if (copied != (json_array_size(parents) > 0))
+        find(j, "R22", "authPolicy", "keys of template %s may %s", s->template->name,
+             copied ? "be copied to somebody" : "not be copied");
+    if (has_parents(parents, names) &&
+        attest_key_policy(id, names, json_array_size(parents), policy, NULL) == TBS_OK)
+        tbs_hex(tbs_bytes(policy, sizeof policy), hex);
+    if (strcmp(hex, text_of(s->attributes, "authPolicy")) != 0)
+        find(j, "R22", "authPolicy", "the Name binds another id than %.64s, or other parents", id);
+}
+
+/* All but "parents" follows from the public area. */
+static void judge_area(struct judge *j, const struct rules_subject *s)
+{
+    TBS_BUF_AUTO struct tbs_buf area = tbs_buf();
+    json_t *is = NULL, *told = json_copy((json_t *)s->attributes);
+    json_object_del(told, "parents");
+    if (!tbs_base64_decode(tbs_bytes_str(text_of(told, "public")), &area) ||
+        attest_attributes(tbs_buf_view(&area), &is, NULL) != TBS_OK)
+        find(j, "R21", "public", "what is told is no public area");
+    else if (!json_equal(is, told))
+        find(j, "R21", "name", "the Name or an attribute is not that of the public area");
+    json_decref(is);
+    json_decref(told);
 }
 
 /* --- Of every key --- */
@@ -253,6 +318,10 @@ static enum tbs_err judge_key(struct judge *j, const struct rules_subject *s, st
     judge_pairs(j, s->attributes);
     judge_mechanisms(j, s->attributes);
     judge_check(j, s);
+    if (template_is_of_tpm(s->template)) {
+        judge_area(j, s);
+        judge_policy(j, s);
+    }
     if (!s->reopened && s->profile != TEMPLATE_BORN)
         find(j, "R17", "", "the attributes were read in the session that made the key");
     return TBS_OK;
@@ -296,6 +365,7 @@ static enum tbs_err judge_entry(struct judge *j, const json_t *object, const jso
                                 struct tbs_diag *diag)
 {
     struct rules_subject s = {
+        .id = text_of(object, "id"),
         .attributes = json_object_get(object, "attributes"),
         .check = json_object_get(object, "check"),
         .registered = json_object_get(entry, "check"),

@@ -19,7 +19,9 @@
  *   R17 attributes were read back after the token had been opened anew
  *   R18 there is no object that is not expected, and every expected one is there
  *   R19 the token tells every attribute
- *   pair  two attributes that must not meet, whatever the template says
+ *   R21 a TPM's object has the Name that is the digest of its public area, and no attribute that
+ * the area does not have R22 its Name binds its id, and the parents that alone may get a copy pair
+ * two attributes that must not meet, whatever the template says
  *
  * R11 (wrapped keys are signed) is for who verifies them, and R20 (the way to the token) cannot be
  * seen in a token. A waiver excuses one rule on one token; its finding stays, and says so.
@@ -34,6 +36,7 @@
 struct rules_subject {
     const struct key_template *template;
     enum template_profile profile;
+    const char *id;           /* of a TPM's object; else it may be NULL */
     const json_t *attributes; /* as read back */
     const json_t *check;      /* {"method", "value"} computed; NULL: not judged */
     const json_t *registered; /* {"method", "value"} of its entry; NULL: not judged */

@@ -3,6 +3,8 @@
 
 #include <string.h>
 
+#include "templates/of_tpm.h"
+
 #define BIT(profile) (1u << TEMPLATE_##profile)
 #define PAIR (BIT(PRIVATE) | BIT(PUBLIC))
 
@@ -109,7 +111,27 @@ enum tbs_err template_find(const char *name, const struct key_template **ret_tem
             return TBS_OK;
         }
     }
+    const struct key_template *of_tpm;
+    for (size_t i = 0; (of_tpm = template_of_tpm_at(i)); i++) {
+        if (strcmp(of_tpm->name, name) == 0) {
+            *ret_template = of_tpm;
+            return TBS_OK;
+        }
+    }
     return tbs_fail(diag, TBS_ERR_NOT_FOUND, "there is no key template '%.60s'", name);
+}
+
+const char *template_stored_id(const struct key_template *template, const char *id)
+{
+    bool storage = template_is_of_tpm(template) && strncmp(template->name, "transport-", 10) == 0;
+    return storage ? "token" : id;
+}
+
+const char *template_rule_of_model(const char *model)
+{
+    if (strstr(model, "SoftHSM"))
+        return "softhsm";
+    return strncmp(model, "SW ", 3) == 0 ? "swtpm" : NULL;
 }
 
 /* --- Attributes --- */
@@ -154,6 +176,11 @@ static const char *class_of(enum template_profile profile)
         return "CKO_PRIVATE_KEY";
     return profile == TEMPLATE_PUBLIC || profile == TEMPLATE_TRUSTED ? "CKO_PUBLIC_KEY"
                                                                      : "CKO_SECRET_KEY";
+}
+
+const char *template_class(const struct key_template *template, enum template_profile profile)
+{
+    return template_is_of_tpm(template) ? template_of_tpm_type(template) : class_of(profile);
 }
 
 static bool is_for(enum role role, const char *usage)
@@ -240,11 +267,12 @@ static enum tbs_err attributes_of(const struct key_template *template,
                                   enum template_profile profile, bool given, json_t **ret,
                                   struct tbs_diag *diag)
 {
-    const struct row *row = (const struct row *)template;
+    const struct row *row = (const struct row *)template; /* unless it is of a TPM */
     if (profile >= TEMPLATE_N_PROFILES || (template->profiles & 1u << profile) == 0)
         return tbs_fail(diag, TBS_ERR_INVALID, "a key of template %s is never '%s'", template->name,
                         profile < TEMPLATE_N_PROFILES ? profile_names[profile] : "?");
-    json_t *all = build(row, profile, given);
+    json_t *all = template_is_of_tpm(template) ? template_of_tpm_expected(template, profile)
+                                               : build(row, profile, given);
     if (!all)
         return tbs_fail(diag, TBS_ERR_NOMEM, "out of memory for key template %s", template->name);
     *ret = all;

@@ -2,8 +2,9 @@
  *
  * Attributes are JSON objects by their names in PKCS#11 2.40: flags are booleans, CKA_CLASS and
  * CKA_KEY_TYPE names such as "CKO_SECRET_KEY", CKA_ALLOWED_MECHANISMS an array of names,
- * CKA_WRAP_TEMPLATE and CKA_UNWRAP_TEMPLATE objects; null is what a token does not tell. So nothing
- * here needs a token or its header. Ids, labels and lengths are the caller's business.
+ * CKA_WRAP_TEMPLATE and CKA_UNWRAP_TEMPLATE objects; null is what a token does not tell. Those of a
+ * TPM's objects are its public area's, as attest/public.h has them. So nothing here needs a token
+ * or its header. Ids, labels and lengths are the caller's business.
  *
  * Thread-safe. Outputs that are json_t belong to the caller. */
 #ifndef TBS_TEMPLATES_TEMPLATES_H
@@ -32,7 +33,7 @@ bool template_profile_find(const char *name, enum template_profile *ret_profile)
 struct key_template {
     const char *name;         /* "tpk-hmac-sha256-replicated-v1" */
     const char *custody;      /* "site-only", "replicated"; of transport-public-wrap-v1 too */
-    const char *generation;   /* CKM_..., NULL for what is only imported */
+    const char *generation;   /* CKM_..., TPM2_Create; NULL for what is only imported */
     const char *check_method; /* as in a key registry; NULL: none */
     unsigned profiles;        /* bit 1 << profile for each that its keys may have */
     unsigned octets;          /* of a secret key; else 0 */
@@ -48,8 +49,20 @@ bool oaep_hash_find(const char *name, enum oaep_hash *ret_hash);
 /* TBS_ERR_NOT_FOUND. Lives for ever. */
 enum tbs_err template_find(const char *name, const struct key_template **ret_template,
                            struct tbs_diag *diag);
-/* NULL after the last one. */
+/* Those for PKCS#11 tokens, and those for TPMs; NULL after the last one. */
 const struct key_template *template_at(size_t i);
+const struct key_template *template_of_tpm_at(size_t i);
+bool template_is_of_tpm(const struct key_template *template);
+/* "CKO_SECRET_KEY" or its kin; of a TPM's objects the type, "TPM2_ALG_KEYEDHASH" or its kin. */
+const char *template_class(const struct key_template *template, enum template_profile profile);
+
+/* The id that the object has in its token: a TPM's storage key is "token" in each, whatever it is
+ * called as the end of a way. */
+const char *template_stored_id(const struct key_template *template, const char *id);
+
+/* The rule that forbids tokens of a model that protect nothing, outside rehearsals: "softhsm",
+ * "swtpm"; NULL: none does. */
+const char *template_rule_of_model(const char *model);
 
 /* Everything to be given to the token when the object is made, nothing left to its defaults.
  * CKA_MODIFIABLE is last and the order is to be kept: some tokens refuse what follows it. Of a

@@ -250,7 +250,7 @@ static void plant_known_key(struct tpm_token *token)
     struct tpm_blob blob = {.id = "tpk-known"};
     TPM2B_PUBLIC template, *public = NULL;
     TPM2B_PRIVATE *private = NULL;
-    assert_int_equal(tpm_key_template("tpk-known", CUSTODY_HMAC_SHA_256, &template, NULL), TBS_OK);
+    assert_int_equal(tpm_key_template(&blob, CUSTODY_HMAC_SHA_256, &template, NULL), TBS_OK);
     template.publicArea.objectAttributes &= ~TPMA_OBJECT_SENSITIVEDATAORIGIN;
     assert_int_equal(Esys_Create(token->esys, token->storage, tpm_session(token, true, true),
                                  ESYS_TR_NONE, ESYS_TR_NONE, &known, &template, &outside, &pcrs,

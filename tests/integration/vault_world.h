@@ -12,7 +12,7 @@
 
 #include <string.h>
 
-#include "pkcs11/vault.h"
+#include "vault/vault.h"
 #include "softhsm.h"
 
 extern struct tbs_diag diag; /* of the last call in must or must_not */

@@ -3,12 +3,13 @@
  * are those of templates/templates.h; attributes, too, are told as they are there: all that objects
  * of a class have, and null for what the token does not tell.
  *
- * One vault is one token. Not thread-safe, and PKCS#11 logins hold for the whole process: for a
- * program that does nothing else. Every call that changes the token is announced to a witness, and
- * so is its answer. Errors: TBS_ERR_TOKEN and its kin with the CK_RV as raw; TBS_ERR_NOMEM; what
- * each function names. Outputs that are json_t belong to the caller. */
-#ifndef TBS_PKCS11_VAULT_H
-#define TBS_PKCS11_VAULT_H
+ * One vault is one token: a PKCS#11 token, or a TPM with a folder of key files. Not thread-safe,
+ * and PKCS#11 logins hold for the whole process: for a program that does nothing else. Every call
+ * that changes the token is announced to a witness, and so is its answer. Errors: TBS_ERR_TOKEN and
+ * its kin with the CK_RV or TSS2_RC as raw; TBS_ERR_UNSUPPORTED what tokens of this kind do not do;
+ * TBS_ERR_NOMEM; what each function names. Outputs that are json_t belong to the caller. */
+#ifndef TBS_VAULT_VAULT_H
+#define TBS_VAULT_VAULT_H
 
 #include <jansson.h>
 
@@ -19,11 +20,14 @@
 #define VAULT_ID_MAX 64
 #define VAULT_SERIAL_MAX 16
 #define VAULT_RECIPIENTS_MAX 8
+#define VAULT_DATA_LEN 32
 
-/* The token that is meant: by serial, by label, or the one of the module that is not initialised.
- * Where several have that serial, as software tokens do, a label besides tells them apart. */
+/* The token that is meant: by serial, by label, or the one that is not initialised. Of a PKCS#11
+ * token the module is given; of a TPM the way to it and the folder of its keys. Where several have
+ * that serial, as software tokens do, a label besides tells them apart. */
 struct vault_token {
-    const char *module;         /* as in custody_token_config */
+    const char *module;         /* as in custody_token_config; NULL: a TPM */
+    const char *tcti, *keys;    /* of a TPM, as in custody_token_config */
     const char *serial, *label; /* NULL: not given */
     bool fresh;
     enum oaep_hash oaep; /* of what is wrapped to it, and by it */
@@ -57,8 +61,11 @@ const char *vault_label(const struct vault *vault);  /* likewise */
 const char *vault_model(const struct vault *vault);
 bool vault_is_initialised(const struct vault *vault);
 bool vault_has_pin_pad(const struct vault *vault);
+/* False of a TPM: its owner is no officer of ours, and what asks for a PIN of theirs ignores it. */
+bool vault_has_officers(const struct vault *vault);
 /* {"module", "module_sha256", "library", "manufacturer", "model", "serial", "label", "hardware",
- * "firmware", "flags": [...], "mechanisms": [...]}. */
+ * "firmware", "flags": [...], "mechanisms": [...]}; of a TPM "tcti" and "keys" in place of the
+ * first three. */
 enum tbs_err vault_info(struct vault *vault, json_t **ret_info, struct tbs_diag *diag);
 
 /* Erases it; the vault is then the token of that label. A PIN of length 0 is for a PIN pad. */
@@ -70,6 +77,9 @@ enum tbs_err vault_init_pin(struct vault *vault, struct tbs_bytes so_pin, struct
 enum tbs_err vault_login(struct vault *vault, bool as_so, struct tbs_bytes pin,
                          struct tbs_diag *diag);
 void vault_logout(struct vault *vault);
+/* Lets go of the way to the token, so that another process can have it: some lead to one program
+ * at a time. The next call takes it again, with the login as it was. */
+void vault_rest(struct vault *vault);
 /* Octets of the token's random source; logged in. */
 enum tbs_err vault_random(struct vault *vault, uint8_t *ret_octets, size_t len,
                           struct tbs_diag *diag);
@@ -91,6 +101,7 @@ enum tbs_err vault_transport_trust(struct vault *vault, const char *id, struct t
 struct vault_recipient {
     const char *id;
     enum oaep_hash oaep;
+    struct tbs_bytes spki;
 };
 
 /* Born as an extractable session object, wrapped to each recipient, and sealed as a token object
@@ -140,5 +151,23 @@ enum tbs_err vault_destroy_by_check(struct vault *vault, const json_t *check, st
  * should not have been made is destroyed. Of a pair it is the private half. */
 enum tbs_err vault_attack(struct vault *vault, const char *id, json_t **ret_attempts,
                           struct tbs_diag *diag);
+
+/* --- Of a TPM alone; of other tokens TBS_ERR_UNSUPPORTED --- */
+
+/* Makes the key that attests of others, and tells which TPM this is: as vault_generate, and
+ * "identity": {"primary", "storage", "ak", "ek": public areas of the keys above the others, of the
+ * new one, and of the endorsement key; "ek_certificate" or null; "credential", "encrypted",
+ * "challenge_sha256", "answer_sha256": of TPM2_MakeCredential and TPM2_ActivateCredential, which
+ * show that the last two are in one TPM}. Octets in base64. */
+enum tbs_err vault_identify(struct vault *vault, const char *id, json_t **ret_key,
+                            struct tbs_diag *diag);
+/* TPM2_Certify of a key, with this qualifying data, by the key that `by` names: {"attested",
+ * "signature"}. */
+enum tbs_err vault_certify(struct vault *vault, const char *by, const char *id,
+                           const uint8_t data[VAULT_DATA_LEN], json_t **ret_attested,
+                           struct tbs_diag *diag);
+/* TPM2_Quote of PCRs 0 to 7 of the bank of SHA-256: the same, and "pcrs": {"0": hex, ...}. */
+enum tbs_err vault_quote(struct vault *vault, const char *by, const uint8_t data[VAULT_DATA_LEN],
+                         json_t **ret_attested, struct tbs_diag *diag);
 
 #endif

@@ -72,7 +72,7 @@ if [[ ${1:-} == -* ]] || [ $# -gt 1 ]; then
     [[ ${1:-} == -h || ${1:-} == --help ]] && exit 0 || exit 2
 fi
 # Nothing waits for ever; timeout ends the whole process group.
-[ -n "${scenario_limited:-}" ] || scenario_limited=1 exec timeout -k 5 100 "$0" "$@"
+[ -n "${scenario_limited:-}" ] || scenario_limited=1 exec timeout -k 5 180 "$0" "$@"
 
 scenario=$(basename "$(dirname "$(realpath "$0")")")
 here=$(dirname "$(realpath "$0")")

@@ -106,7 +106,7 @@ member_speaks() {
     background "speak-$1" "$media" send --keys "$2" --cs "$3" --to "$4" "${5:-$word}"
 }
 
-libfaketime=/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1
+libfaketime=$(echo /usr/lib/*/faketime/libfaketimeMT.so.1)
 earlier() {
     local seconds=$1; shift
     LD_PRELOAD=$libfaketime FAKETIME=-$seconds "$@"

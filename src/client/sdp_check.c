@@ -201,7 +201,14 @@ static bool is_covered(const struct check *c, int media)
 /* That the stream uses the keys that there are for it. */
 static bool is_protected(const struct check *c, const struct section *s)
 {
-    return c->covered.prot[cs_of(c, s->level)] == MIKEY_PROT_TLS ? is_tls(s) : is_srtp(s);
+    switch (c->covered.prot[cs_of(c, s->level)]) {
+    case MIKEY_PROT_SRTP:
+        return is_srtp(s);
+    case MIKEY_PROT_TLS:
+        return is_tls(s);
+    default: /* no stream has keys for CMS */
+        return false;
+    }
 }
 
 static enum tbs_err check_other_keys(const struct check *c, const struct section *s)

@@ -4,21 +4,22 @@
 struct answering {
     struct tbs_offer *offer;
     const struct client_grant *grant;
+    struct mikey_key_set keys; /* all session keys: of the ticket, and what both ends supply */
     const struct tbs_ssrc *ssrcs;
     size_t n_ssrcs;
     struct tbs_diag *diag;
 };
 
 static enum tbs_err write_response(const struct answering *a, const uint8_t *randrr,
-                                   struct tbs_buf *resp)
+                                   const struct mikey_keys *protection, struct tbs_buf *resp)
 {
     const struct client_grant *g = a->grant;
     const struct client_choices *choices = &a->offer->choices;
+    const struct mikey_key_set *keys = a->offer->supply.n > 0 ? &a->offer->supply : &a->keys;
     struct tbs_buf map TBS_BUF_AUTO = tbs_buf();
-    size_t n_keys;
-    const struct mikey_key *keys = client_session_keys(g, &n_keys);
+    uint64_t t = tbs_ntp_now(a->offer->clock);
     enum tbs_err err =
-        client_put_chosen(choices, keys, n_keys, a->ssrcs, a->n_ssrcs, &map, a->diag);
+        client_put_chosen(choices, keys->key, keys->n, a->ssrcs, a->n_ssrcs, &map, a->diag);
 
     if (err)
         return err;
@@ -28,7 +29,7 @@ static enum tbs_err write_response(const struct answering *a, const uint8_t *ran
                             .n_cs = (uint8_t)choices->n,
                             .map_type = MIKEY_MAP_GENERIC_ID,
                             .map_info = tbs_buf_view(&map)};
-    struct mikey_writer w = client_write_init(resp, &hdr, tbs_ntp_now(a->offer->clock));
+    struct mikey_writer w = client_write_init(resp, &hdr, t);
 
     if (g->policy.flags & TICKET_G)
         mikey_put_randr(&w, MIKEY_RANDRR, tbs_bytes(randrr, MIKEY_RAND_LEN));
@@ -39,20 +40,33 @@ static enum tbs_err write_response(const struct answering *a, const uint8_t *ran
     if (choices->adds_policy)
         client_put_profile(&w, choices->own_policy_no,
                            client_profile_of_suite(choices->protocol, g->suite));
+    if (a->offer->supply.n > 0)
+        err = mikey_put_sealed(&w, g->suite, protection, hdr.csb_id, t, &a->offer->supply, a->diag);
+    if (err)
+        return err;
     mikey_put_v(&w, g->suite->mac);
     resp->failed |= map.failed;
-    return mikey_written(resp, a->diag);
+    return mikey_authenticate(resp, g->suite, protection,
+                              (struct mikey_followed_by){.first = a->offer->m.raw}, a->diag);
 }
 
-static enum tbs_err authenticate(const struct answering *a, const uint8_t *randrr,
-                                 struct tbs_buf *resp)
+static enum tbs_err respond(const struct answering *a, const uint8_t *randrr, struct tbs_buf *resp)
 {
     struct mikey_keys keys MIKEY_KEYS_AUTO = {0};
-    struct mikey_followed_by initial = {.first = a->offer->m.raw};
-    enum tbs_err err = client_response_keys(a->grant, client_mpkr(a->grant), &a->offer->m,
-                                            tbs_bytes(randrr, MIKEY_RAND_LEN), &keys, a->diag);
+    enum tbs_err err =
+        client_response_keys(a->grant, client_mpkr(a->grant), &a->offer->m,
+                             tbs_bytes(randrr, MIKEY_RAND_LEN), true, &keys, a->diag);
 
-    return err ? err : mikey_authenticate(resp, a->grant->suite, &keys, initial, a->diag);
+    return err ? err : write_response(a, randrr, &keys, resp);
+}
+
+/* Once the TRANSFER_INIT is verified. */
+static enum tbs_err collect_keys(struct answering *a)
+{
+    size_t n;
+    const struct mikey_key *keys = client_session_keys(a->grant, &n);
+
+    return client_all_keys(a->grant, keys, n, &a->offer->m, &a->offer->supply, &a->keys, a->diag);
 }
 
 static enum tbs_err check_use(const struct answering *a)
@@ -89,8 +103,9 @@ static enum tbs_err make_session(const struct answering *a, struct tbs_bytes res
     struct mikey_message resp;
     enum tbs_err err;
 
-    bundle.keys = client_session_keys(a->grant, &bundle.n_keys);
-    bundle.n_ticket = bundle.n_keys;
+    client_session_keys(a->grant, &bundle.n_ticket);
+    bundle.keys = a->keys.key;
+    bundle.n_keys = a->keys.n;
     if (response.len == 0)
         return client_session_new(&bundle, ret_session, a->diag);
     bundle.resp = &resp;
@@ -119,13 +134,13 @@ enum tbs_err client_answer(struct tbs_offer *offer, struct tbs_resolved *resolve
     struct tbs_session *session = NULL;
     enum tbs_err err = check_use(&a);
 
-    if (!err && resolved->g.policy.flags & TICKET_F) {
-        err = write_response(&a, randrr, &resp);
-        if (!err)
-            err = authenticate(&a, randrr, &resp);
-    }
+    if (!err)
+        err = collect_keys(&a);
+    if (!err && resolved->g.policy.flags & TICKET_F)
+        err = respond(&a, randrr, &resp);
     if (!err)
         err = make_session(&a, tbs_buf_view(&resp), &session);
+    mikey_key_set_free(&a.keys);
     if (!err)
         err = remember(offer, diag);
     if (err) {

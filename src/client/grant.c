@@ -76,10 +76,14 @@ enum tbs_err client_check_session_keys(const struct mikey_key *keys, size_t n,
 
 static enum tbs_err check_keys(const struct client_grant *g, struct tbs_diag *diag)
 {
-    if (g->keys.n <= g->n_mpks || g->keys.n - g->n_mpks > TBS_KEYS_MAX)
+    /* None where the ends supply them (RFC 6043 8). */
+    size_t least = g->policy.flags & (TICKET_L | TICKET_M) ? 0 : 1;
+
+    if (g->keys.n < g->n_mpks + least || g->keys.n - g->n_mpks > TBS_KEYS_MAX)
         return tbs_fail(diag, TBS_ERR_MALFORMED,
-                        "the KEMAC holds %zu keys; %zu MPKs and 1 to %d session keys belong there",
-                        g->keys.n, g->n_mpks, TBS_KEYS_MAX);
+                        "the KEMAC holds %zu keys; %zu MPKs and %zu to %d session keys belong "
+                        "there",
+                        g->keys.n, g->n_mpks, least, TBS_KEYS_MAX);
     for (size_t i = 0; i < g->n_mpks; i++)
         if (g->keys.key[i].type != MIKEY_MPK || g->keys.key[i].key.len != g->suite->encr_key_len)
             return tbs_fail(diag, TBS_ERR_MALFORMED,

@@ -100,6 +100,7 @@ enum tbs_err client_check_session_keys(const struct mikey_key *keys, size_t n,
 
 struct tbs_ticket {
     struct client_grant g;
+    struct mikey_key_set supply; /* for the next TRANSFER_INIT */
 };
 struct tbs_resolved {
     struct client_grant g;
@@ -146,15 +147,32 @@ struct client_profile client_profile_of_suite(enum tbs_protocol protocol,
 /* The SP payload of this number; NULL when there is none. */
 const struct mikey_payload *client_find_sp(const struct mikey_payloads *list, uint8_t policy_no);
 
-/* --- transfer.c --- */
+/* --- transfer.c, transfer_finish.c --- */
+
+#define CLIENT_ANSWERS_MAX 16 /* Responders that may answer one forked TRANSFER_INIT */
+
+struct tbs_transfer {
+    struct client_grant grant; /* a copy: the ticket may be freed */
+    struct tbs_buf init;
+    size_t n_answers;
+    uint8_t answers[CLIENT_ANSWERS_MAX][MIKEY_MAC_MAX]; /* the MAC of each */
+};
 
 /* That a TRANSFER_INIT carries the ticket of this grant and that its MAC verifies with MPKi. */
 enum tbs_err client_verify_transfer(const struct mikey_message *m, const struct client_grant *grant,
                                     struct mikey_followed_by identities, struct tbs_diag *diag);
-/* The auth_key of TRANSFER_RESP; randrr counts only with flag G. */
+/* The keys of TRANSFER_INIT, and of an Error message about it; `encr` as in client_derive. */
+enum tbs_err client_init_keys(const struct client_grant *grant, const struct mikey_message *init,
+                              bool encr, struct mikey_keys *ret_keys, struct tbs_diag *diag);
+/* Session keys, the Initiator's ones of a TRANSFER_INIT that is verified, and more. */
+enum tbs_err client_all_keys(const struct client_grant *grant, const struct mikey_key *keys,
+                             size_t n_keys, const struct mikey_message *init,
+                             const struct mikey_key_set *more, struct mikey_key_set *ret_set,
+                             struct tbs_diag *diag);
+/* The keys of TRANSFER_RESP; randrr counts only with flag G. */
 enum tbs_err client_response_keys(const struct client_grant *grant, struct tbs_bytes mpkr,
                                   const struct mikey_message *init, struct tbs_bytes randrr,
-                                  struct mikey_keys *ret_keys, struct tbs_diag *diag);
+                                  bool encr, struct mikey_keys *ret_keys, struct tbs_diag *diag);
 
 /* --- map.c: the CS ID map (RFC 6043 6.1.1) and the security policies that it names --- */
 
@@ -302,6 +320,7 @@ struct tbs_offer {
     struct tbs_clock clock;
     struct tbs_replay *replay;
     struct client_choices choices;
+    struct mikey_key_set supply; /* for the answer */
     bool answered;
 };
 /* RFC 4567 4.1.4: the message says the protocols that the SDP offers; NULL: no SDP. */

@@ -167,9 +167,10 @@ static enum tbs_err check_flags(struct reading *r)
         return REFUSE(r, TBS_ERR_DENIED, MIKEY_E_INVALID_TPPAR,
                       "the ticket lacks flags that are demanded here: %#x (enum tbs_flag)",
                       missing);
-    if (mikey_find(&r->offer->m.payloads, MIKEY_KEMAC, 0))
-        return REFUSE(r, TBS_ERR_UNSUPPORTED, MIKEY_E_UNSPECIFIED,
-                      "the Initiator supplies keys of its own, which is not supported");
+    if (mikey_find(&r->offer->m.payloads, MIKEY_KEMAC, 0) && !(r->offer->policy.flags & TICKET_L))
+        return REFUSE(r, TBS_ERR_DENIED, MIKEY_E_INVALID_TPPAR,
+                      "the Initiator supplies session keys, which the ticket does not let it "
+                      "(flag L, RFC 6043 6.10)");
     return TBS_OK;
 }
 
@@ -308,6 +309,19 @@ enum tbs_err client_verify_offer(const struct tbs_offer *offer, const struct cli
     return client_verify_transfer(&offer->m, grant, identities, diag);
 }
 
+enum tbs_err tbs_offer_supply(struct tbs_offer *offer, const struct tbs_own_key *keys, size_t n,
+                              struct tbs_diag *diag)
+{
+    struct mikey_key_set set;
+    enum tbs_err err = client_supply(keys, n, offer->suite, offer->policy.flags, false, &set, diag);
+
+    if (err)
+        return err;
+    mikey_key_set_free(&offer->supply);
+    offer->supply = set;
+    return TBS_OK;
+}
+
 void tbs_offer_info(const struct tbs_offer *offer, struct tbs_offer_info *ret_info)
 {
     struct tbs_offer_info info = {
@@ -336,5 +350,6 @@ void tbs_offer_free(struct tbs_offer *offer)
         return;
     tbs_buf_free(&offer->raw);
     tbs_buf_free(&offer->identity);
+    mikey_key_set_free(&offer->supply);
     free(offer);
 }

@@ -115,6 +115,26 @@ enum tbs_err client_supplied(const struct mikey_message *m, const struct mikey_s
     return err;
 }
 
+enum tbs_err client_all_keys(const struct client_grant *g, const struct mikey_key *keys,
+                             size_t n_keys, const struct mikey_message *init,
+                             const struct mikey_key_set *more, struct mikey_key_set *ret_set,
+                             struct tbs_diag *diag)
+{
+    struct mikey_keys protection MIKEY_KEYS_AUTO = {0};
+    struct mikey_key_set initiators MIKEY_KEY_SET_AUTO = {0}, joined MIKEY_KEY_SET_AUTO = {0};
+    enum tbs_err err;
+
+    if (!mikey_find(&init->payloads, MIKEY_KEMAC, 0))
+        return client_join_keys(keys, n_keys, more, ret_set, diag);
+    err = client_init_keys(g, init, true, &protection, diag);
+    if (!err)
+        err =
+            client_supplied(init, g->suite, &protection, g->policy.flags, true, &initiators, diag);
+    if (!err)
+        err = client_join_keys(keys, n_keys, &initiators, &joined, diag);
+    return err ? err : client_join_keys(joined.key, joined.n, more, ret_set, diag);
+}
+
 enum tbs_err client_join_keys(const struct mikey_key *keys, size_t n,
                               const struct mikey_key_set *more, struct mikey_key_set *ret_set,
                               struct tbs_diag *diag)

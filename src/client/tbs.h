@@ -55,7 +55,7 @@ enum tbs_flag {
     TBS_RANDRI = 1 << 11,   /* H: the Initiator's random value goes into the session keys */
     TBS_FORKING = 1 << 10,  /* I: each Responder gets TGKs of its own (RFC 6043 5.1.1) */
     TBS_REUSE = 1 << 9,     /* J: the ticket may be used for several sessions */
-    TBS_INITIATOR_KEYS = 1 << 7, /* L: the Initiator may supply session keys: tbs_session_supply */
+    TBS_INITIATOR_KEYS = 1 << 7, /* L: the Initiator may supply session keys: tbs_*_supply */
     TBS_RESPONDER_KEYS = 1 << 6, /* M: the Responder may; needs RESPONSE */
 };
 #define TBS_FLAGS_RECOMMENDED (TBS_RESPONSE | TBS_RANDRR | TBS_RANDRI | TBS_FORKING)
@@ -87,6 +87,9 @@ struct tbs_wish {
     unsigned flags;            /* enum tbs_flag */
     const struct tbs_key_wish *keys;
     size_t n_keys; /* 0: as the KMS decides, usually one TGK */
+    /* No session keys in the ticket: the ends supply them, such as those of content that is
+     * encrypted already (RFC 6043 8). Needs INITIATOR_KEYS or RESPONDER_KEYS. */
+    bool no_keys;
     struct tbs_minimum minimum;
 };
 
@@ -149,6 +152,27 @@ enum tbs_err tbs_ticket_export(const struct tbs_ticket *ticket, struct tbs_secre
 enum tbs_err tbs_ticket_import(struct tbs_bytes octets, struct tbs_ticket **ret_ticket,
                                struct tbs_diag *diag);
 void tbs_ticket_free(struct tbs_ticket *ticket);
+
+/* --- Either: session keys that an end supplies itself, RFC 6043 5.2, 6.10, 8 --- */
+
+/* All zeros: a random TGK. */
+struct tbs_own_key {
+    enum tbs_key_kind kind;
+    struct tbs_bytes key;  /* 16 octets up to the suite's encryption key; empty: random, longest */
+    struct tbs_bytes salt; /* empty: random for a TEK, none otherwise; SRTP needs 14 octets */
+    struct tbs_bytes spi;  /* empty: 4 random octets; differs from all others of the session */
+};
+/* Keys for the next message that is made with the object: TRANSFER_INIT with a ticket,
+ * TRANSFER_RESP to an offer, either of an update in a session. They are given to the crypto
+ * sessions in their order, the last to all that follow, and go before those of the ticket. n 0:
+ * one random TGK. TBS_ERR_DENIED where the ticket does not let this side (TBS_INITIATOR_KEYS,
+ * TBS_RESPONDER_KEYS). */
+enum tbs_err tbs_ticket_supply(struct tbs_ticket *ticket, const struct tbs_own_key *keys, size_t n,
+                               struct tbs_diag *diag);
+enum tbs_err tbs_offer_supply(struct tbs_offer *offer, const struct tbs_own_key *keys, size_t n,
+                              struct tbs_diag *diag);
+enum tbs_err tbs_session_supply(struct tbs_session *session, const struct tbs_own_key *keys,
+                                size_t n, struct tbs_diag *diag);
 
 /* --- Initiator: Ticket Transfer, RFC 6043 4.2.2 --- */
 
@@ -343,19 +367,6 @@ void tbs_session_free(struct tbs_session *session);
  * tbs_session. Keep the one before until media with the new MKIs flows, then free it; make further
  * updates with the new one. RANDs stay those of the first exchange, and a TGK that an end supplied
  * is not forked. Two updates at once are for the signalling to prevent (in SIP: 491). */
-
-/* A session key that an end supplies itself. All zeros: a random TGK. */
-struct tbs_own_key {
-    enum tbs_key_kind kind;
-    struct tbs_bytes key;  /* 16 octets up to the suite's encryption key; empty: random, longest */
-    struct tbs_bytes salt; /* empty: random for a TEK, none otherwise; SRTP needs 14 octets */
-    struct tbs_bytes spi;  /* empty: 4 random octets; differs from all others of the session */
-};
-/* Keys for the next update or answer that is made with this session: given to the crypto sessions
- * in their order, the last to all that follow. n 0: one random TGK. TBS_ERR_DENIED where the
- * ticket does not let this side (TBS_INITIATOR_KEYS, TBS_RESPONDER_KEYS). */
-enum tbs_err tbs_session_supply(struct tbs_session *session, const struct tbs_own_key *keys,
-                                size_t n, struct tbs_diag *diag);
 
 struct tbs_update;
 

@@ -223,6 +223,7 @@ static enum tbs_err make_ticket(struct kms_exchange *x, struct ticket_policy *gr
         return custody_why_none(x->worker->custody, CUSTODY_ROLE_TPK, alg, diag);
     x->decision.tpk_id = tbs_bytes_str(tpk->id);
     granted->n_keys = 0; /* KEMAC SHALL NOT be in the granted policy, RFC 6043 6.10 */
+    granted->no_keys = false;
     contents->t = kms_fresh_t(x->worker->kms);
     return custody_wrap_ticket(x->worker->session, tpk, granted, contents, core, diag);
 }

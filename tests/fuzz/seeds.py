@@ -41,6 +41,7 @@ def wishes(suite):
                         mt.Tr(mt.TR_ISSUE, mt.TS_COUNTER, mt.u32(1))]
     yield policy
     yield mt.wished_policy(suite, "DEFGH", ALICE, [BOB], 1e9, 2e9, [])
+    yield mt.wished_policy(suite, "DEFGHLM", ALICE, [BOB], 1e9, 2e9, None)
     # One more than each limit, and identities of nobody.
     many = [mt.wished_key(mt.TEK, 16, bytes(0))] * 31
     yield mt.wished_policy(suite, "DEFGH", ALICE, [BOB], 1e9, 2e9, many)

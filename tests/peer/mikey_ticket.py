@@ -910,7 +910,9 @@ def wished_policy(suite, flags, initiator, responders, start, end, keys):
     payloads = [idr(INITIATOR, initiator),
                 Tr(TR_START, TS_NTP_UTC_32, ntp32(start)),
                 Tr(TR_END, TS_NTP_UTC_32, ntp32(end))]
-    if keys:
+    if keys is None:    # none in the ticket: the ends supply them (8)
+        payloads.append(Kemac(ENCR_NULL, b""))
+    elif keys:
         payloads.append(Kemac(ENCR_NULL, encode_keys(keys)))
     payloads += [idr(RESPONDER, r) for r in responders]
     return Policy(suite.prf, flags, payloads)
@@ -1045,8 +1047,10 @@ def build_initiator_data(suite, mpkr, mac):
 
 
 def build_transfer_init(grant, initiator, responder, sessions=None,
-                        policies=None, csb_id=None, stamp=None, randri=None):
-    """sessions and policies default to one SRTP crypto session."""
+                        policies=None, csb_id=None, stamp=None, randri=None,
+                        own=()):
+    """sessions and policies default to one SRTP crypto session; own are keys
+    that the Initiator supplies (4.2.2.1)."""
     suite = grant.suite
     if policies is None:
         policies = [srtp_policy(0, suite.key_len)]
@@ -1059,11 +1063,12 @@ def build_transfer_init(grant, initiator, responder, sessions=None,
     longest = max([grant.mpki] + [k.key for k in grant.keys], key=len)
     randri = randri or fresh_rand(suite, longest)
     ticket = replace(grant.ticket, initiator_data=b"")
-    message = Message(hdr, [
-        stamp or ntp_now(), Randr(INITIATOR, randri),
-        idr(INITIATOR, initiator), idr(RESPONDER, responder), *policies,
-        ticket])
+    stamp = stamp or ntp_now()
     keys = message_keys(suite, grant.mpki, hdr.csb_id, LABEL_INIT, randri)
+    message = Message(hdr, [
+        stamp, Randr(INITIATOR, randri),
+        idr(INITIATOR, initiator), idr(RESPONDER, responder), *policies,
+        ticket] + ([keys.seal(stamp, list(own))] if own else []))
     protect(message, keys, octets_of(initiator), octets_of(responder))
     if grant.ticket.policy.has("I"):
         # The MAC does not cover it, so it is inserted last.
@@ -1120,7 +1125,11 @@ def accept_transfer_resp(grant, init_raw, resp_raw):
                     resp.need(Randr, KMS).value)
         mpk = fork(suite, FORK_MPKR, grant.mpkr, *modifier)
         keys = fork_session_keys(suite, grant.keys, *modifier)
-    verify(resp, transfer_resp_keys(suite, mpk, init, resp), init_raw)
+    protection = transfer_resp_keys(suite, mpk, init, resp)
+    verify(resp, protection, init_raw)
+    keys = keys + kemac_keys(policy, init, transfer_init_keys(
+        suite, grant.mpki, init), "L")
+    keys = keys + kemac_keys(policy, resp, protection, "M")
     check_sessions(resp.hdr.sessions, keys)
     return session_of(suite, policy, keys, resp.hdr.sessions, init, resp)
 
@@ -1128,6 +1137,23 @@ def accept_transfer_resp(grant, init_raw, resp_raw):
 def transfer_resp_keys(suite, mpk, init, resp):
     return message_keys(suite, mpk, init.hdr.csb_id, LABEL_RESP,
                         init.rand(INITIATOR), resp.rand(RESPONDER))
+
+
+def transfer_init_keys(suite, mpki, init):
+    return message_keys(suite, mpki, init.hdr.csb_id, LABEL_INIT,
+                        init.rand(INITIATOR))
+
+
+def kemac_keys(policy, message, protection, flag):
+    """The session keys that an end supplies itself (4.2.2.1, 4.2.2.3, 8)."""
+    kemac = message.find(Kemac)
+    if not kemac:
+        return []
+    require(policy.has(flag), f"keys without the {flag} flag")
+    keys = protection.open(message.need(T), kemac)
+    require(all(k.spi for k in keys), "a key without an SPI")
+    require(all(k.key_type in SESSION_KEY_TYPES for k in keys), "an MPK")
+    return keys
 
 
 def check_sessions(sessions, keys):
@@ -1202,17 +1228,21 @@ def verify_transfer_init(resolved, raw, initiator=b"", responder=b""):
 
 
 def build_transfer_resp(resolved, init_raw, sessions=None, policies=(),
-                        stamp=None, randrr=None):
+                        stamp=None, randrr=None, own=()):
     """4.2.2.3.  sessions default to those of the TRANSFER_INIT, completed
-    with an SSRC and the SPI of the first session key."""
+    with an SSRC and the SPI of the first session key; own are keys that the
+    Responder supplies, which serve then."""
     init = verify_transfer_init(resolved, init_raw)
     suite, policy = resolved.suite, resolved.policy
     if sessions is None:
-        sessions = [complete_session(s, resolved.keys)
+        known = resolved.keys + kemac_keys(policy, init, transfer_init_keys(
+            suite, resolved.mpki, init), "L")
+        sessions = [complete_session(s, list(own) or known, bool(own))
                     for s in init.hdr.sessions]
+    stamp = stamp or ntp_now()
     hdr = replace(init.hdr, data_type=TRANSFER_RESP, v_flag=0,
                   sessions=tuple(sessions), count=len(sessions))
-    payloads = [stamp or ntp_now()]
+    payloads = [stamp]
     if policy.has("G"):
         longest = max([resolved.mpki] + [k.key for k in resolved.keys],
                       key=len)
@@ -1223,22 +1253,31 @@ def build_transfer_resp(resolved, init_raw, sessions=None, policies=(),
         payloads.append(resolved.rand_kms)
     resp = Message(hdr, payloads + list(policies))
     mpk = resolved.mpkr if policy.has("I") else resolved.mpki
-    protect(resp, transfer_resp_keys(suite, mpk, init, resp), init_raw)
+    protection = transfer_resp_keys(suite, mpk, init, resp)
+    if own:
+        resp.payloads.append(protection.seal(stamp, list(own)))
+    protect(resp, protection, init_raw)
     return resp.raw
 
 
-def complete_session(session, keys):
+def complete_session(session, keys, over=False):
     data = session.session_data
     if session.prot_type == PROT_SRTP:
         data = data or os.urandom(4)
     return replace(session, policies=session.policies[:1] or (0,), session_data=data,
-                   spi=session.spi or keys[0].spi)
+                   spi=keys[0].spi if over or not session.spi
+                   else session.spi)
 
 
 def responder_session(resolved, init_raw, resp_raw):
     init, resp = Message.decode(init_raw), Message.decode(resp_raw)
-    return session_of(resolved.suite, resolved.policy, resolved.keys,
-                      resp.hdr.sessions, init, resp)
+    suite, policy = resolved.suite, resolved.policy
+    mpk = resolved.mpkr if policy.has("I") else resolved.mpki
+    keys = resolved.keys + kemac_keys(policy, init, transfer_init_keys(
+        suite, resolved.mpki, init), "L")
+    keys = keys + kemac_keys(policy, resp, transfer_resp_keys(
+        suite, mpk, init, resp), "M")
+    return session_of(suite, policy, keys, resp.hdr.sessions, init, resp)
 
 
 # --- CSB updates (5.2) -------------------------------------------------------
@@ -1303,7 +1342,8 @@ def initiator_bundle(grant, init_raw, resp_raw):
 
 def responder_bundle(resolved, init_raw, resp_raw):
     mpk = resolved.mpkr if resolved.policy.has("I") else resolved.mpki
-    return bundle_of(resolved.suite, resolved.policy, mpk, resolved.keys,
+    return bundle_of(resolved.suite, resolved.policy, mpk,
+                     responder_session(resolved, init_raw, resp_raw).keys,
                      init_raw, resp_raw)
 
 

@@ -13,6 +13,9 @@ struct call {
     struct tbs_resolved *resolved;
     struct tbs_session *alice, *bob;
     struct tbs_buf init, resp;
+    bool bob_supplies; /* his answer has keys of his own */
+    const struct tbs_own_key *bobs;
+    size_t n_bobs;
     struct tbs_diag diag; /* of what was said last */
 };
 
@@ -29,6 +32,8 @@ struct tbs_credential call_credential(const char *identity, bool suite_128);
 void call_tickets(struct call *call, const struct call_wish *wish);
 /* TRANSFER_INIT, TRANSFER_RESP and both sessions: CS 1 and 2. */
 void call_connect(struct call *call);
+/* The same, but for what goes wrong, which is in call->diag. */
+enum tbs_err call_try(struct call *call);
 /* Both: call_tickets, then call_connect. */
 void call_make(struct call *call, unsigned flags);
 void call_free(struct call *call);

@@ -5,6 +5,7 @@
 #include "base/file.h"
 #include "cli.h"
 #include "keep.h"
+#include "own_keys.h"
 #include "signalling.h"
 
 enum { KEY_SDP = 256, KEY_LEVEL, KEY_SRTP, KEY_PROTOCOL };
@@ -15,6 +16,7 @@ struct offer {
     enum tbs_srtp srtp;
     enum tbs_protocol protocol;
     int level;
+    struct own_keys own;
 };
 
 static bool read_profile(const char *text, enum tbs_srtp *ret_srtp)
@@ -35,6 +37,9 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
     struct offer *o = state->input;
 
     switch (key) {
+    case ARGP_KEY_INIT:
+        state->child_inputs[0] = &o->own;
+        return 0;
     case 't':
         o->to = arg;
         return 0;
@@ -88,6 +93,7 @@ static const struct argp argp = {
             {0},
         },
     .parser = parse_option,
+    .children = (const struct argp_child[]){{&own_keys_argp, 0, NULL, 0}, {0}},
     .doc = "Makes a TRANSFER_INIT with a ticket. Each m line gets two crypto sessions, one for "
            "each direction: 1 and 2, 3 and 4, and so on; without an SDP there are 1 and 2. For "
            "TLS or CMS there is one alone.\v"
@@ -130,7 +136,7 @@ static enum tbs_err read_sdp(const struct offer *o, char ids[TBS_SDP_IDS_MAX], s
     return err;
 }
 
-static enum tbs_err run(const struct offer *o, struct tbs_diag *diag)
+static enum tbs_err run(struct offer *o, struct tbs_diag *diag)
 {
     struct tbs_crypto_session sessions[TBS_SESSIONS_MAX];
     char ids[TBS_SDP_IDS_MAX];
@@ -145,6 +151,10 @@ static enum tbs_err run(const struct offer *o, struct tbs_diag *diag)
         err = make_sessions(o, n, sessions, diag);
     if (!err)
         err = keep_read_ticket(o->ticket, &ticket, diag);
+    if (!err)
+        err = own_keys_read(&o->own, diag);
+    if (!err && o->own.n > 0)
+        err = tbs_ticket_supply(ticket, o->own.key, o->own.n, diag);
     if (!err)
         err = tbs_transfer_begin(ticket, o->to, sessions, n, o->sdp ? ids : NULL,
                                  tbs_clock_system(), &transfer, diag);
@@ -165,5 +175,6 @@ int cmd_offer(int argc, char **argv)
 
     argp_parse(&argp, argc, argv, 0, NULL, &o);
     err = run(&o, &diag);
+    own_keys_free(&o.own);
     return err ? cli_fail(&o.cli, err, diag.text) : EXIT_OK;
 }

@@ -1,4 +1,6 @@
 /* tbs request: a ticket from the KMS. RFC 6043 4.2.1. */
+#include <string.h>
+
 #include "cli.h"
 #include "tools/common/private_file.h"
 
@@ -43,8 +45,13 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
         add_text(state, r->apps, &r->wish.n_apps, TBS_APPS_MAX, arg);
         return 0;
     case 'k':
+        if (strcmp(arg, "none") == 0) {
+            r->wish.no_keys = true;
+            return 0;
+        }
         if (r->wish.n_keys == TBS_KEYS_MAX || !cli_key(arg, &r->keys[r->wish.n_keys++]))
-            argp_error(state, "--key takes tgk, tek or gtgk, +salt, :OCTETS, at most %d times",
+            argp_error(state,
+                       "--key takes tgk, tek or gtgk, +salt, :OCTETS, at most %d times; or none",
                        TBS_KEYS_MAX);
         return 0;
     case KEY_VALID:
@@ -89,7 +96,7 @@ static const struct argp argp = {
              0},
             {"key", 'k', "TYPE", 0,
              "tgk, tek or gtgk, then +salt, then :OCTETS as wanted; repeatable (default: the KMS "
-             "decides, usually one tgk)",
+             "decides, usually one tgk); or none: you or the Responder will supply them",
              0},
             {"app", KEY_APP, "ID", 0, "an application it is for; repeatable (default: all)", 0},
             {"reuse", KEY_REUSE, NULL, 0, "for several sessions", 0},

@@ -2,6 +2,7 @@
 #include "base/file.h"
 #include "cli.h"
 #include "keep.h"
+#include "own_keys.h"
 #include "signalling.h"
 
 enum { KEY_SESSION = 256, KEY_UPDATE, KEY_ANSWER, KEY_SDP, KEY_LEVEL, KEY_KEYS, KEY_ALLOW };
@@ -12,18 +13,8 @@ struct update {
     const char *session, *update, *answer, *sdp, *out, *keys;
     int level;
     unsigned allow; /* enum tbs_sdp_allow */
-    struct tbs_own_key own[TBS_KEYS_MAX];
-    size_t n_own;
+    struct own_keys own;
 };
-
-static void add_key(struct argp_state *state, struct update *u, const char *text)
-{
-    struct tbs_key_wish wish;
-
-    if (u->n_own == TBS_KEYS_MAX || !cli_key(text, &wish) || wish.salt || wish.len)
-        argp_error(state, "--key takes tgk, tek or gtgk, at most %d times", TBS_KEYS_MAX);
-    u->own[u->n_own++] = (struct tbs_own_key){.kind = wish.kind}; /* octets: libtbs's */
-}
 
 static error_t parse_option(int key, char *arg, struct argp_state *state)
 {
@@ -31,8 +22,9 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 
     switch (key) {
     case ARGP_KEY_INIT:
-        if (!u->begins) /* which has nothing to print */
-            state->child_inputs[0] = &u->cli;
+        state->child_inputs[0] = u->begins ? (void *)&u->own : &u->cli;
+        if (!u->begins && !u->finishes)
+            state->child_inputs[1] = &u->own;
         return 0;
     case KEY_SESSION:
         u->session = arg;
@@ -48,9 +40,6 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
         return 0;
     case KEY_KEYS:
         u->keys = arg;
-        return 0;
-    case 'k':
-        add_key(state, u, arg);
         return 0;
     case 'o':
         u->out = arg;
@@ -87,14 +76,6 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
         "level", KEY_LEVEL, "LEVEL", 0,                                                            \
             "where in the SDP: session (default), or the number of an m line", 0                   \
     }
-#define OPTION_KEY                                                                                 \
-    {                                                                                              \
-        "key", 'k', "TYPE", 0,                                                                     \
-            "supply a new random key: tgk, tek or gtgk; repeatable, one tek for each crypto "      \
-            "session "                                                                             \
-            "(default: none)",                                                                     \
-            0                                                                                      \
-    }
 #define OPTION_SDP                                                                                 \
     {                                                                                              \
         "sdp", KEY_SDP, "FILE", 0, "the SDP to add the message to (default: none)", 0              \
@@ -113,13 +94,16 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
     }
 #define EXIT_DOC "\n\nExit status: 0 done, 1 failed, 2 usage, 3 refused."
 
-static const struct argp_child children[] = {{&cli_json_argp, 0, NULL, 0}, {0}};
+static const struct argp_child begin_children[] = {{&own_keys_argp, 0, NULL, 0}, {0}};
+static const struct argp_child answer_children[] = {
+    {&cli_json_argp, 0, NULL, 0}, {&own_keys_argp, 0, NULL, 0}, {0}};
+static const struct argp_child finish_children[] = {{&cli_json_argp, 0, NULL, 0}, {0}};
 
 static const struct argp begin_argp = {
     .options =
-        (const struct argp_option[]){
-            OPTION_SESSION, OPTION_KEY, OPTION_SDP, OPTION_LEVEL, OPTION_OUT, {0}},
+        (const struct argp_option[]){OPTION_SESSION, OPTION_SDP, OPTION_LEVEL, OPTION_OUT, {0}},
     .parser = parse_option,
+    .children = begin_children,
     .doc =
         "Makes a TRANSFER_INIT that updates a session in mid-call. With --sdp each m line has two "
         "crypto sessions, and m lines that are new get new ones; otherwise they stay.\v"
@@ -132,7 +116,7 @@ static const struct argp answer_argp = {
         (const struct argp_option[]){OPTION_SESSION,
                                      {"update", KEY_UPDATE, "FILE", 0,
                                       "the re-offer that came: SDP, or the message alone", 0},
-                                     OPTION_KEY,
+
                                      OPTION_SDP,
                                      OPTION_LEVEL,
                                      OPTION_ALLOW,
@@ -140,7 +124,7 @@ static const struct argp answer_argp = {
                                      OPTION_KEYS,
                                      {0}},
     .parser = parse_option,
-    .children = children,
+    .children = answer_children,
     .doc = "Answers the other side's update, and makes the new keys.\v"
            "Example:\n"
            "  tbs update-answer --session bob.session --update reoffer.sdp --sdp my.sdp "
@@ -160,17 +144,18 @@ static const struct argp finish_argp = {
             OPTION_KEYS,
             {0}},
     .parser = parse_option,
-    .children = children,
+    .children = finish_children,
     .doc = "Checks the answer to an update, and makes the new keys.\v"
            "Example:\n"
            "  tbs update-finish --session alice.session --update reoffer.sdp "
            "--answer reanswer.sdp --keys alice-2.keys" EXIT_DOC,
 };
 
-static enum tbs_err supply(const struct update *u, struct tbs_session *session,
-                           struct tbs_diag *diag)
+static enum tbs_err supply(struct update *u, struct tbs_session *session, struct tbs_diag *diag)
 {
-    return u->n_own == 0 ? TBS_OK : tbs_session_supply(session, u->own, u->n_own, diag);
+    enum tbs_err err = own_keys_read(&u->own, diag);
+
+    return err || u->own.n == 0 ? err : tbs_session_supply(session, u->own.key, u->own.n, diag);
 }
 
 /* --- Begin --- */
@@ -198,8 +183,7 @@ static enum tbs_err read_sdp(const struct update *u, char ids[TBS_SDP_IDS_MAX],
     return TBS_OK;
 }
 
-static enum tbs_err begin(const struct update *u, struct tbs_session *session,
-                          struct tbs_diag *diag)
+static enum tbs_err begin(struct update *u, struct tbs_session *session, struct tbs_diag *diag)
 {
     struct tbs_crypto_session sessions[TBS_SESSIONS_MAX];
     char ids[TBS_SDP_IDS_MAX];
@@ -237,7 +221,7 @@ static enum tbs_err keep(const struct update *u, const struct tbs_session *renew
     return err;
 }
 
-static enum tbs_err answer(const struct update *u, struct tbs_session *session, json_t **ret_facts,
+static enum tbs_err answer(struct update *u, struct tbs_session *session, json_t **ret_facts,
                            struct tbs_diag *diag)
 {
     struct signalling came SIGNALLING_AUTO = {0};
@@ -296,7 +280,7 @@ static enum tbs_err finish(const struct update *u, struct tbs_session *session, 
 /* --- Commands --- */
 
 /* facts stay NULL where there are none to tell. */
-static enum tbs_err run(const struct update *u, json_t **ret_facts, struct tbs_diag *diag)
+static enum tbs_err run(struct update *u, json_t **ret_facts, struct tbs_diag *diag)
 {
     struct tbs_session *session = NULL;
     enum tbs_err err = keep_read_session(u->session, &session, diag);
@@ -321,6 +305,7 @@ static int cmd(const struct argp *argp, struct update *u, int argc, char **argv)
     u->level = TBS_SDP_SESSION;
     argp_parse(argp, argc, argv, 0, NULL, u);
     err = run(u, &facts, &diag);
+    own_keys_free(&u->own);
     if (err) {
         json_decref(facts);
         return cli_fail(&u->cli, err, diag.text);

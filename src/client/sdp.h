@@ -44,7 +44,7 @@ enum tbs_sdp_fault {
     TBS_SDP_OTHER_PROTOCOL,    /* a=key-mgmt, but none of MIKEY */
     TBS_SDP_REPEATED,          /* MIKEY twice at one level, or several protocols in an answer */
     TBS_SDP_MOVED,             /* at another level: session for media, or the other way round */
-    TBS_SDP_CLEAR,             /* RTP/AVP(F) or another transport without SRTP */
+    TBS_SDP_CLEAR,             /* RTP/AVP(F) or another transport without SRTP, or TLS */
     TBS_SDP_PROFILE,           /* the answer has another transport than the offer */
     TBS_SDP_CRYPTO,            /* a=crypto: a key in the clear (RFC 4568) */
     TBS_SDP_DTLS,              /* a=fingerprint, or UDP/TLS: keys by DTLS (RFC 5763) */

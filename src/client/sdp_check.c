@@ -16,9 +16,10 @@ struct section {
     bool crypto, fingerprint, other_keys;
 };
 
-/* The CS IDs in the map of the offer's message, which its MAC protects. */
+/* The CS IDs in the map of the offer's message, which its MAC protects, and what they are for. */
 struct covered {
     bool cs[256];
+    uint8_t prot[256];
 };
 
 struct check {
@@ -167,19 +168,47 @@ static bool is_srtp(const struct section *s)
     return is(s->transport, "RTP/SAVP") || is(s->transport, "RTP/SAVPF");
 }
 
+/* RFC 4572 4: TCP/TLS, and what goes over it, such as TCP/TLS/MSRP. */
+static bool is_tls(const struct section *s)
+{
+    return is(s->transport, "TCP/TLS") || sdp_begins(s->transport, "TCP/TLS/");
+}
+
 static bool is_dtls(const struct section *s)
 {
     return sdp_begins(s->transport, "UDP/TLS/") || sdp_begins(s->transport, "TCP/DTLS/");
 }
 
-/* RFC 4567 7.1: two CS IDs for each m line; a message at an m line is for that one alone. */
-static bool is_covered(const struct check *c, int media)
+/* RFC 4567 7.1: two CS IDs for each m line; a message at an m line is for that one alone. 0 for a
+ * stream that has none. */
+static uint8_t cs_of(const struct check *c, int media)
 {
-    int first = c->level == TBS_SDP_SESSION ? media : 0;
+    int first = 2 * (c->level == TBS_SDP_SESSION ? media : 0) + 1;
 
     if (c->level != TBS_SDP_SESSION && c->level != media)
+        return 0;
+    for (int id = first; id <= first + 1; id++)
+        if (c->covered.cs[id])
+            return (uint8_t)id;
+    return 0;
+}
+
+static bool is_covered(const struct check *c, int media)
+{
+    return cs_of(c, media) != 0;
+}
+
+/* That the stream uses the keys that there are for it. */
+static bool is_protected(const struct check *c, const struct section *s)
+{
+    switch (c->covered.prot[cs_of(c, s->level)]) {
+    case MIKEY_PROT_SRTP:
+        return is_srtp(s);
+    case MIKEY_PROT_TLS:
+        return is_tls(s);
+    default: /* no stream has keys for CMS */
         return false;
-    return c->covered.cs[2 * first + 1] || c->covered.cs[2 * first + 2];
+    }
 }
 
 static enum tbs_err check_other_keys(const struct check *c, const struct section *s)
@@ -217,11 +246,11 @@ static enum tbs_err check_covered(const struct check *c, const struct section *s
     if (is_dtls(s))
         return FAULT(c, TBS_SDP_DTLS, "the %s has %s over DTLS, though there are keys for it",
                      kind_of(c), place.text);
-    if (!is_srtp(s))
-        return FAULT(c, TBS_SDP_CLEAR,
-                     "the %s has %s as %.*s, not as RTP/SAVP(F), though there are keys for it",
-                     kind_of(c), place.text, (int)(s->transport.len & 0x3F),
-                     (const char *)s->transport.data);
+    if (!is_protected(c, s))
+        return FAULT(
+            c, TBS_SDP_CLEAR, "the %s has %s as %.*s, not as %s, though there are keys for it",
+            kind_of(c), place.text, (int)(s->transport.len & 0x3F), (const char *)s->transport.data,
+            c->covered.prot[cs_of(c, s->level)] == MIKEY_PROT_TLS ? "TCP/TLS" : "RTP/SAVP(F)");
     return check_other_keys(c, s);
 }
 
@@ -245,7 +274,7 @@ static enum tbs_err compare(const struct check *c, const struct section *offered
     if (!tbs_bytes_equal(offered->type, answered->type))
         return FAULT(c, TBS_SDP_MEDIA, "%s of the answer is of another kind than in the offer",
                      place.text);
-    if (is_covered(c, offered->level) && is_srtp(answered) &&
+    if (is_covered(c, offered->level) && is_protected(c, answered) &&
         !tbs_bytes_equal(offered->transport, answered->transport))
         return FAULT(c, TBS_SDP_PROFILE, "%s of the answer is %.*s; the offer has %.*s", place.text,
                      (int)(answered->transport.len & 0x3F), (const char *)answered->transport.data,
@@ -271,6 +300,12 @@ static enum tbs_err check_stream(const struct check *c, struct tbs_bytes sdp, in
 
 /* --- All of it --- */
 
+static void add_covered(struct covered *covered, struct mikey_cs cs)
+{
+    covered->cs[cs.id] = true;
+    covered->prot[cs.id] = cs.prot;
+}
+
 static enum tbs_err read_covered(struct check *c)
 {
     struct tbs_buf message TBS_BUF_AUTO = tbs_buf();
@@ -285,7 +320,7 @@ static enum tbs_err read_covered(struct check *c)
     struct tbs_reader map = tbs_reader(m.hdr.map_info);
 
     for (unsigned i = 0; m.hdr.map_type == MIKEY_MAP_GENERIC_ID && i < m.hdr.n_cs; i++)
-        c->covered.cs[mikey_next_cs(&map).id] = true;
+        add_covered(&c->covered, mikey_next_cs(&map));
     for (int i = 3; c->level != TBS_SDP_SESSION && i < 256; i++)
         if (c->covered.cs[i])
             return FAULT(c, TBS_SDP_MOVED,

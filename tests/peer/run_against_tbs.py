@@ -18,12 +18,13 @@ import mikey_ticket as mt
 from run_against_kms import Server, expect_ok
 
 KMS = "sip:kms@example.net"
-SDP = ("v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nc=IN IP4 127.0.0.1\r\nt=0 0\r\n"
-       "m=audio 4000 RTP/SAVP 96\r\na=rtpmap:96 L16/16000\r\n")
+SDP = "v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nc=IN IP4 127.0.0.1\r\nt=0 0\r\n"
+MEDIA = {"srtp": "m=audio 4000 RTP/SAVP 96\r\na=rtpmap:96 L16/16000\r\n",
+         "tls": "m=message 2855 TCP/TLS/MSRP *\r\na=path:msrps://127.0.0.1:2855/a;tcp\r\n"}
 # What tbs takes for --key, and what the peer wishes
 KEYS = {"tgk": mt.TGK, "tek+salt": mt.TEK_SALT, "gtgk": mt.GTGK, "tgk+salt": mt.TGK_SALT,
         "none": None}  # RFC 6043 8: an end supplies them
-PROTOCOLS = {"srtp": mt.PROT_SRTP, "tls": mt.PROT_TLS, "cms": mt.PROT_CMS}
+PROTOCOLS = {"srtp": mt.PROT_SRTP, "tls": mt.PROT_TLS}
 PROFILE = {256: "AES_256_CM_HMAC_SHA1_80", 128: "AES_CM_128_HMAC_SHA1_80"}
 
 
@@ -47,7 +48,7 @@ class Call:
                 json.dump({"url": url, "kms": KMS, "identity": f"sip:{name}@example.net",
                            "psk_id": f"{name}-1", "psk_file": psk_file,
                            "suite": str(suite.bits)}, file)
-        self.write("my.sdp", SDP.encode())
+        self.write("my.sdp", (SDP + MEDIA[protocol]).encode())
 
     def path(self, name):
         return os.path.join(self.folder, name)
@@ -114,9 +115,9 @@ class Call:
                                         mt.Message.decode(init).need(mt.Ticket))
         resolved = self.ask(bob, resolve, mt.open_resolve_resp)
         resp = mt.build_transfer_resp(resolved, init, own=own)
-        self.write("answer.sdp", with_message(resp))
+        self.write("answer.sdp", self.with_message(resp))
         self.downgraded(["finish", "--ticket", "call.ticket", "--offer", "offer.sdp",
-                         "--keys", "none"], "--answer", with_message(resp))
+                         "--keys", "none"], "--answer", self.with_message(resp))
         self.run("finish", "--ticket", "call.ticket", "--offer", "offer.sdp",
                  "--answer", "answer.sdp", "--keys", "alice.keys", "--session", "alice.session")
         self.compare(mt.responder_session(resolved, init, resp), "alice.keys")
@@ -127,9 +128,13 @@ class Call:
         crypto = b"a=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:" + base64.b64encode(bytes(30))
         for old, new, why in (
                 (b"RTP/SAVP", b"RTP/AVP", "as RTP/AVP"),
-                (b"a=rtpmap", crypto + b"\r\na=rtpmap", "a=crypto"),
-                (b"a=rtpmap", b"a=fingerprint:sha-256 00:11\r\na=rtpmap", "DTLS"),
-                (b"a=rtpmap", b"a=key-mgmt:keyp1 abcd\r\na=rtpmap", "override")):
+                (b"TCP/TLS", b"TCP", "as TCP/MSRP"),
+                (b"\r\na=rtpmap", b"\r\n" + crypto + b"\r\na=rtpmap", "a=crypto"),
+                (b"\r\na=path", b"\r\n" + crypto + b"\r\na=path", "a=crypto"),
+                (b"\r\na=rtpmap", b"\r\na=fingerprint:sha-256 00:11\r\na=rtpmap", "DTLS"),
+                (b"\r\na=rtpmap", b"\r\na=key-mgmt:keyp1 abcd\r\na=rtpmap", "override")):
+            if old not in sdp:
+                continue
             self.write("weaker.sdp", sdp.replace(old, new))
             self.refused(*words, option, "weaker.sdp", why=why)
 
@@ -152,7 +157,7 @@ class Call:
             init = message_of(self.read(f"{name}-re{n}.sdp"))
             check_sdp_ids(init)
             resp = mt.build_update_resp(bundle, peer, init, own)
-            self.write(f"{name}-re{n}-answer.sdp", with_message(resp))
+            self.write(f"{name}-re{n}-answer.sdp", self.with_message(resp))
             words = ("update-finish", "--session", session, "--update", f"{name}-re{n}.sdp",
                      "--answer", f"{name}-re{n}-answer.sdp", "--keys")
             self.run(*words, f"{name}-re{n}.keys")
@@ -163,7 +168,7 @@ class Call:
         files = f"{name}-by-peer" if supply else f"{name}-without"
         keys = [self.own_key(mt.TGK)] if supply else []
         init = mt.build_update(bundle, peer, keys)
-        self.write(f"{files}.sdp", with_message(init))
+        self.write(f"{files}.sdp", self.with_message(init))
         self.write("other-rand.mikey", mt.build_update(
             bundle, peer, extra=[mt.Randr(mt.INITIATOR, os.urandom(32))]))
         self.write(f"{files}.mikey", init)
@@ -191,6 +196,9 @@ class Call:
         os.chmod(self.path("own.keys"), 0o600)
         return "own.keys"
 
+    def with_message(self, message):
+        return (SDP + f"a=key-mgmt:mikey {encode(message)}\r\n" + MEDIA[self.protocol]).encode()
+
     def own_key(self, key_type):
         return mt.new_key(key_type, self.suite.key_len)
 
@@ -215,7 +223,7 @@ class Call:
         self.csb_id = mt.Message.decode(init).hdr.csb_id
         self.write("offer.mikey", init)
         self.downgraded(["resolve", "--account", "bob.json", "--out", "none"], "--offer",
-                        with_message(init))
+                        self.with_message(init))
         self.run("resolve", "--account", "bob.json", "--offer", "offer.mikey",
                  "--out", "call.resolved", "--protocol", self.protocol)
         by_tbs = ["--key-file", self.key_file()] if self.key == "none" and self.forking else []
@@ -236,10 +244,6 @@ class Call:
 
 def encode(octets):
     return base64.b64encode(octets).decode()
-
-
-def with_message(message):
-    return SDP.replace("m=", f"a=key-mgmt:mikey {encode(message)}\r\nm=").encode()
 
 
 def message_of(sdp):

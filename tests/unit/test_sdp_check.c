@@ -18,12 +18,12 @@
 #define FLAGS (TBS_RESPONSE | TBS_RANDRR | TBS_RANDRI)
 
 /* A TRANSFER_INIT with this many crypto sessions; it stands for MIKEY wherever one is. */
-static struct tbs_buf message(uint8_t n)
+static struct tbs_buf message(uint8_t n, uint8_t prot)
 {
     struct tbs_buf raw = tbs_buf(), map TBS_BUF_AUTO = tbs_buf();
 
     for (uint8_t i = 1; i <= n; i++)
-        mikey_put_cs(&map, &(struct mikey_cs){.id = i});
+        mikey_put_cs(&map, &(struct mikey_cs){.id = i, .prot = prot});
     struct mikey_hdr hdr = {.data_type = MIKEY_TRANSFER_INIT,
                             .prf = MIKEY_PRF_HMAC_SHA_256,
                             .n_cs = n,
@@ -36,14 +36,19 @@ static struct tbs_buf message(uint8_t n)
     return raw;
 }
 
-static struct tbs_buf with_mikey(const char *sdp, int level, uint8_t n_cs)
+static struct tbs_buf with_prot(const char *sdp, int level, uint8_t n_cs, uint8_t prot)
 {
-    struct tbs_buf raw TBS_BUF_AUTO = message(n_cs), out;
+    struct tbs_buf raw TBS_BUF_AUTO = message(n_cs, prot), out;
     struct tbs_diag diag;
 
     if (tbs_sdp_insert(tbs_bytes_str(sdp), level, tbs_buf_view(&raw), &out, &diag))
         fail_msg("%s", diag.text);
     return out;
+}
+
+static struct tbs_buf with_mikey(const char *sdp, int level, uint8_t n_cs)
+{
+    return with_prot(sdp, level, n_cs, MIKEY_PROT_SRTP);
 }
 
 static void judge(enum tbs_err err, const struct tbs_diag *diag, unsigned long want)
@@ -100,6 +105,27 @@ static void what_is_as_it_should_be_passes(void **state)
     offer(HEAD AUDIO "m=video 0 RTP/AVP 31\r\n", TBS_SDP_SESSION, 2, 0, 0);
     answer(HEAD AUDIO VIDEO, 0);
     answer(HEAD AUDIO "m=video 0 RTP/SAVPF 31\r\n", 0);
+}
+
+static void tls_offer(const char *sdp, unsigned long want)
+{
+    struct tbs_buf with TBS_BUF_AUTO = with_prot(sdp, TBS_SDP_SESSION, 1, MIKEY_PROT_TLS);
+    struct tbs_diag diag = {0};
+
+    judge(tbs_sdp_check_offer(tbs_buf_view(&with), TBS_SDP_SESSION, 0, &diag), &diag, want);
+}
+
+/* RFC 4572 4: what there is a TLS key for goes over TLS, and nothing else does. */
+static void tls_cannot_become_tcp(void **state)
+{
+    (void)state;
+    tls_offer(HEAD "m=message 2855 TCP/TLS/MSRP *\r\n", 0);
+    tls_offer(HEAD "m=image 4000 TCP/TLS t38\r\n", 0);
+    tls_offer(HEAD "m=message 2855 TCP/MSRP *\r\n", TBS_SDP_CLEAR);
+    tls_offer(HEAD "m=message 2855 TCP/TLSX/MSRP *\r\n", TBS_SDP_CLEAR);
+    tls_offer(HEAD AUDIO, TBS_SDP_CLEAR);
+    offer(HEAD "m=message 2855 TCP/TLS/MSRP *\r\n", TBS_SDP_SESSION, 2, 0, TBS_SDP_CLEAR);
+    tls_offer(HEAD "m=message 2855 TCP/TLS/MSRP *\r\na=fingerprint:SHA-1 00\r\n", TBS_SDP_DTLS);
 }
 
 /* RFC 4567 8: the peeling-off attack; 4.1.2: the answer uses what was offered. */
@@ -277,6 +303,7 @@ int main(void)
         cmocka_unit_test(mikey_stands_there_once),
         cmocka_unit_test(key_mgmt_cannot_be_moved),
         cmocka_unit_test(srtp_cannot_become_rtp),
+        cmocka_unit_test(tls_cannot_become_tcp),
         cmocka_unit_test(each_stream_has_keys),
         cmocka_unit_test(no_other_keys_come_beside_mikey),
         cmocka_unit_test(an_answer_has_the_streams_of_the_offer),

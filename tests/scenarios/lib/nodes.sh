@@ -16,7 +16,7 @@
 #   member_hears NAME KEYS CS WAV        tbs-media receives at NAME as `hear-NAME`; saves WAV.pcap
 #   member_speaks NAME KEYS CS TO [WAV]  and sends $word, or WAV, as `speak-NAME`
 #   earlier SECONDS CMD...               runs CMD so long ago by its clock
-#   kms_again [SECONDS]                  ends the KMS and starts it with the same token and store
+#   kms_again                            ends the KMS and starts it with the same token and store
 
 sipp_serve() {
     local name=$1 xml=$2; shift 2
@@ -36,15 +36,6 @@ sipp_call() {
         -trace_logs -log_file "$PWD/call-$name-$user.answer" -key to "$(uri "$user")" \
         -key from "$(uri "$name")" -key name "$name" \
         "${at[proxy]}:5060"
-}
-
-keep() {
-    background "keep-$1" /usr/bin/python3 "$scenarios/lib/datagrams.py" keep "${at[$1]}:$2" "$3"
-    await "$1 listens" listens "${at[$1]}:$2"
-}
-replay() {
-    background "replay-$2" /usr/bin/python3 "$scenarios/lib/datagrams.py" send "$1" \
-        "${at[$2]}:40000" "$3"
 }
 
 sipp_register() {
@@ -91,6 +82,15 @@ with wave.open(sys.argv[1]) as hello, wave.open(sys.argv[2], "wb") as word:
     word.writeframes(hello.readframes(hello.getframerate() * 3 // 4 // 320 * 320))
 PY
 
+keep() {
+    background "keep-$1" /usr/bin/python3 "$scenarios/lib/datagrams.py" keep "${at[$1]}:$2" "$3"
+    await "$1 listens" listens "${at[$1]}:$2"
+}
+replay() {
+    background "replay-$2" /usr/bin/python3 "$scenarios/lib/datagrams.py" send "$1" \
+        "${at[$2]}:40000" "$3"
+}
+
 copies() {
     local from=$1; shift
     background copies gst-launch-1.0 -q udpsrc "address=${from%:*}" "port=${from##*:}" ! \
@@ -106,7 +106,7 @@ member_speaks() {
     background "speak-$1" "$media" send --keys "$2" --cs "$3" --to "$4" "${5:-$word}"
 }
 
-libfaketime=/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1
+libfaketime=$(echo /usr/lib/*/faketime/libfaketimeMT.so.1)
 earlier() {
     local seconds=$1; shift
     LD_PRELOAD=$libfaketime FAKETIME=-$seconds "$@"

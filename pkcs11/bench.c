@@ -101,7 +101,7 @@ struct runner {
 static void *run(void *arg)
 {
     struct runner *r = arg;
-    while (r->err == TBS_OK && !*r->stop && p11_now_ns() < r->until_ns) {
+    while (r->err == TBS_OK && !*r->stop && custody_now_ns() < r->until_ns) {
         r->err = operations[r->operation](r->bench, r->session, &r->diag);
         r->done += r->err == TBS_OK;
     }
@@ -120,7 +120,7 @@ static enum tbs_err open_sessions(struct runner *runners, unsigned n, struct tbs
 static enum tbs_err run_all(struct runner *runners, unsigned n, double seconds, double *ret_rate,
                             struct tbs_diag *diag)
 {
-    uint64_t done = 0, begin = p11_now_ns();
+    uint64_t done = 0, begin = custody_now_ns();
     const struct runner *failed = NULL;
     for (unsigned i = 0; i < n; i++) {
         runners[i].until_ns = begin + (uint64_t)(seconds * 1e9);
@@ -137,7 +137,7 @@ static enum tbs_err run_all(struct runner *runners, unsigned n, double seconds, 
     }
     if (failed)
         return tbs_fail_raw(diag, failed->err, failed->diag.raw, "%s", failed->diag.text);
-    *ret_rate = (double)done * 1e9 / (double)(p11_now_ns() - begin);
+    *ret_rate = (double)done * 1e9 / (double)(custody_now_ns() - begin);
     return TBS_OK;
 }
 

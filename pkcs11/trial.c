@@ -92,13 +92,17 @@ enum tbs_err trial_open(const struct custody_token_config *config, struct trial 
 {
     struct trial *t = ret_trial;
     void *token;
-    *t = (struct trial){.pin = {.source = config->pin_source, .records = config->pin_records}};
+    *t = (struct trial){.pin = {.source = config->pin_source,
+                                .tcti = config->tcti,
+                                .records = config->pin_records}};
     struct custody_opening opening = {config, &t->pin, t->stats};
     enum tbs_err err = check_backend(config, diag);
     if (err == TBS_OK)
         err = custody_backend_pkcs11(&t->ops, diag);
     if (err == TBS_OK)
         err = t->ops->prepare(config, diag);
+    if (err == TBS_OK)
+        err = pin_prepare(&t->pin, diag);
     if (err == TBS_OK)
         err = t->ops->open(&opening, &token, diag);
     if (err != TBS_OK)

@@ -89,7 +89,7 @@ static void head(const char *metric, const char *type, const char *help, struct 
 static void call_kind(const struct label *label, const struct custody_call_stats *k,
                       struct tbs_buf *text)
 {
-    static const char metric[] = "tbs_pkcs11_seconds";
+    static const char metric[] = "tbs_token_call_seconds";
     unsigned long long sum = 0;
     double bound = CUSTODY_LATENCY_FIRST_US / 1e6;
 
@@ -110,7 +110,7 @@ static void call_kind(const struct label *label, const struct custody_call_stats
 static void call_failures(const struct label *label, const struct custody_call_stats *k,
                           struct tbs_buf *text)
 {
-    metrics_printf(text, "tbs_pkcs11_failures_total{token=\"%s\",function=\"%s\"} %llu\n",
+    metrics_printf(text, "tbs_token_call_failures_total{token=\"%s\",function=\"%s\"} %llu\n",
                    label->text, k->name, (unsigned long long)k->failures);
 }
 
@@ -141,8 +141,9 @@ void token_metrics(struct custody *custody, struct tbs_buf *text)
         for (size_t t = 0; t < n; t++)
             gauges[g].line(&tokens[t], gauges[g].metric, text);
     }
-    head("tbs_pkcs11_seconds", "histogram", "Calls into the module.", text);
+    head("tbs_token_call_seconds", "histogram", "Calls of the module or commands of the TPM.",
+         text);
     each_kind(custody, tokens, n, call_kind, text);
-    head("tbs_pkcs11_failures_total", "counter", "Calls into the module that failed.", text);
+    head("tbs_token_call_failures_total", "counter", "Of these, those that failed.", text);
     each_kind(custody, tokens, n, call_failures, text);
 }

@@ -5,41 +5,12 @@
 #include <openssl/crypto.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <tss2/tss2_sys.h>
 #include <tss2/tss2_tctildr.h>
 
 static_assert(TPM_N_COMMANDS <= CUSTODY_CALL_KINDS_MAX, "there is room for every command");
 
 /* --- Counting --- */
-
-uint64_t tpm_now_ns(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
-}
-
-static size_t bucket_of(uint64_t ns)
-{
-    size_t i = 0;
-    while (i < CUSTODY_LATENCY_BUCKETS - 1 && ns > (uint64_t)CUSTODY_LATENCY_FIRST_US * 1000 << i)
-        i++;
-    return i;
-}
-
-void tpm_count(const struct tpm_token *token, enum tpm_command command, uint64_t began_ns,
-               TSS2_RC rc)
-{
-    uint64_t ns = tpm_now_ns() - began_ns;
-    if (!token->stats)
-        return;
-    struct custody_call_stats *stats = &token->stats[command];
-    stats->calls++;
-    stats->failures += rc != TSS2_RC_SUCCESS;
-    stats->nanoseconds += ns;
-    stats->bucket[bucket_of(ns)]++;
-}
 
 void tpm_name_stats(struct custody_call_stats *stats)
 {

@@ -120,14 +120,11 @@ struct tpm_token {
 #define TPM_CALL(token, command, ...)                                                              \
     ({                                                                                             \
         const struct tpm_token *called_ = (token);                                                 \
-        uint64_t began_ = tpm_now_ns();                                                            \
+        uint64_t began_ = custody_now_ns();                                                        \
         TSS2_RC rc_ = Esys_##command(called_->esys, __VA_ARGS__);                                  \
-        tpm_count(called_, TPM_##command, began_, rc_);                                            \
+        custody_count_call(called_->stats, TPM_##command, began_, rc_ != TSS2_RC_SUCCESS);         \
         rc_;                                                                                       \
     })
-uint64_t tpm_now_ns(void);
-void tpm_count(const struct tpm_token *token, enum tpm_command command, uint64_t began_ns,
-               TSS2_RC rc);
 void tpm_name_stats(struct custody_call_stats *stats);
 
 #define TPM_IN_TURN(token)                                                                         \
@@ -172,6 +169,8 @@ enum tbs_err tpm_destroy_key(void *token, const struct custody_key *key, struct 
 
 /* --- use.c --- */
 
+/* After each command whose answer, or itself, was secret. */
+void tpm_wipe_traces(struct tpm_token *token);
 enum tbs_err tpm_random(void *session, uint8_t *out, size_t len, struct tbs_diag *diag);
 enum tbs_err tpm_hmac(void *session, const struct custody_key *key, struct tbs_bytes data,
                       uint8_t *ret_mac, struct tbs_diag *diag);

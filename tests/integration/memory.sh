@@ -54,7 +54,7 @@ begin_tpm() {
         mkdir "$dir/alone"
         cp "$kms/tokens/token.json" "$kms/tokens/$id.json" "$dir/alone"
         "$admin" --config "$dir/alone.yaml" keys >"$dir/listing"
-        /usr/bin/python3 "$here/swtpm_keys.py" "${software_tpm_pids[0]}" "$dir/listing" >>"$truth"
+        /usr/bin/python3 "$here/swtpm_keys.py" "${software_tpm_pid[swtpm]}" "$dir/listing" >>"$truth"
         rm -r "$dir/alone"
     done
 }

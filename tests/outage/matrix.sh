@@ -10,38 +10,9 @@ workers=4
 here=$(dirname "$0")
 . "$here/../integration/daemon.sh"
 . "$here/../integration/mock.sh"
-
-# --- The load ---
-
-load_start() {
-    coproc LOAD { "$load" "$(sed -n 1p "$kms/addresses")" "$dir" "$rate"; }
-    load_pid=$LOAD_PID
-    exec 8>&"${LOAD[1]}"- 9<&"${LOAD[0]}"-
-}
-
-tell() { # a line for the load; its answer goes to $said
-    echo "$*" >&8
-    read -r said <&9 || wrong "the load ended at '$*'"
-}
-
-load_stop() {
-    exec 8>&- 9<&-
-    wait "$load_pid" || failed=yes
-}
+. "$here/rows.sh"
 
 # --- Rows ---
-
-begin() { # the row's name; the token is well
-    tell row "$1"
-    sleep 0.3
-}
-
-over() {
-    tell over
-    sleep "$settle"
-    tell end
-    echo "$said"
-}
 
 outage() { # the row's name, what the script is afterwards; what it is meanwhile on stdin
     begin "$1"
@@ -66,32 +37,8 @@ refused_for_the_pin() { # how often the token was asked
         wrong "a wrong PIN was sent $(mock_count login.CKR_PIN_INCORRECT) times instead of $1"
 }
 
-await_ready() { # status
-    local got
-    for _ in $(seq 100); do
-        got=$(curl -s -o "$dir/ready" -w '%{http_code}' "$management/readyz")
-        [ "$got" != "$1" ] || return 0
-        sleep 0.1
-    done
-    wrong "readyz: $got instead of $1: $(cat "$dir/ready")"
-}
-
-stops() { # with this exit status, before the service manager would lose its patience
-    local status=0 until=$((SECONDS + 8))
-    kill -TERM "$kmsd_pid"
-    while kill -0 "$kmsd_pid" 2>/dev/null; do
-        [ $SECONDS -le $until ] || wrong "tbs-kmsd does not stop"
-        sleep 0.1
-    done
-    wait "$kmsd_pid" || status=$?
-    kmsd_pid=
-    [ "$status" = "$1" ] || wrong "exit status $status instead of $1: $(tail -20 "$dir/kmsd.log")"
-    ! grep -E "Sanitizer|runtime error" "$dir/kmsd.log" >&2 || exit 1
-}
-
 # --- A daemon on the mock ---
 
-failed=no
 daemon_init
 subscriber alice
 subscriber bob
@@ -161,17 +108,10 @@ sessions max 4"
     over
 }
 
-# The token's module and the callers open and close descriptors all the time: what grows shows in
-# the lowest count of a second.
-measure() { # descriptors, memory in KiB, the token's sessions
-    descriptors=$(for _ in $(seq 10); do
-        ls "/proc/$kmsd_pid/fd" | wc -l
-        sleep 0.1
-    done | sort -n)
-    most=$(tail -n 1 <<<"$descriptors") descriptors=$(head -n 1 <<<"$descriptors")
-    memory=$(awk '/^VmRSS/ { print $2 }' "/proc/$kmsd_pid/status")
+sessions_are_few() { # the login's, the watcher's, the audit trail's
     sessions=$(mock_count sessions.now)
-    echo "$descriptors descriptors, $sessions sessions with the token, $memory KiB"
+    echo "$sessions sessions with the token"
+    [ "$sessions" -le $((workers + 3)) ] || wrong "more sessions than one for each worker and three"
 }
 
 measure
@@ -180,9 +120,8 @@ for round in $(seq "$rounds"); do
     all_outages "$round"
     measure
 done
-[ "$descriptors" -le "$at_first" ] || wrong "there were $at_first descriptors at first"
-# The login's, the watcher's, the audit trail's.
-[ "$sessions" -le $((workers + 3)) ] || wrong "more sessions than one for each worker and three"
+no_more_descriptors
+sessions_are_few
 load_stop
 stops 0
 
@@ -228,4 +167,4 @@ module_start
 over
 load_stop
 stops 0
-[ "$failed" = no ] || wrong "the matrix has rows that are not as they must be"
+all_as_they_must

@@ -89,6 +89,11 @@ daemon_start
     --mallory sip:mallory@example.net --mallory-psk-id mallory-1 \
     --mallory-psk-file "$dir/mallory.psk" --suites "$suites" --fuzz 20
 curl -sSf "$management/readyz"
+curl -sSf "$management/metrics" >"$dir/metrics"
+hmac=C_Sign
+[ -z "$tcti" ] || hmac=TPM2_HMAC
+grep -q "^tbs_token_call_seconds_count{.*function=\"$hmac\"} [1-9]" "$dir/metrics" ||
+    { echo "no $hmac in the metrics" >&2; exit 1; }
 
 # The log says what is special about this token, and of each key what could not be verified.
 for quirk in "${quirks[@]}"; do

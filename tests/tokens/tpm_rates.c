@@ -48,9 +48,9 @@ static void backend_hmac(struct tpm_token *token, const struct custody_key *key)
 static void measure(const char *what, struct tpm_token *token, const struct custody_key *key,
                     void (*once)(struct tpm_token *, const struct custody_key *), double seconds)
 {
-    uint64_t start = tpm_now_ns(), now = start, until = start + (uint64_t)(seconds * 1e9);
+    uint64_t start = custody_now_ns(), now = start, until = start + (uint64_t)(seconds * 1e9);
     unsigned n = 0;
-    for (; now < until; now = tpm_now_ns(), n++)
+    for (; now < until; now = custody_now_ns(), n++)
         once(token, key);
     printf("%-44s %8.0f HMACs/s %8.0f us\n", what, n / ((double)(now - start) / 1e9),
            (double)(now - start) / 1e3 / n);

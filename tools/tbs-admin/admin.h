@@ -52,14 +52,19 @@ extern const struct admin_command admin_key_commands[];
 extern const struct admin_command admin_token_commands[];
 extern const struct admin_command admin_audit_commands[];
 extern const struct admin_command admin_policy_commands[];
+extern const struct admin_command admin_pin_commands[];
 
 #define ADMIN_PIN_FILES_MAX 4
+#define ADMIN_EXPECTED_MAX 24
 
 /* Options that some commands take. */
 struct admin_options {
     const char *psk_id, *psk_out, *psk_in, *account_out, *url;
     const char *name, *identity, *module, *listen, *management, *kek, *alg, *id, *public_key;
     const char *seconds, *sessions, *from, *until, *at, *token, *tcti;
+    const char *pin_source, *pcrs, *sign, *to_sign, *signature;
+    const char *expected[ADMIN_EXPECTED_MAX];
+    size_t n_expected;
     const char *applications[TICKET_APPS_MAX];
     size_t n_applications;
     const char *pin_files[ADMIN_PIN_FILES_MAX];

@@ -14,8 +14,9 @@ const char *argp_program_version = "tbs-admin " TBS_VERSION;
 struct admin_options admin_options;
 
 static const struct admin_command *const groups[] = {
-    admin_init_commands, admin_backup_commands, admin_subscriber_commands, admin_group_commands,
-    admin_key_commands,  admin_audit_commands,  admin_token_commands,      admin_policy_commands};
+    admin_init_commands,  admin_backup_commands, admin_subscriber_commands,
+    admin_group_commands, admin_key_commands,    admin_audit_commands,
+    admin_token_commands, admin_policy_commands, admin_pin_commands};
 
 enum tbs_err admin_config(struct admin *a, struct tbs_diag *diag)
 {
@@ -137,9 +138,15 @@ enum option_key {
     KEY_FROM,
     KEY_UNTIL,
     KEY_AT,
+    KEY_PIN_SOURCE,
+    KEY_PCRS,
+    KEY_SIGN,
+    KEY_TO_SIGN,
+    KEY_SIGNATURE,
     KEY_PUBLIC_KEY, /* the last of those with one argument */
     KEY_PIN_FILE,
     KEY_APPLICATION,
+    KEY_EXPECT,
 };
 
 /* Where the argument of an option goes. */
@@ -164,6 +171,11 @@ static const char **const arguments[] = {
     [KEY_FROM] = &admin_options.from,
     [KEY_UNTIL] = &admin_options.until,
     [KEY_AT] = &admin_options.at,
+    [KEY_PIN_SOURCE] = &admin_options.pin_source,
+    [KEY_PCRS] = &admin_options.pcrs,
+    [KEY_SIGN] = &admin_options.sign,
+    [KEY_TO_SIGN] = &admin_options.to_sign,
+    [KEY_SIGNATURE] = &admin_options.signature,
     [KEY_PUBLIC_KEY] = &admin_options.public_key,
 };
 
@@ -192,6 +204,11 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
         if (admin_options.n_applications == TICKET_APPS_MAX)
             argp_error(state, "--application comes at most %d times", TICKET_APPS_MAX);
         admin_options.applications[admin_options.n_applications++] = arg;
+        return 0;
+    case KEY_EXPECT:
+        if (admin_options.n_expected == ADMIN_EXPECTED_MAX)
+            argp_error(state, "--expect comes at most %d times", ADMIN_EXPECTED_MAX);
+        admin_options.expected[admin_options.n_expected++] = arg;
         return 0;
     case KEY_PIN_FILE:
         if (admin_options.n_pin_files == ADMIN_PIN_FILES_MAX)
@@ -277,11 +294,26 @@ static const struct argp argp = {
             {"at", KEY_AT, "TIME", 0,
              "policy explain-...: in UTC, such as 2026-12-31T18:00:00Z (default now)", 5},
             {"public-key", KEY_PUBLIC_KEY, "FILE", 0,
-             "audit verify: the public keys that signed, in PEM", 3},
+             "audit verify: the public keys that signed, in PEM; pin seal: the one that will sign",
+             3},
             {"seconds", KEY_SECONDS, "N", 0, "token-bench: for each kind of operation (default 1)",
              4},
             {"sessions", KEY_SESSIONS, "N", 0,
              "token-bench: up to so many (default: server.workers, and on while it gains)", 4},
+            {"sign", KEY_SIGN, "KEY", 0,
+             "pin seal, reseal: sign with this private key on P-256, in PEM", 6},
+            {"to-sign", KEY_TO_SIGN, "FILE", 0,
+             "pin reseal: write what is to be signed elsewhere (openssl dgst -sha256 -sign)", 6},
+            {"signature", KEY_SIGNATURE, "FILE", 0, "pin reseal: take that signature", 6},
+            {"pcrs", KEY_PCRS, "N,...", 0,
+             "pin seal, reseal: the state is the values of these PCRs (default 7, or as before)",
+             6},
+            {"expect", KEY_EXPECT, "N=HEX", 0,
+             "pin reseal: the value that a PCR will have; may be repeated", 6},
+            {"pin-source", KEY_PIN_SOURCE, "SOURCE", 0,
+             "pin seal: fd:N, file:PATH, credential:NAME, prompt (default) or shares, which asks "
+             "custodians for theirs",
+             6},
             {0},
         },
     .parser = parse_option,
@@ -293,7 +325,7 @@ static const struct argp argp = {
            "sip:alice@example.net --psk-id alice-phone --psk-out alice-phone.psk\n\n"
            "Exit status: 0 done, 1 failed, 2 usage, 3 configuration; of audit verify 4 broken, 5 "
            "forged, 6 unfinished, 7 unsigned; of token-test 4 fit with remarks, 5 unfit or "
-           "dangerous; of policy check 4 findings.",
+           "dangerous; of policy check 4 findings; of pin test 4 a PCR differs.",
     .help_filter = help_filter,
 };
 

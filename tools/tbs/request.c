@@ -11,6 +11,7 @@ enum {
     KEY_NO_FORKING,
     KEY_INITIATOR_KEYS,
     KEY_RESPONDER_KEYS,
+    KEY_RESPONDER_RESOLVES,
 };
 
 struct request {
@@ -67,6 +68,9 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
     case KEY_RESPONDER_KEYS:
         r->wish.flags |= TBS_RESPONDER_KEYS;
         return 0;
+    case KEY_RESPONDER_RESOLVES:
+        r->wish.responder_resolves = true;
+        return 0;
     case KEY_NO_FORKING:
         r->wish.flags &= ~(unsigned)TBS_FORKING;
         return 0;
@@ -97,6 +101,8 @@ static const struct argp argp = {
             {"app", KEY_APP, "ID", 0, "an application it is for; repeatable (default: all)", 0},
             {"reuse", KEY_REUSE, NULL, 0, "for several sessions", 0},
             {"no-forking", KEY_NO_FORKING, NULL, 0, "the same keys for all who resolve it", 0},
+            {"responder-resolves", KEY_RESPONDER_RESOLVES, NULL, 0,
+             "for a network function that opens the ticket itself; with --no-forking", 0},
             {"initiator-keys", KEY_INITIATOR_KEYS, NULL, 0,
              "you may supply session keys, such as new ones in mid-call", 0},
             {"responder-keys", KEY_RESPONDER_KEYS, NULL, 0, "the Responder may supply session keys",

@@ -19,6 +19,7 @@ ROOMS = {
     "src/client": (["base", "mikey", "ticket"], ["curl"]),
     "src/store": (["base"], ["sqlite3.h"]),
     "src/custody": (["base", "mikey", "ticket"], []),
+    "src/function": (["base", "mikey", "ticket", "client", "custody"], []),
     "src/audit": (["base", "custody"], ["jansson.h"]),
     "tpm": (["base", "attest", "templates", "custody", "vault"], ["tss2", "jansson.h"]),
     "policies": (["base", "yaml", "mikey", "ticket"], ["cyaml"]),

@@ -75,6 +75,10 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
     case KEY_NO_FORKING:
         r->wish.flags &= ~(unsigned)TBS_FORKING;
         return 0;
+    case KEY_RESPONDER_RESOLVES:
+        r->wish.responder_resolves = true;
+        r->wish.flags &= ~(unsigned)TBS_FORKING;
+        return 0;
     case KEY_NO_ANSWER:
         r->wish.flags &= ~(unsigned)(TBS_FORKING | TBS_RESPONSE | TBS_RANDRR);
         return 0;
@@ -105,6 +109,9 @@ static const struct argp argp = {
             {"app", KEY_APP, "ID", 0, "an application it is for; repeatable (default: all)", 0},
             {"reuse", KEY_REUSE, NULL, 0, "for several sessions", 0},
             {"no-forking", KEY_NO_FORKING, NULL, 0, "the same keys for all who resolve it", 0},
+            {"responder-resolves", KEY_RESPONDER_RESOLVES, NULL, 0,
+             "for a network function that opens the ticket without the KMS. Implies --no-forking",
+             0},
             {"no-answer", KEY_NO_ANSWER, NULL, 0,
              "the keys are ready at once, without an answer; for messages and groups. Implies "
              "--no-forking",

@@ -242,6 +242,11 @@ enum tbs_err vault_login(struct vault *vault, bool as_so, struct tbs_bytes pin,
     return TBS_OK;
 }
 
+bool vault_was_wrong_pin(const struct tbs_diag *diag)
+{
+    return diag && diag->raw == CKR_PIN_INCORRECT;
+}
+
 void vault_logout(struct vault *vault)
 {
     if (!vault->logged_in)
@@ -266,6 +271,16 @@ enum tbs_err vault_init_pin(struct vault *vault, struct tbs_bytes so_pin, struct
     VAULT_TRY(vault_login(vault, true, so_pin, diag));
     enum tbs_err err = WITNESSED(vault, json_object(), diag, C_InitPIN, vault->session,
                                  pin_data(user_pin), user_pin.len);
+    vault_logout(vault);
+    return err;
+}
+
+enum tbs_err vault_set_so_pin(struct vault *vault, struct tbs_bytes old_pin,
+                              struct tbs_bytes new_pin, struct tbs_diag *diag)
+{
+    VAULT_TRY(vault_login(vault, true, old_pin, diag));
+    enum tbs_err err = WITNESSED(vault, json_object(), diag, C_SetPIN, vault->session,
+                                 pin_data(old_pin), old_pin.len, pin_data(new_pin), new_pin.len);
     vault_logout(vault);
     return err;
 }

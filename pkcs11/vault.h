@@ -59,8 +59,13 @@ enum tbs_err vault_init_token(struct vault *vault, const char *label, struct tbs
 /* As security officer, logged in and out again. */
 enum tbs_err vault_init_pin(struct vault *vault, struct tbs_bytes so_pin, struct tbs_bytes user_pin,
                             struct tbs_diag *diag);
+/* The security officer's own; logged in with the old one and out again. */
+enum tbs_err vault_set_so_pin(struct vault *vault, struct tbs_bytes old_pin,
+                              struct tbs_bytes new_pin, struct tbs_diag *diag);
 enum tbs_err vault_login(struct vault *vault, bool as_so, struct tbs_bytes pin,
                          struct tbs_diag *diag);
+/* Whether a login failed by its PIN alone. */
+bool vault_was_wrong_pin(const struct tbs_diag *diag);
 void vault_logout(struct vault *vault);
 /* Octets of the token's random source; logged in. */
 enum tbs_err vault_random(struct vault *vault, uint8_t *ret_octets, size_t len,

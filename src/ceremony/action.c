@@ -31,13 +31,14 @@ const struct action actions[] = {
      .shares = true,
      .after = {"{on}.initialised"},
      .summary = "the token is erased (C_InitToken) and gets the PIN of the security officers and "
-                "that of the user (C_InitPIN)"},
+                "that of the user (C_InitPIN); with shares, both are made and split (C_SetPIN)"},
     {.name = "set-pin",
      .class = STEP_IRREVERSIBLE,
      .on = NEED_ONE,
      .shares = true,
      .before = {"{on}.initialised"},
-     .summary = "the user's PIN is set anew by the security officers; the one of before is gone"},
+     .summary = "the user's PIN is set anew by the security officers, and with shares theirs, too; "
+                "those of before are gone"},
     {.name = "check-shares",
      .class = STEP_OBSERVE,
      .on = NEED_ONE,

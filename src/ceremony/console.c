@@ -36,6 +36,21 @@ enum tbs_err console_open(bool automatic, struct console **ret_console, struct t
     return TBS_OK;
 }
 
+enum tbs_err console_open_quiet(bool automatic, struct console **ret_console, struct tbs_diag *diag)
+{
+    struct console *c;
+    enum tbs_err err = console_open(automatic, &c, diag);
+    if (err != TBS_OK)
+        return err;
+    if (automatic && !(c->out = fopen("/dev/null", "we"))) {
+        console_close(c);
+        return tbs_fail_raw(diag, TBS_ERR_IO, (unsigned long)errno, "cannot open /dev/null: %s",
+                            strerror(errno));
+    }
+    *ret_console = c;
+    return TBS_OK;
+}
+
 void console_close(struct console *console)
 {
     if (!console)

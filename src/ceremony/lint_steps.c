@@ -140,7 +140,7 @@ static void check_shares(struct linter *l, const struct script_step *step)
                        q->role);
     if (step->shares && q->need == 1 && q->people > 1)
         lint_tell_step(l, "shares", "quorum-one",
-                       "shares of which one is enough would be copies of the PIN");
+                       "shares of which one is enough would be copies of the PINs");
 }
 
 static void check_abort(struct linter *l, const struct script_step *step)
@@ -276,7 +276,7 @@ static void check_signer(struct linter *l, const struct script_step *step)
                        "no ceremony key is in the token by then, to sign the wrapped keys with");
 }
 
-/* The first step that logs in to a token whose PIN is in shares: later ones find it known. */
+/* The first step that logs in to a token whose PINs are in shares: later ones find them known. */
 static void check_rebuild(struct linter *l, const struct script_step *step)
 {
     const struct script_quorum *q = &l->script->quorum;
@@ -289,10 +289,11 @@ static void check_rebuild(struct linter *l, const struct script_step *step)
         if (!has(l, step->on[i], "shared") || json_object_get(l->facts, fact))
             continue;
         if (there < q->need || there == 0)
-            lint_tell_step(l, "present", "quorum-unmet",
-                           "the PIN of token %s is in shares by then: %u of role %s must be there "
-                           "to rebuild it, and not %u",
-                           step->on[i], q->need, q->role ? q->role : "(none)", there);
+            lint_tell_step(
+                l, "present", "quorum-unmet",
+                "the PINs of token %s are in shares by then: %u of role %s must be there "
+                "to rebuild them, and not %u",
+                step->on[i], q->need, q->role ? q->role : "(none)", there);
         make_true(l, fact);
     }
 }
@@ -338,11 +339,11 @@ static void check_facts(struct linter *l, const struct action *action)
     for (unsigned i = 0; i < step->required_count; i++)
         is_true(l, step->required[i]);
     check_meaning(l, step);
-    if (!action->shares)
-        check_rebuild(l, step);
+    check_rebuild(l, step);
     for (size_t i = 0; i < 3 && action->after[i]; i++)
         action_facts(action->after[i], step, make_true, l);
-    if (action->shares)
+    /* A user's PIN that people set leaves that of the security officers in shares. */
+    if (step->shares || strcmp(step->action, "initialise") == 0)
         for (size_t i = 0; i < 2; i++)
             action_facts(i ? "{on}.rebuilt" : "{on}.shared", step,
                          step->shares ? make_true : make_false, l);

@@ -11,6 +11,10 @@
 
 enum tbs_err record(struct run *run, const char *type, json_t *fields, struct tbs_diag *diag)
 {
+    if (run->off_record) {
+        json_decref(fields);
+        return fields ? TBS_OK : run_no_memory(diag);
+    }
     return transcript_append(run->transcript, type, fields, diag);
 }
 

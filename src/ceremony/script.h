@@ -52,7 +52,7 @@ struct script_step {
     char **on, **to, **present, **sign, **type, **required, **ensures;
     unsigned on_count, to_count, present_count, sign_count, type_count, required_count,
         ensures_count;
-    bool shares; /* the user's PIN that it sets is split among the quorum's people */
+    bool shares; /* it sets both PINs, and splits them among the quorum's people */
 };
 
 struct script_waiver {

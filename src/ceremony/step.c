@@ -61,8 +61,9 @@ static void show_shares(struct run *run, const struct script_step *step)
     char text[160];
     if (!step->shares)
         return;
-    snprintf(text, sizeof text, "one for each of the %u of role %.60s, of which %u rebuild the PIN",
-             q->people, q->role, q->need);
+    snprintf(text, sizeof text,
+             "one for each of the %u of role %.60s, of which %u rebuild both PINs", q->people,
+             q->role, q->need);
     console_show(run->console, "Shares", text);
 }
 

@@ -113,6 +113,7 @@ static void begin(struct verifier *v, const struct verify_folder *folder)
     v->rehearsal = v->closed = v->aborted = v->resumed = false;
     v->steps_done = v->line = 0;
     v->step = NULL;
+    v->new_set = NULL;
     v->lines = json_array();
     v->hashes = json_array();
     v->people = json_array();

@@ -20,8 +20,9 @@ struct verifier {
     json_t *keys;    /* id: {"role", "template", "method", "value", "wrapped": {token: true}} */
     json_t *objects; /* token: {"CLASS id": true}, as they must be in its next inventory */
     json_t *keys_before, *objects_before;
-    json_t *shares; /* token: {"line": its last share-commit, "holders": {number: name},
-                     * "proven": {number: true}} */
+    json_t
+        *shares; /* token: sets that have its PINs, or had them before the step at hand: [{"line":
+                  * its share-commit, "holders": {number: name}, "proven": {number: true}}] */
     struct signed_signer *public_keys[VERIFY_KEYS_MAX]; /* of keys/ in all folders */
     size_t n_public;
     char head[TRANSCRIPT_HEX_LEN + 1]; /* of the ceremony before; empty: none */
@@ -40,6 +41,7 @@ struct verifier {
     const json_t *step;  /* that has begun; NULL: none */
     json_t *step_signed; /* {role or key id: true} */
     json_t *step_seen;   /* {"TYPE TOKEN": true}, its lines so far */
+    json_t *new_set;     /* of shares, that the step has handed out; NULL: none */
     json_t *blobs;       /* {file: true}, those of which the record speaks */
     json_t *last_signed; /* {SPKI hash: true}, of those who signed all facts */
 };

@@ -131,7 +131,22 @@ set_of() { # folder: the set of shares of the PIN of V
 }
 [ "$(jq 'select(.type == "share-verify") | .number' "$dir/drill/transcript.jsonl" | sort | uniq -c | wc -l)" = 5 ] ||
     wrong "the drill did not check all shares"
-share=$(cat "$first/rehearsal/tokens/V.share-1")
+share_1=$first/rehearsal/tokens/V.set-$(set_of "$first").share-1
+share=$(cat "$share_1")
+
+# The KMS of a site gets its PIN from shares, and from nobody who knows it.
+"$ceremony" pin --answers auto "$dir/drill" A >"$dir/pin"
+tool A --list-objects >"$dir/objects" || wrong "A does not take its PIN"
+cmp "$dir/pin" "$first/rehearsal/tokens/A.user-pin" || wrong "another PIN of A"
+[ "$(wc -c <"$dir/pin")" = 32 ] || wrong "a PIN of $(wc -c <"$dir/pin") octets"
+refused 1 "has no token B" "$ceremony" pin --answers auto "$dir/drill" B
+refused 2 "no PIN is shown at a terminal" script -qec "'$ceremony' pin --answers auto '$dir/drill' A" /dev/null
+jq 'select(.at != "close")' -c "$dir/drill/journal.jsonl" >"$dir/journal"
+cp -r "$dir/drill" "$dir/open"
+cp "$dir/journal" "$dir/open/journal.jsonl"
+refused 7 "is not closed" "$ceremony" pin --answers auto "$dir/open" A
+so_pin=$(cat "$first/rehearsal/tokens/A.so-pin")
+[ "$so_pin" != "$(cat "$dir/pin")" ] || wrong "one PIN for both"
 rehearse "$dir/custodians" "$scripts/custodian-change.yaml" --after "$dir/drill" >"$dir/custodians.out"
 [ "$before" != "$(cat "$first/rehearsal/tokens/V.user-pin")" ] || wrong "the PIN of V is the same"
 [ "$(set_of "$first")" != "$(set_of "$dir/custodians")" ] || wrong "the set of shares is the same"
@@ -139,10 +154,14 @@ for folder in "$first" "$dir/drill" "$dir/custodians"; do
     grep -rqF --exclude-dir=rehearsal -e "$share" -e "$before" "$folder" && wrong "a share or a PIN is in $folder"
 done
 # Somebody brings the share of before.
-cp "$first/rehearsal/tokens/V.share-1" "$dir/share"
-printf %s "$share" >"$first/rehearsal/tokens/V.share-1"
+share_1=$first/rehearsal/tokens/V.set-$(set_of "$dir/custodians").share-1
+cp "$share_1" "$dir/share"
+printf %s "$share" >"$share_1"
 refused 7 "this is a share of set $(set_of "$first")" rehearse "$dir/old-share" "$scripts/destroy-tpk.yaml" --after "$dir/custodians"
-cp "$dir/share" "$first/rehearsal/tokens/V.share-1"
+cp "$dir/share" "$share_1"
+for token in A B V; do
+    [ "$so_pin" != "$(cat "$first/rehearsal/tokens/$token.so-pin")" ] || wrong "the PIN of $token is that of before"
+done
 rehearse "$dir/compromise" "$scripts/compromise-tpk.yaml" --after "$dir/custodians" >"$dir/compromise.out"
 [ "$(state "$dir/compromise" tpk-2026-02)" = compromised ] || wrong "tpk-2026-02 is not compromised"
 

@@ -173,13 +173,13 @@ static void test_people(void **state)
     wrong("confirm: EW\n    say: The words of the three",
           "confirm: CA\n    say: The words of the three", "role-conflict", "operates",
           "confirm: CA");
-    wrong("present: [CA, SO>=2, CO>=3, IW]", "present: [CA, SO>=2, CO>=6, IW]", "unmet-role",
+    wrong("present: [CA, SO>=2, CO>=5, IW]", "present: [CA, SO>=2, CO>=6, IW]", "unmet-role",
           "6 of role CO", "CO>=6");
-    wrong("present: [CA, SO>=2, CO>=3, IW]", "present: [CA, SO>=2, CO>=2, IW]", "quorum-unmet",
+    wrong("present: [CA, SO>=2, CO>=5, IW]", "present: [CA, SO>=2, CO>=2, IW]", "quorum-unmet",
           "quorum of 3", "CO>=2, IW]");
-    wrong("present: [CA, SO>=2, CO>=3, IW]", "present: [CA, SO>=2, CO>=3, IW, XX]", "unknown-role",
+    wrong("present: [CA, SO>=2, CO>=5, IW]", "present: [CA, SO>=2, CO>=5, IW, XX]", "unknown-role",
           "XX", "XX]");
-    wrong("present: [CA, SO>=2, CO>=3, IW]", "present: [CA, SO>2, CO>=3, IW]", "present", "CO>=3",
+    wrong("present: [CA, SO>=2, CO>=5, IW]", "present: [CA, SO>2, CO>=5, IW]", "present", "CO>=3",
           "SO>2");
     wrong("present: [CA, IW, EW]\n    confirm: EW", "present: [EW]\n    confirm: EW", "alone",
           "two people", "present: [EW]");
@@ -196,13 +196,18 @@ static void test_quorum(void **state)
     char *waived =
         with(shipped, "need: 3}",
              "need: 1}\nwaivers: [{rule: quorum-one, of: quorum, reason: a test, by: IW}]");
-    char *unsplit = with(waived, "do: initialise, shares: true", "do: initialise");
-    expect(findings(waived, NULL), "quorum-one", "copies of the PIN", line_of(waived, "shares:"));
-    json_t *found = findings(unsplit, NULL);
+    expect(findings(waived, NULL), "quorum-one", "copies of the PINs", line_of(waived, "shares:"));
+    for (size_t i = 0; i < 3; i++) {
+        char *split = waived;
+        waived = with(split, "shares: true", "shares: false");
+        free(split);
+    }
+    json_t *found = findings(waived, NULL);
     assert_int_equal(json_array_size(found), 0);
     json_decref(found);
     free(waived);
-    free(unsplit);
+    wrong("need: 3}", "need: 5}\nwaivers: [{rule: quorum-all, of: quorum, reason: a test, by: CO}]",
+          "waiver", "signs the record", "rule: quorum-all");
     wrong("need: 3}", "need: 3}\nwaivers: [{rule: R1, of: nothing, reason: a test, by: IW}]",
           "waiver", "no key", "of: nothing");
 }
@@ -216,13 +221,14 @@ static void test_shares(void **state)
           "do: transport, shares");
     wrong("quorum: {role: CO, people: 5, need: 3}\n", "", "missing", "the script has none",
           "shares: true");
-    wrong("title: Token B gets its PINs, do: initialise, class: irreversible, on: [B]",
-          "title: The shares of B, do: check-shares, class: observe, on: [B]", "order",
-          "'B.shared'", "id: \"2.3\"");
+    wrong(
+        "title: Token B gets its PINs, do: initialise, shares: true, class: irreversible, on: [B]",
+        "title: The shares of B, do: check-shares, class: observe, on: [B]", "order", "'B.shared'",
+        "id: \"2.3\"");
     char *rotate = read_all(CEREMONIES "/rotate-tpk.yaml");
     char *alone = with(rotate, "do: inventory, class: observe, on: [A, B, V], present: [CA, CO>=3,",
                        "do: inventory, class: observe, on: [A, B, V], present: [CA,");
-    expect(findings(alone, NULL), "quorum-unmet", "to rebuild it", line_of(alone, "id: \"2.2\""));
+    expect(findings(alone, NULL), "quorum-unmet", "to rebuild them", line_of(alone, "id: \"2.2\""));
     free(rotate);
     free(alone);
 }

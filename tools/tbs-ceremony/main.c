@@ -14,8 +14,9 @@
 const char *argp_program_version = "tbs-ceremony " TBS_VERSION;
 
 static const struct command *const commands[] = {
-    &lint_command,  &run_command,    &resume_command, &abort_command,  &state_command,
-    &words_command, &script_command, &report_command, &verify_command, &read_back_command};
+    &lint_command,   &run_command,    &resume_command,   &abort_command,
+    &state_command,  &pin_command,    &words_command,    &script_command,
+    &report_command, &verify_command, &read_back_command};
 #define N_COMMANDS (sizeof commands / sizeof *commands)
 
 enum option_key {

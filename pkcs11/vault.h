@@ -95,6 +95,13 @@ enum tbs_err vault_unwrap(struct vault *vault, const char *template, const char 
                           const char *transport, struct tbs_bytes wrapped, json_t **ret_key,
                           struct tbs_diag *diag);
 
+/* The same by an RSA key from outside the token (PKCS #8, DER), which is a session object of
+ * template escrow-rsa-3072-v1 in it for this call only. *ret_visiting: its attributes; the
+ * caller's. */
+enum tbs_err vault_unwrap_escrowed(struct vault *vault, const char *template, const char *id,
+                                   struct tbs_bytes pkcs8, struct tbs_bytes wrapped,
+                                   json_t **ret_key, json_t **ret_visiting, struct tbs_diag *diag);
+
 /* Every object that the login sees: [{"class", "id", "label", "attributes", "check"}], sorted; no
  * check value for those whose check value is another each time (AES), and none for private keys.
  * Session objects are not listed. */

@@ -200,7 +200,7 @@ static void expect_transports(const struct run *run, const char *token, json_t *
         expect_pair(expected, id, "transport-rsa-3072-unwrap-v1", NULL);
     json_object_foreach(json_object_get(json_object_get(run->state, "trusted"), token), of, check)
     {
-        keys_transport_id(of, id);
+        keys_recipient_id(run, of, id);
         expect(expected, "CKO_PUBLIC_KEY", id, "transport-public-wrap-v1", TEMPLATE_TRUSTED, check);
     }
 }

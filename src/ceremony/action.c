@@ -42,7 +42,7 @@ const struct action actions[] = {
     {.name = "check-shares",
      .class = STEP_OBSERVE,
      .on = NEED_ONE,
-     .before = {"{on}.shared"},
+     .key_or_on = true,
      .summary = "each custodian types the own share, which is checked alone; nothing is rebuilt"},
     {.name = "generate",
      .class = STEP_CREATE,
@@ -79,6 +79,30 @@ const struct action actions[] = {
      .before = {"{on}.transport", "{key}.blob-{on}"},
      .after = {"{key}.on-{on}"},
      .summary = "the wrapped key is unwrapped in the token, and its check value compared"},
+    {.name = "escrow",
+     .class = STEP_CREATE,
+     .on = NEED_ONE,
+     .key = true,
+     .before = {"{on}.initialised"},
+     .after = {"{key}.escrow", "{key}.trusted-on-{on}"},
+     .summary = "a pair is made in this computer; its private half is sealed under a share key, "
+                "which becomes shares, and the token trusts its public half"},
+    {.name = "reseal",
+     .class = STEP_IRREVERSIBLE,
+     .on = NEED_ONE,
+     .key = true,
+     .before = {"{on}.initialised", "{key}.escrow"},
+     .summary = "the escrow key is rebuilt from shares and sealed under another share key, which "
+                "becomes new shares"},
+    {.name = "recover",
+     .class = STEP_CREATE,
+     .on = NEED_MANY,
+     .key = true,
+     .from = true,
+     .before = {"{on}.initialised", "{key}.blob-{from}"},
+     .after = {"{key}.on-{on}", "{key}.from-{from}"},
+     .summary = "the escrow key is rebuilt from shares and is in the token for one call, in which "
+                "the wrapped key is unwrapped; its check value is compared"},
     {.name = "attack",
      .class = STEP_OBSERVE,
      .on = NEED_ONE,
@@ -124,6 +148,13 @@ const struct action actions[] = {
      .after = {"{key}.destroyed"},
      .summary = "every object with the key's check value is destroyed, whatever it is called, and "
                 "a second search must find none"},
+    {.name = "withdraw",
+     .class = STEP_DESTROY,
+     .on = NEED_MANY,
+     .key = true,
+     .before = {"{key}.on-{on}"},
+     .summary = "every object with the key's check value is destroyed on these tokens; others keep "
+                "the key"},
     {.name = NULL},
 };
 
@@ -152,14 +183,15 @@ static void fill(const char *pattern, const struct script_step *step, unsigned o
     } marks[] = {{"{on}", step->on_count ? step->on[on] : ""},
                  {"{to}", step->to_count ? step->to[to] : ""},
                  {"{key}", step->key ? step->key : ""},
+                 {"{from}", step->from ? step->from : ""},
                  {"{state}", step->state ? step->state : ""}};
     size_t len = 0;
     fact[0] = 0;
     while (*pattern) {
         size_t i = 0;
-        while (i < 4 && strncmp(pattern, marks[i].mark, strlen(marks[i].mark)) != 0)
+        while (i < 5 && strncmp(pattern, marks[i].mark, strlen(marks[i].mark)) != 0)
             i++;
-        if (i < 4) {
+        if (i < 5) {
             put(fact, &len, marks[i].value, strlen(marks[i].value));
             pattern += strlen(marks[i].mark);
         } else {

@@ -48,8 +48,10 @@ struct run {
     json_t *state; /* what the steps so far have brought about; whole in each step's end */
     const struct script_step *step;
     bool stopped;
-    bool off_record; /* after a ceremony: nobody signs in, and nothing is recorded */
-    bool redo;       /* the step at hand had begun before */
+    bool off_record;             /* after a ceremony: nobody signs in, and nothing is recorded */
+    bool redo;                   /* the step at hand had begun before */
+    struct tbs_secret share_key; /* of an escrow key, once its shares were typed */
+    char share_key_of[SCRIPT_ID_MAX + 1];
     size_t n_tokens, n_people;
     struct run_token tokens[SCRIPT_TOKENS_MAX];
     struct run_person people[RUN_PEOPLE_MAX];
@@ -210,8 +212,8 @@ enum tbs_err step_take_inventories(struct run *run, struct tbs_diag *diag);
 typedef enum tbs_err act(struct run *run, struct tbs_diag *diag);
 act act_bags, act_media, act_confirm, act_hashes, act_clock, act_inspect, act_initialise,
     act_set_pin, act_check_shares, act_generate, act_transport, act_trust, act_replicate,
-    act_restore, act_attack, act_check, act_inventory, act_checkpoint, act_state, act_registry,
-    act_destroy;
+    act_restore, act_escrow, act_reseal, act_recover, act_withdraw, act_attack, act_check,
+    act_inventory, act_checkpoint, act_state, act_registry, act_destroy;
 
 /* --- rehearsal.c --- */
 

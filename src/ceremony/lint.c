@@ -111,7 +111,8 @@ static void check_waivers(struct linter *l)
             script_find_token(l->script, w->of) < 0)
             lint_tell(l, path, "waiver", "the waiver of %s is of %s, which is no key and no token",
                       w->rule, w->of);
-        if (strcmp(w->of, "quorum") == 0 && !signs_record(l->script, w->by))
+        if ((strcmp(w->of, "quorum") == 0 || strcmp(w->rule, "R8") == 0) &&
+            !signs_record(l->script, w->by))
             lint_tell(l, path, "waiver",
                       "the waiver of %s must be by a role that signs the record in a checkpoint, "
                       "and %s is none",

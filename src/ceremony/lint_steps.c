@@ -93,10 +93,18 @@ static void check_count(struct linter *l, const char *key, enum need need, unsig
         lint_tell_step(l, key, "not-taken", "%s takes one token in '%s'", action, key);
 }
 
+static bool is_escrow(const struct linter *l, const char *key)
+{
+    const struct script_key *k = script_find_key(l->script, key);
+    return k && strcmp(k->role, "escrow") == 0;
+}
+
+/* A key is sent to tokens, and to an escrow key. */
 static void check_tokens(struct linter *l, const char *key, char **names, unsigned n)
 {
+    bool sends = strcmp(key, "to") == 0 && strcmp(step_of(l)->action, "replicate") == 0;
     for (unsigned i = 0; i < n; i++) {
-        if (script_find_token(l->script, names[i]) < 0)
+        if (script_find_token(l->script, names[i]) < 0 && !(sends && is_escrow(l, names[i])))
             lint_tell_step(l, key, "unknown-token", "token %s is not in tokens", names[i]);
         for (unsigned j = 0; j < i; j++)
             if (strcmp(names[j], names[i]) == 0)
@@ -127,20 +135,23 @@ static void check_shares(struct linter *l, const struct script_step *step)
 {
     const struct script_quorum *q = &l->script->quorum;
     unsigned there = least_present(step, q->role);
-    if (!step->shares && strcmp(step->action, "check-shares") != 0)
+    bool splits =
+        step->shares || strcmp(step->action, "escrow") == 0 || strcmp(step->action, "reseal") == 0;
+    if (!splits && strcmp(step->action, "check-shares") != 0)
         return;
     if (!q->role)
         lint_tell_step(l, "shares", "missing", "shares are for a quorum, and the script has none");
-    else if (step->shares && there < q->people)
+    else if (splits && there < q->people)
         lint_tell_step(l, "present", "quorum-unmet",
                        "each of %u of role %s gets a share, but only %u must be there", q->people,
                        q->role, there);
     else if (there == 0)
         lint_tell_step(l, "present", "quorum-unmet", "nobody of role %s is there to show a share",
                        q->role);
-    if (step->shares && q->need == 1 && q->people > 1)
-        lint_tell_step(l, "shares", "quorum-one",
-                       "shares of which one is enough would be copies of the PINs");
+    if (splits && q->need == 1 && q->people > 1)
+        lint_tell_step(l, step->shares ? "shares" : "do", "quorum-one",
+                       "shares of which one is enough would be copies of the %s",
+                       step->shares ? "PINs" : "key");
 }
 
 static void check_abort(struct linter *l, const struct script_step *step)
@@ -160,11 +171,16 @@ static void check_shape(struct linter *l, const struct action *action)
     if (step->class != action->class)
         lint_tell_step(l, "class", "class", "%s is of class %s, not %s", action->name,
                        step_class_name(action->class), step_class_name(step->class));
-    check_count(l, "on", action->on, step->on_count);
+    if (action->key_or_on && (step->key != NULL) + (step->on_count > 0) != 1)
+        lint_tell_step(l, NULL, "missing", "%s needs 'on' or 'key', and not both", action->name);
+    if (!action->key_or_on || step->on_count > 1)
+        check_count(l, "on", action->on, step->on_count);
     check_count(l, "to", action->to, step->to_count);
     check_tokens(l, "on", step->on, step->on_count);
     check_tokens(l, "to", step->to, step->to_count);
-    check_given(l, "key", action->key, step->key != NULL);
+    if (!action->key_or_on)
+        check_given(l, "key", action->key, step->key != NULL);
+    check_given(l, "from", action->from, step->from != NULL);
     check_given(l, "state", action->state, step->state != NULL);
     check_given(l, "type", action->type, step->type_count > 0);
     if (!action->shares && step->shares)
@@ -249,7 +265,8 @@ static void check_canary(struct linter *l, const struct script_step *step)
         bool proven = false;
         for (unsigned k = 0; k < l->script->keys_count; k++) {
             char end[SCRIPT_ID_MAX + 8];
-            snprintf(end, sizeof end, "on-%s", step->to[i]);
+            snprintf(end, sizeof end, "%s-%s", is_escrow(l, step->to[i]) ? "from" : "on",
+                     step->to[i]);
             if (strcmp(l->script->keys[k].role, "canary") == 0)
                 proven |= has(l, l->script->keys[k].id, end);
         }
@@ -298,18 +315,56 @@ static void check_rebuild(struct linter *l, const struct script_step *step)
     }
 }
 
+static void check_custody(struct linter *l, const struct script_step *step,
+                          const struct script_key *key)
+{
+    const char *action = step->action;
+    bool escrow = false;
+    for (unsigned i = 0; i < step->to_count; i++)
+        escrow |= is_escrow(l, step->to[i]);
+    if (strcmp(action, "generate") == 0 && key->custody != CUSTODY_SITE_ONLY)
+        lint_tell_step(l, "do", "custody", "key %s is %s: replicate makes such keys", key->id,
+                       key_custody_name(key->custody));
+    if (strcmp(action, "replicate") == 0 && key->custody == CUSTODY_SITE_ONLY)
+        lint_tell_step(l, "do", "custody", "key %s is %s: generate makes such keys", key->id,
+                       key_custody_name(key->custody));
+    if (strcmp(action, "replicate") == 0 && key->custody == CUSTODY_ESCROWED && !escrow)
+        lint_tell_step(l, "to", "custody", "key %s is escrowed, and goes to no escrow key",
+                       key->id);
+    if (strcmp(action, "replicate") == 0 && key->custody == CUSTODY_REPLICATED && escrow)
+        lint_tell_step(l, "to", "custody", "key %s is replicated: only an escrowed key goes there",
+                       key->id);
+}
+
+/* What is done with an escrow key, and by one. */
+static void check_escrow(struct linter *l, const struct script_step *step)
+{
+    bool is = step->key && is_escrow(l, step->key);
+    bool checks = strcmp(step->action, "check-shares") == 0;
+    bool makes = strcmp(step->action, "escrow") == 0 || strcmp(step->action, "reseal") == 0;
+    if (is && !makes && !checks)
+        lint_tell_step(l, "key", "wrong-key", "key %s is an escrow key, and in no token",
+                       step->key);
+    if (!is && step->key && (makes || checks))
+        lint_tell_step(l, "key", "wrong-key", "key %s does not have the role escrow", step->key);
+    if (step->from && !is_escrow(l, step->from))
+        lint_tell_step(l, "from", "wrong-key", "key %s does not have the role escrow", step->from);
+    if (makes)
+        check_signer(l, step);
+    for (unsigned i = 0; checks && i < step->on_count; i++)
+        action_facts("{on}.shared", step, is_true, l);
+    if (checks && step->key)
+        action_facts("{key}.escrow", step, is_true, l);
+}
+
 static void check_meaning(struct linter *l, const struct script_step *step)
 {
     const struct script_key *key = step->key ? script_find_key(l->script, step->key) : NULL;
     const char *action = step->action;
+    check_escrow(l, step);
     if (!key)
         return;
-    if (strcmp(action, "generate") == 0 && key->custody == CUSTODY_REPLICATED)
-        lint_tell_step(l, "do", "custody", "key %s is replicated: replicate makes such keys",
-                       key->id);
-    if (strcmp(action, "replicate") == 0 && key->custody != CUSTODY_REPLICATED)
-        lint_tell_step(l, "do", "custody", "key %s is %s: generate makes such keys", key->id,
-                       key_custody_name(key->custody));
+    check_custody(l, step, key);
     if (strcmp(action, "replicate") == 0)
         check_signer(l, step);
     if (strcmp(action, "replicate") == 0 && strcmp(key->role, "canary") != 0)
@@ -324,10 +379,11 @@ static void check_meaning(struct linter *l, const struct script_step *step)
     if (strcmp(action, "destroy") == 0 && strcmp(state, "active") == 0)
         lint_tell_step(l, "key", "state",
                        "key %s is active; it must be deactivated or compromised first", key->id);
-    if ((strcmp(action, "generate") == 0 || strcmp(action, "replicate") == 0) &&
-        json_object_get(l->facts, key->id))
+    bool makes = strcmp(action, "generate") == 0 || strcmp(action, "replicate") == 0 ||
+                 strcmp(action, "escrow") == 0;
+    if (makes && json_object_get(l->facts, key->id))
         lint_tell_step(l, "key", "twice", "key %s is made a second time", key->id);
-    if (strcmp(action, "generate") == 0 || strcmp(action, "replicate") == 0)
+    if (makes)
         make_true(l, key->id);
 }
 
@@ -347,6 +403,8 @@ static void check_facts(struct linter *l, const struct action *action)
         for (size_t i = 0; i < 2; i++)
             action_facts(i ? "{on}.rebuilt" : "{on}.shared", step,
                          step->shares ? make_true : make_false, l);
+    if (strcmp(step->action, "withdraw") == 0)
+        action_facts("{key}.on-{on}", step, make_false, l);
     for (unsigned i = 0; i < step->ensures_count; i++)
         make_true(l, step->ensures[i]);
 }

@@ -261,6 +261,7 @@ void run_free(struct run *run)
 {
     for (size_t i = 0; i < run->n_tokens; i++)
         token_close(&run->tokens[i]);
+    tbs_secret_free(&run->share_key);
     people_leave(run);
     record_end(run);
     journal_close(run->journal);

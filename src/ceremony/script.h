@@ -48,7 +48,7 @@ struct script_step {
     char *id, *title, *action;
     enum step_class class;
     enum step_abort abort;
-    char *key, *state, *confirm, *say; /* NULL: none */
+    char *key, *from, *state, *confirm, *say; /* NULL: none */
     char **on, **to, **present, **sign, **type, **required, **ensures;
     unsigned on_count, to_count, present_count, sign_count, type_count, required_count,
         ensures_count;

@@ -6,21 +6,21 @@
 
 #include "ceremony/shares_internal.h"
 
-#define SECRET_LEN SHARES_SECRET_MIN /* octets */
+#define PINS_SECRET_LEN SHARES_SECRET_MIN /* octets */
 
 /* Of the token's random and of this computer's: neither alone needs to be good. */
-static enum tbs_err make_secret(struct run *run, struct run_token *token,
+static enum tbs_err make_secret(struct run *run, struct run_token *token, size_t len,
                                 struct tbs_secret *ret_secret, struct tbs_diag *diag)
 {
     TBS_SECRET_AUTO struct tbs_secret secret = {0}, own = {0};
-    TRY(tbs_secret_alloc(SECRET_LEN, &secret, diag));
-    TRY(tbs_secret_alloc(SECRET_LEN, &own, diag));
+    TRY(tbs_secret_alloc(len, &secret, diag));
+    TRY(tbs_secret_alloc(len, &own, diag));
     TRY(token_login(run, token, true, diag));
-    TRY(vault_random(token->vault, secret.data, SECRET_LEN, diag));
+    TRY(vault_random(token->vault, secret.data, len, diag));
     token_logout(token);
-    if (RAND_priv_bytes(own.data, SECRET_LEN) != 1)
+    if (RAND_priv_bytes(own.data, (int)len) != 1)
         return tbs_fail(diag, TBS_ERR_CRYPTO, "the crypto library gives no random octets");
-    for (size_t i = 0; i < SECRET_LEN; i++)
+    for (size_t i = 0; i < len; i++)
         secret.data[i] ^= own.data[i];
     *ret_secret = secret;
     secret = (struct tbs_secret){0};
@@ -58,30 +58,30 @@ static enum tbs_err describe(const struct run *run, const struct share *shares, 
     return *ret_set ? TBS_OK : run_no_memory(diag);
 }
 
-static enum tbs_err record_set(struct run *run, const struct run_token *token, const json_t *set,
+static enum tbs_err record_set(struct run *run, const struct shares_of *of, const json_t *set,
                                struct tbs_diag *diag)
 {
     return record(run, "share-commit",
-                  json_pack("{s:s, s:O, s:O, s:O, s:O}", "token", token->name, "set",
+                  json_pack("{s:s, s:O, s:O, s:O, s:O}", "token", of->name, "set",
                             json_object_get(set, "set"), "need", json_object_get(set, "need"),
                             "role", json_object_get(set, "role"), "commitments",
                             json_object_get(set, "commitments")),
                   diag);
 }
 
-static enum tbs_err show_alone(struct run *run, const struct run_token *token, const json_t *set,
+static enum tbs_err show_alone(struct run *run, const struct shares_of *of, const json_t *set,
                                size_t index, struct tbs_bytes words, struct tbs_diag *diag)
 {
     if (run->rehearsal)
-        TRY(rehearsal_keep_share(run, token->name, set_number(set, "set"), (unsigned)index + 1,
-                                 words, diag));
+        TRY(rehearsal_keep_share(run, of->name, set_number(set, "set"), (unsigned)index + 1, words,
+                                 diag));
     return console_is_automatic(run->console)
                ? TBS_OK
                : console_show_alone(run->console, set_text(set, "holders", index), words, diag);
 }
 
 /* Shown anew after each slip: what was written down may be wrong. */
-static enum tbs_err hand_out(struct run *run, const struct run_token *token, const json_t *set,
+static enum tbs_err hand_out(struct run *run, const struct shares_of *of, const json_t *set,
                              const struct share *share, struct share *ret_typed,
                              struct tbs_diag *diag)
 {
@@ -92,11 +92,11 @@ static enum tbs_err hand_out(struct run *run, const struct run_token *token, con
     TRY(share_put_words(share, &words, diag));
     for (unsigned tries = 1;; tries++) {
         struct tbs_diag slip = {0};
-        TRY(show_alone(run, token, set, share->index, tbs_secret_view(&words), diag));
+        TRY(show_alone(run, of, set, share->index, tbs_secret_view(&words), diag));
         enum tbs_err err =
-            shares_type_once(run, token, set, what, share->index, share->index, ret_typed, &slip);
+            shares_type_once(run, of, set, what, share->index, share->index, ret_typed, &slip);
         if (err == TBS_OK)
-            return shares_record_typed(run, token, set, share->index, diag);
+            return shares_record_typed(run, of, set, share->index, diag);
         err = shares_after_slip(run, holder, tries, err, &slip);
         if (err != TBS_OK) {
             *diag = slip;
@@ -112,11 +112,11 @@ static enum tbs_err rebuilds(const struct share *shares, unsigned need,
     TRY(shares_combine(shares, need, tbs_bytes(NULL, 0), &again, diag));
     return tbs_secret_equal(tbs_secret_view(secret), tbs_secret_view(&again))
                ? TBS_OK
-               : tbs_fail(diag, TBS_ERR_AUTH, "the shares give other PINs; nothing was set");
+               : tbs_fail(diag, TBS_ERR_AUTH, "the shares give another secret; nothing was set");
 }
 
 /* Groups that overlap by one share, until each has been in one. */
-static enum tbs_err prove(struct run *run, const struct run_token *token, const json_t *set,
+static enum tbs_err prove(struct run *run, const struct shares_of *of, const json_t *set,
                           const struct share *typed, const struct tbs_secret *secret,
                           struct tbs_diag *diag)
 {
@@ -131,54 +131,71 @@ static enum tbs_err prove(struct run *run, const struct run_token *token, const 
         first = first + need - 1 < last ? first + need - 1 : last;
     }
     if (err == TBS_OK)
-        return shares_record_rebuilt(run, token, set, groups, diag);
+        return shares_record_rebuilt(run, of, set, groups, diag);
     json_decref(groups);
     return err;
 }
 
-static enum tbs_err hand_out_all(struct run *run, const struct run_token *token, const json_t *set,
+static enum tbs_err hand_out_all(struct run *run, const struct shares_of *of, const json_t *set,
                                  const struct share *shares, const struct tbs_secret *secret,
                                  struct tbs_diag *diag)
 {
     struct share typed[SHARES_MAX] = {0};
     enum tbs_err err = TBS_OK;
     for (size_t i = 0; err == TBS_OK && i < set_people(set); i++)
-        err = hand_out(run, token, set, &shares[i], &typed[i], diag);
+        err = hand_out(run, of, set, &shares[i], &typed[i], diag);
     if (err == TBS_OK)
-        err = prove(run, token, set, typed, secret, diag);
+        err = prove(run, of, set, typed, secret, diag);
     shares_free(typed);
     return err;
 }
 
-static enum tbs_err split(struct run *run, const struct run_token *token,
-                          const struct tbs_secret *secret, struct new_pins *pins,
-                          struct tbs_diag *diag)
+static enum tbs_err split(struct run *run, const struct shares_of *of,
+                          const struct tbs_secret *secret, json_t **ret_set, struct tbs_diag *diag)
 {
     const struct script_quorum *q = &run->script->script->quorum;
     /* lint has found a waiver where one is needed. */
     const struct shares_plan plan = {.need = q->need, .people = q->people, .waived = true};
     struct share shares[SHARES_MAX] = {0};
+    json_t *set = NULL;
     TRY(shares_split(tbs_secret_view(secret), tbs_bytes(NULL, 0), &plan, shares, diag));
-    enum tbs_err err = describe(run, shares, &pins->set, diag);
+    enum tbs_err err = describe(run, shares, &set, diag);
     if (err == TBS_OK)
-        err = record_set(run, token, pins->set, diag);
+        err = record_set(run, of, set, diag);
     if (err == TBS_OK)
-        err = hand_out_all(run, token, pins->set, shares, secret, diag);
+        err = hand_out_all(run, of, set, shares, secret, diag);
     shares_free(shares);
+    if (err == TBS_OK)
+        *ret_set = set;
+    else
+        json_decref(set);
     return err;
+}
+
+enum tbs_err shares_new(struct run *run, const struct shares_of *of, struct run_token *token,
+                        size_t len, struct tbs_secret *ret_secret, json_t **ret_set,
+                        struct tbs_diag *diag)
+{
+    const struct script_quorum *q = &run->script->script->quorum;
+    TBS_SECRET_AUTO struct tbs_secret secret = {0};
+    console_say(
+        run->console,
+        "Of %s there will be %u shares, of which %u are enough. Each is shown to its holder "
+        "alone and typed back before any counts.",
+        of->what, q->people, q->need);
+    TRY(make_secret(run, token, len, &secret, diag));
+    TRY(split(run, of, &secret, ret_set, diag));
+    *ret_secret = secret;
+    secret = (struct tbs_secret){0};
+    return TBS_OK;
 }
 
 enum tbs_err shares_new_pins(struct run *run, struct run_token *token, struct new_pins *pins,
                              struct tbs_diag *diag)
 {
-    const struct script_quorum *q = &run->script->script->quorum;
+    const struct shares_of of = shares_of_token(token);
     TBS_SECRET_AUTO struct tbs_secret secret = {0};
-    console_say(run->console,
-                "The PINs of token %s become %u shares, of which %u rebuild both. Each is shown to "
-                "its holder alone and typed back before any counts.",
-                token->name, q->people, q->need);
-    TRY(make_secret(run, token, &secret, diag));
-    TRY(split(run, token, &secret, pins, diag));
+    TRY(shares_new(run, &of, token, PINS_SECRET_LEN, &secret, &pins->set, diag));
     TRY(shares_derive_pin(&secret, true, &pins->so, diag));
     return shares_derive_pin(&secret, false, &pins->user, diag);
 }

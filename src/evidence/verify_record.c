@@ -288,6 +288,8 @@ void verify_lines(struct verifier *v)
                  {"kcv", verify_kcv},
                  {"wrap", verify_wrap},
                  {"unwrap", verify_unwrap},
+                 {"escrow", verify_escrow},
+                 {"visit", verify_visit},
                  {"attack", verify_attack},
                  {"registry", verify_registry},
                  {"inventory", verify_inventory},

@@ -33,17 +33,19 @@ static void check_quorum(struct verifier *v, const json_t *line, size_t people)
 {
     const json_t *quorum = json_object_get(v->script, "quorum");
     const char *token = verify_text(line, "token");
-    if (!v->step || !splits(v->step) || strcmp(token_of(v->step), token) != 0)
-        verify_tell(v, "shares", v->line, "the script splits no PINs of token %.64s here", token);
+    bool pins = v->step && splits(v->step) && strcmp(token_of(v->step), token) == 0;
+    bool escrow = v->step && verify_makes_shares_of_key(v->step) &&
+                  strcmp(verify_text(v->step, "key"), token) == 0;
+    if (!pins && !escrow)
+        verify_tell(v, "shares", v->line, "the script splits nothing of %.64s here", token);
     else if (number_of(quorum, "need") != number_of(line, "need") ||
              number_of(quorum, "people") != (json_int_t)people ||
              strcmp(verify_text(quorum, "role"), verify_text(line, "role")) != 0)
-        verify_tell(
-            v, "shares", v->line,
-            "the PINs of token %.64s were split for %lld of %zu, and the script's quorum is "
-            "%lld of %lld",
-            token, (long long)number_of(line, "need"), people, (long long)number_of(quorum, "need"),
-            (long long)number_of(quorum, "people"));
+        verify_tell(v, "shares", v->line,
+                    "the shares of %.64s are %lld of %zu, and the script's quorum is "
+                    "%lld of %lld",
+                    token, (long long)number_of(line, "need"), people,
+                    (long long)number_of(quorum, "need"), (long long)number_of(quorum, "people"));
 }
 
 static void check_commitments(struct verifier *v, const json_t *commitments)
@@ -91,9 +93,8 @@ static json_t *find_set(struct verifier *v, const json_t *line)
             json_equal(said, json_object_get(json_object_get(set, "line"), "set")))
             return set;
     }
-    verify_tell(v, "shares", v->line,
-                "line %zu is about shares of a set that token %.64s does not have", v->line,
-                verify_text(line, "token"));
+    verify_tell(v, "shares", v->line, "line %zu is about shares of a set that %.64s does not have",
+                v->line, verify_text(line, "token"));
     return NULL;
 }
 
@@ -140,7 +141,7 @@ void verify_share_verify(struct verifier *v, const json_t *line)
     snprintf(number, sizeof number, "%lld", (long long)at);
     if (!said || strcmp(said, verify_text(line, "commitment")) != 0)
         verify_tell(v, "shares", v->line,
-                    "share %s of token %.64s is not the one that was committed to when it was "
+                    "share %s of %.64s is not the one that was committed to when it was "
                     "handed out",
                     number, verify_text(line, "token"));
     else
@@ -173,21 +174,20 @@ void verify_share_rebuild(struct verifier *v, const json_t *line)
     json_t *set = find_set(v, line), *group;
     size_t i;
     if (set && json_array_size(json_object_get(line, "groups")) == 0)
-        verify_tell(v, "shares", v->line, "line %zu rebuilt PINs of no shares", v->line);
+        verify_tell(v, "shares", v->line, "line %zu rebuilt something of no shares", v->line);
     json_array_foreach(set ? json_object_get(line, "groups") : NULL, i, group)
     {
         if (!prove(set, group))
-            verify_tell(
-                v, "shares", v->line,
-                "the PINs of token %.64s were rebuilt of shares that are too few, too many, "
-                "or were not typed",
-                verify_text(line, "token"));
+            verify_tell(v, "shares", v->line,
+                        "what %.64s has in shares was rebuilt of ones that are too few, too many, "
+                        "or were not typed",
+                        verify_text(line, "token"));
     }
 }
 
 /* --- What comes of it --- */
 
-static bool is_whole(const json_t *set)
+bool verify_is_whole_set(const json_t *set)
 {
     const json_t *commitments = json_object_get(json_object_get(set, "line"), "commitments");
     return set && json_array_size(commitments) > 0 &&
@@ -201,7 +201,7 @@ void verify_api(struct verifier *v, const json_t *line)
     bool sets = strcmp(call, "C_InitPIN") == 0 || strcmp(call, "C_SetPIN") == 0;
     if (!sets || !v->step || !splits(v->step) || strcmp(token, token_of(v->step)) != 0)
         return;
-    if (!is_whole(v->new_set))
+    if (!verify_is_whole_set(v->new_set))
         verify_tell(v, "shares", v->line,
                     "token %.64s got a PIN before every share of it was typed back and proven",
                     token);
@@ -212,7 +212,7 @@ void verify_api(struct verifier *v, const json_t *line)
 /* From now on the last set has both PINs, and no other set has any. */
 static void end_split(struct verifier *v, const char *token)
 {
-    if (!is_whole(v->new_set))
+    if (!verify_is_whole_set(v->new_set))
         verify_tell(v, "shares", v->line, "not every share of the PINs of token %.64s was proven",
                     token);
     else if (!json_object_get(v->new_set, "C_InitPIN") || !json_object_get(v->new_set, "C_SetPIN"))

@@ -213,10 +213,15 @@ static void check_seen(struct verifier *v)
                 {"replicate", "on", {"keygen", "attr", "kcv"}},
                 {"replicate", "to", {"wrap"}},
                 {"restore", "on", {"unwrap", "attr", "kcv"}},
+                {"escrow", "on", {"keygen", "attr", "escrow"}},
+                {"reseal", "on", {"escrow"}},
+                {"recover", "on", {"visit", "unwrap", "attr"}},
+                {"recover", "on", {"kcv"}},
                 {"check", "on", {"kcv"}},
                 {"attack", "on", {"attack"}},
                 {"inventory", "on", {"inventory"}},
                 {"destroy", "on", {"destroy"}},
+                {"withdraw", "on", {"destroy"}},
                 {"initialise", "on", {"token-info"}},
                 {"inspect", "on", {"token-info"}},
                 {"check-shares", "on", {"share-verify"}},
@@ -249,6 +254,7 @@ static void end_step(struct verifier *v, const json_t *line)
     check_signed(v);
     check_seen(v);
     verify_shares_end(v);
+    verify_escrow_end(v);
     v->step = NULL;
     v->steps_done++;
 }

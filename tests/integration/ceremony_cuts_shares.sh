@@ -51,7 +51,8 @@ abort() { # what was cut
 }
 
 cuts=0
-for function in C_InitToken C_InitPIN C_SetPIN C_GenerateRandom C_Login C_Logout; do
+for function in C_InitToken C_InitPIN C_SetPIN C_GenerateRandom C_CreateObject C_UnwrapKey \
+    C_DestroyObject C_Login C_Logout; do
     n=0
     while :; do
         for then in resume abort; do

@@ -98,6 +98,7 @@ static void put_step(struct paper *paper, const struct script_step *step)
     paper_fact_list(paper, "On", step->on, step->on_count);
     paper_fact_list(paper, "To", step->to, step->to_count);
     paper_fact(paper, "Key", step->key);
+    paper_fact(paper, "From", step->from);
     paper_fact(paper, "New state", step->state);
     if (step->shares)
         paper_fact(paper, "Shares", "both PINs are split; each custodian writes down one share");

@@ -3,7 +3,6 @@
 
 #include <openssl/core_names.h>
 #include <openssl/crypto.h>
-#include <openssl/ecdsa.h>
 #include <openssl/evp.h>
 #include <openssl/param_build.h>
 #include <openssl/x509.h>
@@ -258,26 +257,6 @@ enum tbs_err vault_spki(struct vault *v, CK_OBJECT_HANDLE object, struct tbs_buf
 
 /* --- Signing --- */
 
-static bool to_der(const uint8_t *raw, size_t len, struct tbs_buf *der)
-{
-    ECDSA_SIG *sig = ECDSA_SIG_new();
-    BIGNUM *r = BN_bin2bn(raw, (int)len / 2, NULL),
-           *s = BN_bin2bn(raw + len / 2, (int)len / 2, NULL);
-    unsigned char *out = NULL;
-    int size = 0;
-    if (sig && r && s && ECDSA_SIG_set0(sig, r, s) == 1) {
-        r = s = NULL;
-        size = i2d_ECDSA_SIG(sig, &out);
-    }
-    if (size > 0)
-        tbs_put_bytes(der, tbs_bytes(out, (size_t)size));
-    OPENSSL_free(out);
-    BN_free(r);
-    BN_free(s);
-    ECDSA_SIG_free(sig);
-    return size > 0 && !der->failed;
-}
-
 enum tbs_err vault_sign(struct vault *vault, const char *id, struct tbs_bytes pin,
                         struct tbs_bytes octets, struct tbs_buf *ret_signature,
                         struct tbs_diag *diag)
@@ -300,7 +279,7 @@ enum tbs_err vault_sign(struct vault *vault, const char *id, struct tbs_bytes pi
         rv = f->C_Sign(vault->session, hash, sizeof hash, raw, &raw_len);
     if (rv != CKR_OK)
         return p11_fail(diag, rv, "signing with key %s", id);
-    return to_der(raw, raw_len, ret_signature)
+    return p11_ecdsa_der(raw, raw_len, ret_signature)
                ? TBS_OK
                : tbs_fail(diag, TBS_ERR_CRYPTO, "a signature of key %s is none", id);
 }

@@ -111,7 +111,8 @@ struct site_token {
 
 struct site_person {
     char *role, *name;
-    char *key; /* a private key in PEM, which signs for the role; NULL: signs on paper */
+    char *key; /* a private key, which signs for the role (signer.h); NULL: signs on paper */
+    char *module, *public; /* of a key in a token, else NULL */
 };
 
 struct site {

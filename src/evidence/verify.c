@@ -164,6 +164,7 @@ static enum tbs_err one(struct verifier *v, const struct verify_folder *folder)
         verify_lines(v);
         verify_steps_end(v);
         verify_files_end(v);
+        verify_wrapping_keys_end(v);
         take_head(v);
     }
     return err;

@@ -87,6 +87,8 @@ void verify_unwrap(struct verifier *v, const json_t *line);
 void verify_attack(struct verifier *v, const json_t *line);
 void verify_destroy(struct verifier *v, const json_t *line);
 void verify_inventory(struct verifier *v, const json_t *line);
+/* Of keys that wrap: what is in keys/ is what tokens hold. */
+void verify_wrapping_keys_end(struct verifier *v);
 
 /* --- verify_shares.c: PINs in the hands of a quorum --- */
 

@@ -134,12 +134,16 @@ static const struct argp argp = {
              2},
             {"answers", KEY_ANSWERS, "auto|ask", 0,
              "of a rehearsal: given by the program, or asked for (default ask)", 2},
-            {"module", KEY_MODULE, "FILE", 0, "of a rehearsal: SoftHSM's PKCS#11 module", 2},
+            {"module", KEY_MODULE, "FILE", 0,
+             "of a rehearsal: SoftHSM's PKCS#11 module; state: that of keys in tokens", 2},
             {"registry", KEY_REGISTRY, "FILE", 0, "state: the registry; it is replaced", 3},
             {"signer", KEY_SIGNER, "FILE", 0,
              "state: the public key, in PEM, of somebody whose signature counts; repeated", 3},
             {"key", KEY_KEY, "FILE", 0,
-             "state: the private key, in PEM, of one of the two who sign; twice", 3},
+             "state: the private key of one of the two who sign, in PEM or as "
+             "pkcs11:token=T;object=O; "
+             "twice",
+             3},
             {"json", 'j', NULL, 0, "lint: print the findings as JSON", 4},
             {0},
         },

@@ -96,12 +96,13 @@ static const struct custody_ops ops = {
     .version = CUSTODY_OPS_VERSION,
     .name = "pkcs11",
     .description = "any token with a PKCS#11 2.40 module",
-    .config_help = "module: absolute path, or file name in p11-kit's module directory. uri: RFC "
-                   "7512, with token= or serial=. "
-                   "pin_source: fd:N, file:/path, credential:NAME or prompt. environment: "
-                   "NAME=value entries the module needs, such as SOFTHSM2_CONF or "
-                   "P11_KIT_SERVER_ADDRESS. init_args: for its C_Initialize. quirks: how the token "
-                   "differs.",
+    .config_help =
+        "module: absolute path, or file name in p11-kit's module directory. uri: RFC "
+        "7512, with token= or serial=. "
+        "pin_source: fd:N, file:/path, credential:NAME, tpm:/path or prompt. environment: "
+        "NAME=value entries the module needs, such as SOFTHSM2_CONF or "
+        "P11_KIT_SERVER_ADDRESS. init_args: for its C_Initialize. quirks: how the token "
+        "differs.",
     .check = p11_check,
     .prepare = p11_prepare,
     .open = p11_open,

@@ -44,15 +44,12 @@ enum p11_function {
 #define P11(token, function, ...)                                                                  \
     ({                                                                                             \
         const struct p11_token *called_ = (token);                                                 \
-        uint64_t began_ = p11_now_ns();                                                            \
+        uint64_t began_ = custody_now_ns();                                                        \
         CK_RV rv_ = called_->f->function(__VA_ARGS__);                                             \
-        p11_count(called_, P11_##function, began_, rv_);                                           \
+        custody_count_call(called_->stats, P11_##function, began_, rv_ != CKR_OK);                 \
         rv_;                                                                                       \
     })
 
-uint64_t p11_now_ns(void);
-void p11_count(const struct p11_token *token, enum p11_function function, uint64_t began_ns,
-               CK_RV rv);
 /* Names the statistics. */
 void p11_name_stats(struct custody_call_stats *stats);
 

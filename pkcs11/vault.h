@@ -14,17 +14,24 @@
 
 #include "base/bytes.h"
 #include "base/secret.h"
+#include "templates/templates.h"
 
 #define VAULT_ID_MAX 64
 #define VAULT_SERIAL_MAX 16
 #define VAULT_RECIPIENTS_MAX 8
 
 /* The token that is meant: by serial, by label, or the one of the module that is not initialised.
- */
+ * Where several have that serial, as software tokens do, a label besides tells them apart. */
 struct vault_token {
     const char *module;         /* as in custody_token_config */
     const char *serial, *label; /* NULL: not given */
     bool fresh;
+    enum oaep_hash oaep; /* of what is wrapped to it, and by it */
+    /* As in custody_token_config. Of an attribute that a quirk says the token lacks, nothing is
+     * said to it. */
+    const char *init_args;
+    const char *const *quirks;
+    size_t n_quirks;
 };
 
 /* Both may refuse: before, and the call is not made; after, and the error is the caller's. The
@@ -45,6 +52,7 @@ enum tbs_err vault_open(const struct vault_token *token, const struct vault_witn
 void vault_close(struct vault *vault); /* NULL ok */
 
 const char *vault_serial(const struct vault *vault); /* lives as long as the vault */
+const char *vault_label(const struct vault *vault);  /* likewise */
 /* What it says that it is; without the blanks at the end. Lives as long as the vault. */
 const char *vault_model(const struct vault *vault);
 bool vault_is_initialised(const struct vault *vault);
@@ -84,23 +92,30 @@ enum tbs_err vault_transport_make(struct vault *vault, const char *id, json_t **
 enum tbs_err vault_transport_trust(struct vault *vault, const char *id, struct tbs_bytes spki,
                                    json_t **ret_key, struct tbs_diag *diag);
 
-/* Born as an extractable session object, wrapped to each recipient (ids of trusted transport keys),
- * and sealed as a token object with the same check value. {"attributes", "check", "born": its
- * attributes then, "wrapped": {recipient: base64}}. */
+/* A trusted transport key. */
+struct vault_recipient {
+    const char *id;
+    enum oaep_hash oaep;
+};
+
+/* Born as an extractable session object, wrapped to each recipient, and sealed as a token object
+ * with the same check value. {"attributes", "check", "born": its attributes then, "wrapped":
+ * {recipient: base64}}. */
 enum tbs_err vault_generate_replicated(struct vault *vault, const char *template, const char *id,
-                                       const char *const *recipients, size_t n, json_t **ret_key,
-                                       struct tbs_diag *diag);
+                                       const struct vault_recipient *recipients, size_t n,
+                                       json_t **ret_key, struct tbs_diag *diag);
 /* The other end. {"attributes", "check"}. */
 enum tbs_err vault_unwrap(struct vault *vault, const char *template, const char *id,
-                          const char *transport, struct tbs_bytes wrapped, json_t **ret_key,
-                          struct tbs_diag *diag);
+                          const char *transport, enum oaep_hash oaep, struct tbs_bytes wrapped,
+                          json_t **ret_key, struct tbs_diag *diag);
 
 /* The same by an RSA key from outside the token (PKCS #8, DER), which is a session object of
  * template escrow-rsa-3072-v1 in it for this call only. *ret_visiting: its attributes; the
  * caller's. */
 enum tbs_err vault_unwrap_escrowed(struct vault *vault, const char *template, const char *id,
-                                   struct tbs_bytes pkcs8, struct tbs_bytes wrapped,
-                                   json_t **ret_key, json_t **ret_visiting, struct tbs_diag *diag);
+                                   struct tbs_bytes pkcs8, enum oaep_hash oaep,
+                                   struct tbs_bytes wrapped, json_t **ret_key,
+                                   json_t **ret_visiting, struct tbs_diag *diag);
 
 /* Every object that the login sees: [{"class", "id", "label", "attributes", "check"}], sorted; no
  * check value for those whose check value is another each time (AES), and none for private keys.
@@ -123,14 +138,15 @@ enum tbs_err vault_confirm(struct vault *vault, const char *id, const json_t *ch
 enum tbs_err vault_sign(struct vault *vault, const char *id, struct tbs_bytes pin,
                         struct tbs_bytes octets, struct tbs_buf *ret_signature,
                         struct tbs_diag *diag);
-/* Every secret key with this check value, whatever it is called, and then looks again. For method
- * aes-256-gcm-block `check` also has the "id" that the key had when the block was sealed
- * (TBS_ERR_INVALID otherwise); a pair's method is TBS_ERR_UNSUPPORTED. *ret_done: {"destroyed": [as
- * in an inventory], "examined": so many keys in the second look, "left": 0}. A copy that may do
- * nothing with its key gives no check value; an inventory shows it as an object that nobody knows.
- */
-enum tbs_err vault_destroy_by_check(struct vault *vault, const json_t *check, json_t **ret_done,
-                                    struct tbs_diag *diag);
+/* Every key with this check value, whatever it is called, and then looks again. For method
+ * aes-256-gcm-block `check` also has the "id" that the key had when the block was sealed, and for
+ * spki-sha256 the public key, "spki" (base64): both halves of the pair are destroyed
+ * (TBS_ERR_INVALID without them). pin: for a private key that asks for it at each use. *ret_done:
+ * {"destroyed": [as in an inventory], "examined": so many keys in the second look, "left": 0}. A
+ * copy that may do nothing with its key gives no check value; an inventory shows it as an object
+ * that nobody knows. */
+enum tbs_err vault_destroy_by_check(struct vault *vault, const json_t *check, struct tbs_bytes pin,
+                                    json_t **ret_done, struct tbs_diag *diag);
 /* Tries what no key may allow: to read it, to wrap it by a key of one's own, to change or copy it
  * with more uses, to use it otherwise; with a transport key, to unwrap a readable key or to decrypt
  * at all; with a trusted one, to wrap keys of known values. [{"name", "rv", "refused"}]. What

@@ -175,10 +175,12 @@ static bool wrap_known(struct attack *a, CK_OBJECT_HANDLE public, uint8_t *out, 
     if (vault_spki(a->v, public, &spki, NULL) != TBS_OK)
         return false;
     const unsigned char *at = spki.data;
+    const EVP_MD *md = a->v->oaep == OAEP_SHA_1 ? EVP_sha1() : EVP_sha256();
     EVP_PKEY *key = d2i_PUBKEY(NULL, &at, (long)spki.len);
     EVP_PKEY_CTX *ctx = key ? EVP_PKEY_CTX_new(key, NULL) : NULL;
     bool ok = ctx && EVP_PKEY_encrypt_init(ctx) == 1 &&
               EVP_PKEY_CTX_set_rsa_padding(ctx, RSA_PKCS1_OAEP_PADDING) == 1 &&
+              EVP_PKEY_CTX_set_rsa_oaep_md(ctx, md) == 1 &&
               EVP_PKEY_encrypt(ctx, out, len, known, sizeof known) == 1;
     EVP_PKEY_CTX_free(ctx);
     EVP_PKEY_free(key);
@@ -193,7 +195,7 @@ static enum tbs_err unwrap_loosely(struct attack *a, struct tbs_diag *diag)
     CK_OBJECT_CLASS class = CKO_SECRET_KEY;
     CK_KEY_TYPE type = CKK_GENERIC_SECRET;
     CK_BBOOL yes = CK_TRUE, no = CK_FALSE;
-    CK_MECHANISM mechanism = vault_oaep();
+    CK_MECHANISM mechanism = vault_oaep(a->v->oaep);
     CK_ATTRIBUTE t[] = {{CKA_CLASS, &class, sizeof class},
                         {CKA_KEY_TYPE, &type, sizeof type},
                         {CKA_TOKEN, &no, sizeof no},
@@ -230,7 +232,7 @@ static enum tbs_err attack_private(struct attack *a, struct tbs_diag *diag)
     VAULT_TRY(
         decrypt_with(a, (CK_MECHANISM){CKM_RSA_X_509, NULL, 0}, "decrypt by CKM_RSA_X_509", diag));
     if (!decrypts)
-        VAULT_TRY(decrypt_with(a, vault_oaep(), "decrypt by CKM_RSA_PKCS_OAEP", diag));
+        VAULT_TRY(decrypt_with(a, vault_oaep(a->v->oaep), "decrypt by CKM_RSA_PKCS_OAEP", diag));
     return unwraps ? unwrap_loosely(a, diag) : TBS_OK;
 }
 
@@ -239,7 +241,7 @@ static enum tbs_err wrap_by(struct attack *a, CK_RV made, CK_OBJECT_HANDLE objec
 {
     uint8_t out[VAULT_RSA_BITS / 8];
     CK_ULONG len = sizeof out;
-    CK_MECHANISM mechanism = vault_oaep();
+    CK_MECHANISM mechanism = vault_oaep(a->v->oaep);
     if (made != CKR_OK)
         return note(a, name, made, diag);
     CK_RV rv = a->v->token.f->C_WrapKey(a->v->session, &mechanism, a->key, object, out, &len);

@@ -1,11 +1,8 @@
-/* Check values and public keys, computed from what a key does; signatures. */
+/* Check values, computed from what a key does. */
 #include "vault_internal.h"
 
-#include <openssl/core_names.h>
 #include <openssl/crypto.h>
 #include <openssl/evp.h>
-#include <openssl/param_build.h>
-#include <openssl/x509.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -185,101 +182,4 @@ enum tbs_err vault_confirm(struct vault *vault, const char *id, const json_t *ch
                 : tbs_fail(diag, TBS_ERR_AUTH,
                            "key %s on token '%s' is another key: its check value is not %.80s", id,
                            vault->token.name, text_of(check, "value"));
-}
-
-/* --- Public keys --- */
-
-static EVP_PKEY *public_of(const char *type, OSSL_PARAM_BLD *build)
-{
-    OSSL_PARAM *params = OSSL_PARAM_BLD_to_param(build);
-    EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new_from_name(NULL, type, NULL);
-    EVP_PKEY *key = NULL;
-    if (!params || !ctx || EVP_PKEY_fromdata_init(ctx) != 1 ||
-        EVP_PKEY_fromdata(ctx, &key, EVP_PKEY_PUBLIC_KEY, params) != 1)
-        key = NULL;
-    OSSL_PARAM_free(params);
-    EVP_PKEY_CTX_free(ctx);
-    return key;
-}
-
-static EVP_PKEY *read_ec(struct vault *v, CK_OBJECT_HANDLE object)
-{
-    uint8_t point[80];
-    CK_ULONG len;
-    OSSL_PARAM_BLD *build = OSSL_PARAM_BLD_new();
-    EVP_PKEY *key = NULL;
-    if (build && vault_read(v, object, CKA_EC_POINT, point, sizeof point, &len) && len > 2 &&
-        point[0] == 0x04 && point[1] == len - 2 &&
-        OSSL_PARAM_BLD_push_utf8_string(build, OSSL_PKEY_PARAM_GROUP_NAME, "P-256", 0) == 1 &&
-        OSSL_PARAM_BLD_push_octet_string(build, OSSL_PKEY_PARAM_PUB_KEY, point + 2, len - 2) == 1)
-        key = public_of("EC", build);
-    OSSL_PARAM_BLD_free(build);
-    return key;
-}
-
-static EVP_PKEY *read_rsa(struct vault *v, CK_OBJECT_HANDLE object)
-{
-    uint8_t n[1024], e[16];
-    CK_ULONG n_len, e_len;
-    OSSL_PARAM_BLD *build = OSSL_PARAM_BLD_new();
-    EVP_PKEY *key = NULL;
-    BIGNUM *modulus = NULL, *exponent = NULL;
-    if (build && vault_read(v, object, CKA_MODULUS, n, sizeof n, &n_len) &&
-        vault_read(v, object, CKA_PUBLIC_EXPONENT, e, sizeof e, &e_len) &&
-        (modulus = BN_bin2bn(n, (int)n_len, NULL)) && (exponent = BN_bin2bn(e, (int)e_len, NULL)) &&
-        OSSL_PARAM_BLD_push_BN(build, OSSL_PKEY_PARAM_RSA_N, modulus) == 1 &&
-        OSSL_PARAM_BLD_push_BN(build, OSSL_PKEY_PARAM_RSA_E, exponent) == 1)
-        key = public_of("RSA", build);
-    BN_free(modulus);
-    BN_free(exponent);
-    OSSL_PARAM_BLD_free(build);
-    return key;
-}
-
-enum tbs_err vault_spki(struct vault *v, CK_OBJECT_HANDLE object, struct tbs_buf *ret_spki,
-                        struct tbs_diag *diag)
-{
-    CK_ULONG type = CK_UNAVAILABLE_INFORMATION, len;
-    unsigned char *der = NULL;
-    vault_read(v, object, CKA_KEY_TYPE, &type, sizeof type, &len);
-    EVP_PKEY *key = type == CKK_RSA ? read_rsa(v, object) : read_ec(v, object);
-    int size = key ? i2d_PUBKEY(key, &der) : 0;
-    if (size > 0)
-        tbs_put_bytes(ret_spki, tbs_bytes(der, (size_t)size));
-    OPENSSL_free(der);
-    EVP_PKEY_free(key);
-    return size > 0 && !ret_spki->failed
-               ? TBS_OK
-               : tbs_fail(diag, TBS_ERR_MALFORMED,
-                          "token '%s' tells a public key that is none of RSA or P-256",
-                          v->token.name);
-}
-
-/* --- Signing --- */
-
-enum tbs_err vault_sign(struct vault *vault, const char *id, struct tbs_bytes pin,
-                        struct tbs_bytes octets, struct tbs_buf *ret_signature,
-                        struct tbs_diag *diag)
-{
-    CK_FUNCTION_LIST *f = vault->token.f;
-    CK_MECHANISM mechanism = {CKM_ECDSA, NULL, 0};
-    CK_OBJECT_HANDLE key;
-    CK_BBOOL again = CK_FALSE;
-    CK_ULONG len, raw_len = 64;
-    uint8_t hash[32], raw[64];
-    VAULT_TRY(vault_find(vault, CKO_PRIVATE_KEY, id, &key, diag));
-    vault_read(vault, key, CKA_ALWAYS_AUTHENTICATE, &again, sizeof again, &len);
-    if (EVP_Digest(octets.data, octets.len, hash, NULL, EVP_sha256(), NULL) != 1)
-        return tbs_fail(diag, TBS_ERR_CRYPTO, "SHA-256 failed in the crypto library");
-    CK_RV rv = f->C_SignInit(vault->session, &mechanism, key);
-    if (rv == CKR_OK && again)
-        rv = f->C_Login(vault->session, CKU_CONTEXT_SPECIFIC,
-                        pin.len > 0 ? (unsigned char *)pin.data : NULL, pin.len);
-    if (rv == CKR_OK)
-        rv = f->C_Sign(vault->session, hash, sizeof hash, raw, &raw_len);
-    if (rv != CKR_OK)
-        return p11_fail(diag, rv, "signing with key %s", id);
-    return p11_ecdsa_der(raw, raw_len, ret_signature)
-               ? TBS_OK
-               : tbs_fail(diag, TBS_ERR_CRYPTO, "a signature of key %s is none", id);
 }

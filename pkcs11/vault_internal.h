@@ -4,8 +4,9 @@
 
 #include "pkcs11/vault.h"
 
+#include <openssl/types.h>
+
 #include "p11.h"
-#include "templates/templates.h"
 
 #define TEMPLATE_MAX 32
 
@@ -17,6 +18,7 @@ struct vault {
     char model[P11_MODEL_LEN + 1];
     CK_SESSION_HANDLE session; /* read-write, while logged in */
     bool logged_in;
+    enum oaep_hash oaep;
 };
 
 /* Attributes in the order in which they are told to the token; CKA_MODIFIABLE comes last. */
@@ -28,11 +30,12 @@ struct attribute_list {
 /* --- vault_attributes.c --- */
 
 void vault_put(struct attribute_list *t, CK_ATTRIBUTE_TYPE type, const void *value, size_t len);
-/* What a template gives an object of that profile; what is not of the template, such as an id, goes
- * before. inner is where a template in an attribute lives; it must live as long as t. */
-enum tbs_err vault_put_given(struct attribute_list *t, struct attribute_list *inner,
-                             const struct key_template *template, enum template_profile profile,
-                             struct tbs_diag *diag);
+/* What a template gives an object of that profile, but for what the token does not know; what is
+ * not of the template, such as an id, goes before. inner is where a template in an attribute lives;
+ * it must live as long as t. */
+enum tbs_err vault_put_given(const struct vault *v, struct attribute_list *t,
+                             struct attribute_list *inner, const struct key_template *template,
+                             enum template_profile profile, struct tbs_diag *diag);
 CK_MECHANISM_TYPE vault_mechanism(const char *name); /* one that a key template names */
 /* Text in UTF-8 as it is, and all else in hex. At most VAULT_TEXT_MAX octets. */
 #define VAULT_TEXT_MAX 256
@@ -71,23 +74,34 @@ enum tbs_err vault_find(struct vault *v, CK_OBJECT_CLASS class, const char *id,
 enum tbs_err vault_none(struct vault *v, CK_OBJECT_CLASS class, const char *id,
                         struct tbs_diag *diag);
 
+/* As an entry of an inventory. */
+json_t *vault_describe(struct vault *v, CK_OBJECT_HANDLE object);
+/* Every token object that the login sees. */
+enum tbs_err vault_all(struct vault *v, struct p11_objects *ret, struct tbs_diag *diag);
+
 /* --- vault_check.c --- */
 
 /* The RSA keys of transport, and how they wrap. */
 #define VAULT_RSA_BITS 3072
 #define VAULT_SECRET_LEN 32
-/* SoftHSM 2.6.1 knows no other hash for OAEP, which does not rest on collisions. */
-CK_MECHANISM vault_oaep(void);
+CK_MECHANISM vault_oaep(enum oaep_hash hash);
 
 enum tbs_err vault_check_object(struct vault *v, CK_OBJECT_HANDLE object, json_t **ret_check,
                                 struct tbs_diag *diag);
-/* Of a public key. */
-enum tbs_err vault_spki(struct vault *v, CK_OBJECT_HANDLE object, struct tbs_buf *ret_spki,
-                        struct tbs_diag *diag);
 /* Whether a key has this check value, of any method. An error when the token could not tell: then
  * nobody knows. */
 enum tbs_err vault_has_check(struct vault *v, CK_OBJECT_HANDLE object, const json_t *check,
                              bool *ret_same, struct tbs_diag *diag);
+
+/* --- vault_pair.c --- */
+
+/* Of a public key. */
+enum tbs_err vault_spki(struct vault *v, CK_OBJECT_HANDLE object, struct tbs_buf *ret_spki,
+                        struct tbs_diag *diag);
+/* Whether a private key is the other half: an RSA key tells its modulus, an EC key signs something.
+ * pin: where the key asks for it. An error when the token could not tell. */
+enum tbs_err vault_is_half(struct vault *v, CK_OBJECT_HANDLE object, EVP_PKEY *public,
+                           struct tbs_bytes pin, bool *ret_is, struct tbs_diag *diag);
 
 #define VAULT_TRY(call)                                                                            \
     do {                                                                                           \

@@ -1,4 +1,4 @@
-/* What is on a token: its objects, and how they come to an end. */
+/* What is on a token. */
 #include "vault_internal.h"
 
 #include <stdlib.h>
@@ -45,7 +45,7 @@ static json_t *text_attribute(struct vault *v, CK_OBJECT_HANDLE object, CK_ATTRI
     return vault_text(octets, told ? len : 0);
 }
 
-static json_t *describe(struct vault *v, CK_OBJECT_HANDLE object)
+json_t *vault_describe(struct vault *v, CK_OBJECT_HANDLE object)
 {
     CK_ULONG class = CK_UNAVAILABLE_INFORMATION, len;
     vault_read(v, object, CKA_CLASS, &class, sizeof class, &len);
@@ -84,7 +84,7 @@ static json_t *sorted(const json_t *objects)
     return list;
 }
 
-static enum tbs_err all_objects(struct vault *v, struct p11_objects *ret, struct tbs_diag *diag)
+enum tbs_err vault_all(struct vault *v, struct p11_objects *ret, struct tbs_diag *diag)
 {
     CK_BBOOL yes = CK_TRUE;
     CK_ATTRIBUTE template[] = {{CKA_TOKEN, &yes, sizeof yes}};
@@ -95,9 +95,9 @@ enum tbs_err vault_inventory(struct vault *vault, json_t **ret_objects, struct t
 {
     struct p11_objects o;
     json_t *list = json_array();
-    VAULT_TRY(all_objects(vault, &o, diag));
+    VAULT_TRY(vault_all(vault, &o, diag));
     for (size_t i = 0; i < o.n; i++)
-        json_array_append_new(list, describe(vault, o.handles[i]));
+        json_array_append_new(list, vault_describe(vault, o.handles[i]));
     bool whole = list && json_array_size(list) == o.n;
     free(o.handles);
     json_t *in_order = whole ? sorted(list) : NULL;
@@ -108,121 +108,4 @@ enum tbs_err vault_inventory(struct vault *vault, json_t **ret_objects, struct t
     }
     *ret_objects = in_order;
     return TBS_OK;
-}
-
-static json_t *announce_object(const json_t *object)
-{
-    return json_pack("{s:O, s:O}", "id", json_object_get(object, "id"), "class",
-                     json_object_get(object, "class"));
-}
-
-static enum tbs_err destroy(struct vault *v, CK_OBJECT_HANDLE object, const json_t *description,
-                            struct tbs_diag *diag)
-{
-    return WITNESSED(v, announce_object(description), diag, C_DestroyObject, v->session, object);
-}
-
-static enum tbs_err destroy_one(struct vault *v, const json_t *wanted, struct tbs_diag *diag)
-{
-    struct p11_objects o;
-    VAULT_TRY(all_objects(v, &o, diag));
-    enum tbs_err err = tbs_fail(diag, TBS_ERR_NOT_FOUND, "token '%s' has no such object %s",
-                                v->token.name, json_string_value(json_object_get(wanted, "id")));
-    for (size_t i = 0; i < o.n && err == TBS_ERR_NOT_FOUND; i++) {
-        json_t *is = describe(v, o.handles[i]);
-        if (json_equal(is, wanted))
-            err = destroy(v, o.handles[i], is, diag);
-        json_decref(is);
-    }
-    free(o.handles);
-    return err;
-}
-
-enum tbs_err vault_destroy_objects(struct vault *vault, const json_t *objects,
-                                   struct tbs_diag *diag)
-{
-    enum tbs_err err = TBS_OK;
-    size_t i;
-    const json_t *object;
-    json_array_foreach(objects, i, object)
-    {
-        enum tbs_err one = destroy_one(vault, object, diag);
-        err = err != TBS_OK ? err : one;
-    }
-    return err;
-}
-
-/* --- The end --- */
-
-static enum tbs_err secret_keys(struct vault *v, struct p11_objects *ret, struct tbs_diag *diag)
-{
-    return p11_find_objects(&v->token, CKO_SECRET_KEY, NULL, ret, diag);
-}
-
-static enum tbs_err destroy_same(struct vault *v, const json_t *check, json_t *destroyed,
-                                 struct tbs_diag *diag)
-{
-    struct p11_objects o;
-    enum tbs_err err = secret_keys(v, &o, diag);
-    if (err != TBS_OK)
-        return err;
-    for (size_t i = 0; i < o.n && err == TBS_OK; i++) {
-        bool same = false;
-        err = vault_has_check(v, o.handles[i], check, &same, diag);
-        if (!same)
-            continue;
-        json_t *is = describe(v, o.handles[i]);
-        err = destroy(v, o.handles[i], is, diag);
-        if (err == TBS_OK)
-            json_array_append(destroyed, is);
-        json_decref(is);
-    }
-    free(o.handles);
-    return err;
-}
-
-/* A key that the token fails to try is no proof of anything. */
-static enum tbs_err look_again(struct vault *v, const json_t *check, size_t *ret_examined,
-                               struct tbs_diag *diag)
-{
-    struct p11_objects o;
-    size_t left = 0;
-    enum tbs_err err = secret_keys(v, &o, diag);
-    if (err != TBS_OK)
-        return err;
-    for (size_t i = 0; i < o.n && err == TBS_OK; i++) {
-        bool same = false;
-        err = vault_has_check(v, o.handles[i], check, &same, diag);
-        left += same;
-    }
-    free(o.handles);
-    if (err == TBS_OK && left > 0)
-        err = tbs_fail(diag, TBS_ERR_TOKEN, "token '%s' still has %zu keys of that check value",
-                       v->token.name, left);
-    if (err == TBS_OK)
-        *ret_examined = o.n;
-    return err;
-}
-
-enum tbs_err vault_destroy_by_check(struct vault *vault, const json_t *check, json_t **ret_done,
-                                    struct tbs_diag *diag)
-{
-    const char *method = json_string_value(json_object_get(check, "method"));
-    if (!method || (strcmp(method, "aes-256-gcm-block") == 0 && !json_object_get(check, "id")))
-        return tbs_fail(diag, TBS_ERR_INVALID,
-                        "a check value has a method, and that of an AES key the id that it had");
-    if (strcmp(method, "spki-sha256") == 0)
-        return tbs_fail(diag, TBS_ERR_UNSUPPORTED,
-                        "only secret keys are destroyed by their check value; to find none of a "
-                        "pair would prove nothing");
-    json_t *destroyed = json_array();
-    size_t examined = 0;
-    enum tbs_err err = destroy_same(vault, check, destroyed, diag);
-    if (err == TBS_OK)
-        err = look_again(vault, check, &examined, diag);
-    if (err == TBS_OK)
-        *ret_done = json_pack("{s:O, s:I, s:i}", "destroyed", destroyed, "examined",
-                              (json_int_t)examined, "left", 0);
-    json_decref(destroyed);
-    return err;
 }

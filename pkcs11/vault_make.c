@@ -12,12 +12,12 @@
 static const CK_ULONG secret_len = VAULT_SECRET_LEN, rsa_bits = VAULT_RSA_BITS;
 static const CK_BYTE exponent[] = {1, 0, 1};
 
-CK_MECHANISM vault_oaep(void)
+CK_MECHANISM vault_oaep(enum oaep_hash hash)
 {
-    /* SoftHSM 2.6.1 knows no other hash. OAEP does not rest on collisions. */
-    static const CK_RSA_PKCS_OAEP_PARAMS params = {CKM_SHA_1, CKG_MGF1_SHA1, CKZ_DATA_SPECIFIED,
-                                                   NULL, 0};
-    return (CK_MECHANISM){CKM_RSA_PKCS_OAEP, (void *)&params, sizeof params};
+    static const CK_RSA_PKCS_OAEP_PARAMS params[] = {
+        [OAEP_SHA_256] = {CKM_SHA256, CKG_MGF1_SHA256, CKZ_DATA_SPECIFIED, NULL, 0},
+        [OAEP_SHA_1] = {CKM_SHA_1, CKG_MGF1_SHA1, CKZ_DATA_SPECIFIED, NULL, 0}};
+    return (CK_MECHANISM){CKM_RSA_PKCS_OAEP, (void *)&params[hash], sizeof *params};
 }
 
 static void put_name(struct attribute_list *t, const char *id)
@@ -68,7 +68,7 @@ static enum tbs_err generate_secret(struct vault *v, const struct key_template *
     CK_MECHANISM make = {vault_mechanism(of->generation), NULL, 0};
     vault_put(&t, CKA_VALUE_LEN, &secret_len, sizeof secret_len);
     put_name(&t, id);
-    VAULT_TRY(vault_put_given(&t, &inner, of, profile, diag));
+    VAULT_TRY(vault_put_given(v, &t, &inner, of, profile, diag));
     return WITNESSED(v, announce(id, of->generation), diag, C_GenerateKey, v->session, &make,
                      t.list, t.n, ret);
 }
@@ -87,8 +87,8 @@ static enum tbs_err generate_pair(struct vault *v, const struct key_template *of
     }
     put_name(&public, id);
     put_name(&private, id);
-    VAULT_TRY(vault_put_given(&public, &inner, of, TEMPLATE_PUBLIC, diag));
-    VAULT_TRY(vault_put_given(&private, &inner, of, TEMPLATE_PRIVATE, diag));
+    VAULT_TRY(vault_put_given(v, &public, &inner, of, TEMPLATE_PUBLIC, diag));
+    VAULT_TRY(vault_put_given(v, &private, &inner, of, TEMPLATE_PRIVATE, diag));
     return WITNESSED(v, announce(id, of->generation), diag, C_GenerateKeyPair, v->session, &make,
                      public.list, public.n, private.list, private.n, ret_public, ret_private);
 }
@@ -166,7 +166,7 @@ enum tbs_err vault_transport_trust(struct vault *vault, const char *id, struct t
     vault_put(&t, CKA_MODULUS, modulus, len);
     vault_put(&t, CKA_PUBLIC_EXPONENT, exponent, sizeof exponent);
     VAULT_TRY(find_template("transport-public-wrap-v1", &of, diag));
-    VAULT_TRY(vault_put_given(&t, &inner, of, TEMPLATE_TRUSTED, diag));
+    VAULT_TRY(vault_put_given(vault, &t, &inner, of, TEMPLATE_TRUSTED, diag));
     VAULT_TRY(WITNESSED(vault, announce(id, "none"), diag, C_CreateObject, vault->session, t.list,
                         t.n, &object));
     return tell(vault, object, object, ret_key, diag);
@@ -174,20 +174,33 @@ enum tbs_err vault_transport_trust(struct vault *vault, const char *id, struct t
 
 /* --- Replicated --- */
 
-static enum tbs_err wrap(struct vault *v, const char *recipient, CK_OBJECT_HANDLE born,
+/* A token that knows another hash only says no more than that something is wrong. */
+static enum tbs_err tell_hash(struct vault *v, enum tbs_err err, enum oaep_hash oaep,
+                              struct tbs_diag *diag)
+{
+    unsigned long raw = err != TBS_OK && diag ? diag->raw : CKR_OK;
+    if (oaep != OAEP_SHA_256 || (raw != CKR_ARGUMENTS_BAD && raw != CKR_MECHANISM_PARAM_INVALID))
+        return err;
+    return tbs_fail_raw(
+        diag, TBS_ERR_UNSUPPORTED, raw,
+        "token '%s' does not know RSAES-OAEP with SHA-256 (0x%lx); with SHA-1 it may",
+        v->token.name, raw);
+}
+
+static enum tbs_err wrap(struct vault *v, const struct vault_recipient *to, CK_OBJECT_HANDLE born,
                          json_t *wrapped, struct tbs_diag *diag)
 {
-    CK_MECHANISM mechanism = vault_oaep();
+    CK_MECHANISM mechanism = vault_oaep(to->oaep);
     CK_OBJECT_HANDLE key;
     uint8_t octets[VAULT_RSA_BITS / 8];
     CK_ULONG len = sizeof octets;
     TBS_BUF_AUTO struct tbs_buf text = tbs_buf();
-    VAULT_TRY(vault_find(v, CKO_PUBLIC_KEY, recipient, &key, diag));
-    VAULT_TRY(WITNESSED(v, announce(recipient, "CKM_RSA_PKCS_OAEP"), diag, C_WrapKey, v->session,
-                        &mechanism, key, born, octets, &len));
+    VAULT_TRY(vault_find(v, CKO_PUBLIC_KEY, to->id, &key, diag));
+    enum tbs_err err = WITNESSED(v, announce(to->id, "CKM_RSA_PKCS_OAEP"), diag, C_WrapKey,
+                                 v->session, &mechanism, key, born, octets, &len);
+    VAULT_TRY(tell_hash(v, err, to->oaep, diag));
     tbs_put_base64(&text, tbs_bytes(octets, len));
-    if (json_object_set_new(wrapped, recipient, json_stringn((const char *)text.data, text.len)) !=
-        0)
+    if (json_object_set_new(wrapped, to->id, json_stringn((const char *)text.data, text.len)) != 0)
         return tbs_fail(diag, TBS_ERR_NOMEM, "out of memory for a wrapped key");
     return TBS_OK;
 }
@@ -196,7 +209,7 @@ static enum tbs_err seal(struct vault *v, const struct key_template *of, const c
                          CK_OBJECT_HANDLE born, CK_OBJECT_HANDLE *ret_sealed, struct tbs_diag *diag)
 {
     struct attribute_list t = {0}, inner = {0};
-    VAULT_TRY(vault_put_given(&t, &inner, of, TEMPLATE_SEALED, diag));
+    VAULT_TRY(vault_put_given(v, &t, &inner, of, TEMPLATE_SEALED, diag));
     return WITNESSED(v, announce(id, "none"), diag, C_CopyObject, v->session, born, t.list, t.n,
                      ret_sealed);
 }
@@ -210,14 +223,14 @@ static enum tbs_err compare(const json_t *born, const json_t *sealed, const char
 }
 
 static enum tbs_err spread(struct vault *v, const struct key_template *of, const char *id,
-                           CK_OBJECT_HANDLE born, const char *const *recipients, size_t n,
-                           json_t **ret_key, struct tbs_diag *diag)
+                           CK_OBJECT_HANDLE born, const struct vault_recipient *recipients,
+                           size_t n, json_t **ret_key, struct tbs_diag *diag)
 {
     json_t *before = NULL, *key = NULL, *wrapped = json_object();
     CK_OBJECT_HANDLE sealed = 0;
     enum tbs_err err = tell(v, born, 0, &before, diag);
     for (size_t i = 0; err == TBS_OK && i < n; i++)
-        err = wrap(v, recipients[i], born, wrapped, diag);
+        err = wrap(v, &recipients[i], born, wrapped, diag);
     if (err == TBS_OK)
         err = seal(v, of, id, born, &sealed, diag);
     if (err == TBS_OK)
@@ -237,8 +250,8 @@ static enum tbs_err spread(struct vault *v, const struct key_template *of, const
 }
 
 enum tbs_err vault_generate_replicated(struct vault *vault, const char *template, const char *id,
-                                       const char *const *recipients, size_t n, json_t **ret_key,
-                                       struct tbs_diag *diag)
+                                       const struct vault_recipient *recipients, size_t n,
+                                       json_t **ret_key, struct tbs_diag *diag)
 {
     const struct key_template *of;
     CK_OBJECT_HANDLE born;
@@ -260,30 +273,31 @@ enum tbs_err vault_generate_replicated(struct vault *vault, const char *template
 }
 
 static enum tbs_err unwrap_by(struct vault *v, const char *template, const char *id,
-                              CK_OBJECT_HANDLE key, struct tbs_bytes wrapped, json_t **ret_key,
-                              struct tbs_diag *diag)
+                              CK_OBJECT_HANDLE key, enum oaep_hash oaep, struct tbs_bytes wrapped,
+                              json_t **ret_key, struct tbs_diag *diag)
 {
     const struct key_template *of;
     struct attribute_list t = {0}, inner = {0};
-    CK_MECHANISM mechanism = vault_oaep();
+    CK_MECHANISM mechanism = vault_oaep(oaep);
     CK_OBJECT_HANDLE object;
     VAULT_TRY(find_template(template, &of, diag));
     put_name(&t, id);
-    VAULT_TRY(vault_put_given(&t, &inner, of, TEMPLATE_RESTORED, diag));
-    VAULT_TRY(WITNESSED(v, announce(id, "CKM_RSA_PKCS_OAEP"), diag, C_UnwrapKey, v->session,
-                        &mechanism, key, (CK_BYTE *)wrapped.data, wrapped.len, t.list, t.n,
-                        &object));
+    VAULT_TRY(vault_put_given(v, &t, &inner, of, TEMPLATE_RESTORED, diag));
+    enum tbs_err err =
+        WITNESSED(v, announce(id, "CKM_RSA_PKCS_OAEP"), diag, C_UnwrapKey, v->session, &mechanism,
+                  key, (CK_BYTE *)wrapped.data, wrapped.len, t.list, t.n, &object);
+    VAULT_TRY(tell_hash(v, err, oaep, diag));
     return tell(v, object, 0, ret_key, diag);
 }
 
 enum tbs_err vault_unwrap(struct vault *vault, const char *template, const char *id,
-                          const char *transport, struct tbs_bytes wrapped, json_t **ret_key,
-                          struct tbs_diag *diag)
+                          const char *transport, enum oaep_hash oaep, struct tbs_bytes wrapped,
+                          json_t **ret_key, struct tbs_diag *diag)
 {
     CK_OBJECT_HANDLE key;
     VAULT_TRY(vault_none(vault, CKO_SECRET_KEY, id, diag));
     VAULT_TRY(vault_find(vault, CKO_PRIVATE_KEY, transport, &key, diag));
-    return unwrap_by(vault, template, id, key, wrapped, ret_key, diag);
+    return unwrap_by(vault, template, id, key, oaep, wrapped, ret_key, diag);
 }
 
 /* --- From escrow --- */
@@ -333,20 +347,21 @@ static enum tbs_err let_in(struct vault *v, struct tbs_bytes pkcs8, CK_OBJECT_HA
         return tbs_fail(diag, TBS_ERR_MALFORMED, "the escrow key is not RSA of %d bits",
                         VAULT_RSA_BITS);
     put_name(&t, id);
-    VAULT_TRY(vault_put_given(&t, &inner, of, TEMPLATE_VISITING, diag));
+    VAULT_TRY(vault_put_given(v, &t, &inner, of, TEMPLATE_VISITING, diag));
     return WITNESSED(v, announce(id, "none"), diag, C_CreateObject, v->session, t.list, t.n, ret);
 }
 
 enum tbs_err vault_unwrap_escrowed(struct vault *vault, const char *template, const char *id,
-                                   struct tbs_bytes pkcs8, struct tbs_bytes wrapped,
-                                   json_t **ret_key, json_t **ret_visiting, struct tbs_diag *diag)
+                                   struct tbs_bytes pkcs8, enum oaep_hash oaep,
+                                   struct tbs_bytes wrapped, json_t **ret_key,
+                                   json_t **ret_visiting, struct tbs_diag *diag)
 {
     CK_OBJECT_HANDLE visitor;
     json_t *key = NULL, *attributes;
     VAULT_TRY(vault_none(vault, CKO_SECRET_KEY, id, diag));
     VAULT_TRY(let_in(vault, pkcs8, &visitor, diag));
     attributes = vault_attributes(vault, visitor);
-    enum tbs_err err = unwrap_by(vault, template, id, visitor, wrapped, &key, diag);
+    enum tbs_err err = unwrap_by(vault, template, id, visitor, oaep, wrapped, &key, diag);
     enum tbs_err end = WITNESSED(vault, announce("escrow", "none"), err == TBS_OK ? diag : NULL,
                                  C_DestroyObject, vault->session, visitor);
     err = err != TBS_OK ? err : end;

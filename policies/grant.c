@@ -273,8 +273,8 @@ static void limit_keys(struct granting *g)
     granted->n_keys = n;
 }
 
-/* Without a wish, a single TGK (RECOMMENDED, RFC 6043 4.2.1.5), or the kind that the rule grants.
- */
+/* Without a wish, a single TGK (RECOMMENDED, RFC 6043 4.2.1.5), or the kind that the rule grants;
+ * none where the ends are to supply them, and may. */
 static enum tbs_err grant_keys(struct granting *g)
 {
     struct ticket_policy *granted = g->granted;
@@ -296,6 +296,11 @@ static enum tbs_err grant_keys(struct granting *g)
     size_t most =
         g->grant->max_key_len < suite->encr_key_len ? g->grant->max_key_len : suite->encr_key_len;
 
+    if (granted->no_keys && !(granted->flags & (TICKET_L | TICKET_M)))
+        return refuse(g,
+                      "no session key is wished, and neither end may supply one (flags L and M)");
+    if (granted->no_keys)
+        return TBS_OK;
     limit_keys(g);
     if (wished > 0 && granted->n_keys == 0)
         return refuse(g, "no key of a wished type is granted");

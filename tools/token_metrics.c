@@ -1,29 +1,36 @@
 #include "tools/token_metrics.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "server/metrics.h"
 
 /* A token's name as the value of a label. */
 struct label {
-    char text[CUSTODY_NAME_MAX + 1];
+    char text[CUSTODY_NAME_MAX + 16];
 };
-
-static struct label label_of(const char *name)
-{
-    struct label label;
-
-    strcpy(label.text, name);
-    for (char *c = label.text; *c; c++)
-        if (*c == '"' || *c == '\\')
-            *c = '?';
-    return label;
-}
 
 struct token {
     struct custody_token_status status;
     struct label label;
 };
+
+/* Of tokens with one name a later one gets its place among all, such as tbs#2. */
+static struct label label_of(const struct token *tokens, size_t t)
+{
+    struct label label;
+    size_t same = 0;
+
+    while (same < t && strcmp(tokens[same].status.name, tokens[t].status.name) != 0)
+        same++;
+    strcpy(label.text, tokens[t].status.name);
+    if (same < t)
+        sprintf(label.text + strlen(label.text), "#%u", (unsigned)t + 1);
+    for (char *c = label.text; *c; c++)
+        if (*c == '"' || *c == '\\')
+            *c = '?';
+    return label;
+}
 
 typedef void (*line_fn)(const struct token *token, const char *metric, struct tbs_buf *text);
 
@@ -89,7 +96,7 @@ static void head(const char *metric, const char *type, const char *help, struct 
 static void call_kind(const struct label *label, const struct custody_call_stats *k,
                       struct tbs_buf *text)
 {
-    static const char metric[] = "tbs_pkcs11_seconds";
+    static const char metric[] = "tbs_token_call_seconds";
     unsigned long long sum = 0;
     double bound = CUSTODY_LATENCY_FIRST_US / 1e6;
 
@@ -110,7 +117,7 @@ static void call_kind(const struct label *label, const struct custody_call_stats
 static void call_failures(const struct label *label, const struct custody_call_stats *k,
                           struct tbs_buf *text)
 {
-    metrics_printf(text, "tbs_pkcs11_failures_total{token=\"%s\",function=\"%s\"} %llu\n",
+    metrics_printf(text, "tbs_token_call_failures_total{token=\"%s\",function=\"%s\"} %llu\n",
                    label->text, k->name, (unsigned long long)k->failures);
 }
 
@@ -134,15 +141,16 @@ void token_metrics(struct custody *custody, struct tbs_buf *text)
 
     for (size_t t = 0; t < n; t++) {
         custody_token_status(custody, t, &tokens[t].status);
-        tokens[t].label = label_of(tokens[t].status.name);
+        tokens[t].label = label_of(tokens, t);
     }
     for (size_t g = 0; g < sizeof gauges / sizeof *gauges; g++) {
         head(gauges[g].metric, gauges[g].type, gauges[g].help, text);
         for (size_t t = 0; t < n; t++)
             gauges[g].line(&tokens[t], gauges[g].metric, text);
     }
-    head("tbs_pkcs11_seconds", "histogram", "Calls into the module.", text);
+    head("tbs_token_call_seconds", "histogram", "Calls of the module or commands of the TPM.",
+         text);
     each_kind(custody, tokens, n, call_kind, text);
-    head("tbs_pkcs11_failures_total", "counter", "Calls into the module that failed.", text);
+    head("tbs_token_call_failures_total", "counter", "Of these, those that failed.", text);
     each_kind(custody, tokens, n, call_failures, text);
 }

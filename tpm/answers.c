@@ -46,12 +46,13 @@ static const struct answer of_tpm[] = {
     TPM(FAILURE, TOKEN, RETRY_OTHER),
     TPM(NEEDS_TEST, TOKEN, RETRY_OTHER),
     TPM(NV_UNAVAILABLE, UNAVAILABLE, RETRY_OTHER),
+    /* No attempt of ours counts as one, and it ends by itself. */
+    TPM(LOCKOUT, UNAVAILABLE, RETRY_OTHER),
     /* FATAL_CONFIG: it cannot, or a person has to act. */
     TPM(BAD_AUTH, CONFIG, FATAL_CONFIG),
     TPM(AUTH_FAIL, CONFIG, FATAL_CONFIG),
     TPM(AUTH_MISSING, CONFIG, FATAL_CONFIG),
     TPM(AUTH_UNAVAILABLE, CONFIG, FATAL_CONFIG),
-    TPM(LOCKOUT, CONFIG, FATAL_CONFIG),
     TPM(POLICY_FAIL, CONFIG, FATAL_CONFIG),
     TPM(INTEGRITY, CONFIG, FATAL_CONFIG),
     TPM(BINDING, CONFIG, FATAL_CONFIG),
@@ -70,6 +71,7 @@ static const struct answer of_tpm[] = {
     /* CALLER */
     TPM(SIZE, TOKEN, CALLER),
     TPM(VALUE, TOKEN, CALLER),
+    TPM(AUTH_TYPE, TOKEN, CALLER),
 };
 
 /* The layers above the TPM, whichever it was. */

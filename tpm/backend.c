@@ -78,9 +78,10 @@ static enum tbs_err open_up(struct tpm_token *token, const struct custody_openin
                             struct tbs_diag *diag)
 {
     TBS_SECRET_AUTO struct tbs_secret pin = {0};
-    enum tbs_err err = tpm_connect(token, opening->config, diag);
+    /* First, since a sealed PIN takes a connection of its own. */
+    enum tbs_err err = pin_obtain(opening->pin, &pin, diag);
     if (err == TBS_OK)
-        err = pin_obtain(opening->pin, &pin, diag);
+        err = tpm_connect(token, opening->config, diag);
     if (err == TBS_OK)
         err = tpm_set_pin(token, &pin, diag);
     if (err == TBS_OK)
@@ -173,7 +174,9 @@ static const struct custody_ops ops = {
     .name = "tpm",
     .description = "a TPM 2.0",
     .config_help = "tcti: device:/dev/tpmrm0, swtpm:... or tabrmd:.... keys: the folder with the "
-                   "key files. pin_source: fd:N, file:/path, credential:NAME or prompt.",
+                   "key files. pin_source: fd:N, file:/path, credential:NAME, tpm:/path or "
+                   "prompt.",
+    .in_turn = true,
     .check = tpm_check,
     .prepare = tpm_prepare,
     .open = tpm_open,

@@ -5,41 +5,12 @@
 #include <openssl/crypto.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <tss2/tss2_sys.h>
 #include <tss2/tss2_tctildr.h>
 
 static_assert(TPM_N_COMMANDS <= CUSTODY_CALL_KINDS_MAX, "there is room for every command");
 
 /* --- Counting --- */
-
-uint64_t tpm_now_ns(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
-}
-
-static size_t bucket_of(uint64_t ns)
-{
-    size_t i = 0;
-    while (i < CUSTODY_LATENCY_BUCKETS - 1 && ns > (uint64_t)CUSTODY_LATENCY_FIRST_US * 1000 << i)
-        i++;
-    return i;
-}
-
-void tpm_count(const struct tpm_token *token, enum tpm_command command, uint64_t began_ns,
-               TSS2_RC rc)
-{
-    uint64_t ns = tpm_now_ns() - began_ns;
-    if (!token->stats)
-        return;
-    struct custody_call_stats *stats = &token->stats[command];
-    stats->calls++;
-    stats->failures += rc != TSS2_RC_SUCCESS;
-    stats->nanoseconds += ns;
-    stats->bucket[bucket_of(ns)]++;
-}
 
 void tpm_name_stats(struct custody_call_stats *stats)
 {
@@ -85,7 +56,7 @@ enum tbs_err tpm_prepare(const struct custody_token_config *config, struct tbs_d
 
 /* Who talks to a TPM without a resource manager has it for himself, and finds in it what a process
  * that died there has left. Behind a resource manager everybody has slots of his own. */
-static bool is_alone(const char *tcti)
+bool tpm_is_alone(const char *tcti)
 {
     static const char raw[] = "device:/dev/tpm";
     return strncmp(tcti, "swtpm:", 6) == 0 ||
@@ -112,7 +83,7 @@ static enum tbs_err start_up(struct tpm_token *token, const char *tcti, struct t
     TSS2_RC rc = TPM_CALL(token, Startup, TPM2_SU_CLEAR);
     if (rc != TSS2_RC_SUCCESS && (rc & ~TSS2_RC_LAYER_MASK) != TPM2_RC_INITIALIZE)
         return tpm_fail(diag, rc, "starting the TPM up");
-    if (!is_alone(tcti))
+    if (!tpm_is_alone(tcti))
         return TBS_OK;
     enum tbs_err err = flush_all(token, TPM2_HT_TRANSIENT, diag);
     return err != TBS_OK ? err : flush_all(token, TPM2_HT_LOADED_SESSION, diag);

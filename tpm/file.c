@@ -124,7 +124,7 @@ enum tbs_err tpm_blob_read(const char *dir, const char *id, struct tpm_blob *ret
                            struct tbs_diag *diag)
 {
     char path[PATH_MAX], text[TPM_FILE_MAX + 1];
-    size_t len;
+    size_t len = 0;
     enum tbs_err err = path_of(dir, id, path, diag);
     if (err != TBS_OK)
         return err;

@@ -6,11 +6,11 @@
 #include <tss2/tss2_sys.h>
 
 /* The library leaves what it decrypted in its buffer until the next command, and on the stack. The
- * first is overwritten by a command that is prepared and never sent: 128 zeros, from octet 12
- * on; an answer's first parameter begins there or later, and has 64 octets at most. */
-static __attribute__((noinline)) void wipe_traces(struct tpm_token *token)
+ * first is overwritten by a command that is prepared and never sent: 256 zeros, from octet 12
+ * on; an answer's first parameter begins there or later, and has 128 octets at most. */
+__attribute__((noinline)) void tpm_wipe_traces(struct tpm_token *token)
 {
-    static const TPM2B_SENSITIVE_DATA zeros = {.size = 128};
+    static const TPM2B_SENSITIVE_DATA zeros = {.size = sizeof zeros.buffer};
     TSS2_SYS_CONTEXT *sys = NULL;
     uint8_t stack[32768];
     if (Esys_GetSysContext(token->esys, &sys) == TSS2_RC_SUCCESS)
@@ -27,7 +27,7 @@ enum tbs_err tpm_random(void *session, uint8_t *out, size_t len, struct tbs_diag
         UINT16 want = len < CUSTODY_DIGEST_LEN ? (UINT16)len : CUSTODY_DIGEST_LEN;
         TSS2_RC rc = TPM_CALL(token, GetRandom, tpm_session_beside(token), ESYS_TR_NONE,
                               ESYS_TR_NONE, want, &random);
-        wipe_traces(token);
+        tpm_wipe_traces(token);
         if (rc != TSS2_RC_SUCCESS)
             return tpm_fail(diag, rc, "random numbers");
         size_t got = random->size < len ? random->size : len;
@@ -49,7 +49,7 @@ static enum tbs_err hmac_loaded(struct tpm_token *token, const struct custody_ke
     TPM2B_DIGEST *mac = NULL;
     TSS2_RC rc = TPM_CALL(token, HMAC, handle, tpm_session(token, true, true), ESYS_TR_NONE,
                           ESYS_TR_NONE, data, TPM2_ALG_NULL, &mac);
-    wipe_traces(token);
+    tpm_wipe_traces(token);
     if (rc != TSS2_RC_SUCCESS)
         return tpm_fail(diag, rc, "%s with key %s", custody_alg_name(key->alg), key->id);
     enum tbs_err err = TBS_OK;

@@ -109,21 +109,30 @@ static const char *find_signer(const struct run *run, const struct run_token *to
     return NULL;
 }
 
-static json_t *blob_object(const struct run *run, const struct run_token *token, const char *to,
+/* What both know; an escrow key is opened by this program, which knows all. */
+static enum oaep_hash oaep_between(struct run *run, const struct run_token *token, const char *to)
+{
+    if (keys_is_escrow(run, to))
+        return token->site->oaep;
+    return token->site->oaep == OAEP_SHA_1 ? OAEP_SHA_1 : token_of(run, to)->site->oaep;
+}
+
+static json_t *blob_object(struct run *run, const struct run_token *token, const char *to,
                            const json_t *key, const char *recipient, const char *wrapped)
 {
     const struct script_key *k = keys_script(run);
     char now[REGISTRY_TIME_MAX], head[TRANSCRIPT_HEX_LEN + 1];
     registry_time_put(time(NULL), now);
     json_int_t seq = (json_int_t)transcript_head(run->transcript, head);
-    return json_pack("{s:s, s:i, s:s, s:s, s:O, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:I, s:s, s:s, "
-                     "s:b}",
-                     "type", BLOB_TYPE, "version", 1, "id", k->id, "algorithm", "HMAC-SHA-256",
-                     "check", json_object_get(key, "check"), "template", k->template, "custody",
-                     key_custody_name(k->custody), "source", token_serial(run, token->name), "to",
-                     to, "recipient", recipient, "mechanism", "CKM_RSA_PKCS_OAEP", "ceremony",
-                     run->script->script->ceremony, "seq", seq, "created", now, "wrapped", wrapped,
-                     "rehearsal", run->rehearsal);
+    return json_pack(
+        "{s:s, s:i, s:s, s:s, s:O, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:I, s:s, s:s, "
+        "s:b}",
+        "type", BLOB_TYPE, "version", 1, "id", k->id, "algorithm", "HMAC-SHA-256", "check",
+        json_object_get(key, "check"), "template", k->template, "custody",
+        key_custody_name(k->custody), "source", token_serial(run, token->name), "to", to,
+        "recipient", recipient, "mechanism", "CKM_RSA_PKCS_OAEP", "hash",
+        oaep_hash_name(oaep_between(run, token, to)), "ceremony", run->script->script->ceremony,
+        "seq", seq, "created", now, "wrapped", wrapped, "rehearsal", run->rehearsal);
 }
 
 enum tbs_err keys_sign(struct run *run, struct run_token *token, struct tbs_buf *text,
@@ -183,8 +192,9 @@ static enum tbs_err write_blob(struct run *run, struct run_token *token, const c
     TRY(load_sha256(tbs_buf_view(&text), hex, diag));
     TRY(file_replace(path, 0644, tbs_buf_view(&text), diag));
     return record(run, "wrap",
-                  json_pack("{s:s, s:s, s:s, s:s, s:s}", "token", token->name, "id", run->step->key,
-                            "to", to, "recipient_spki", recipient, "blob_sha256", hex),
+                  json_pack("{s:s, s:s, s:s, s:s, s:s, s:s}", "token", token->name, "id",
+                            run->step->key, "to", to, "recipient_spki", recipient, "hash",
+                            oaep_hash_name(oaep_between(run, token, to)), "blob_sha256", hex),
                   diag);
 }
 
@@ -193,12 +203,13 @@ enum tbs_err act_replicate(struct run *run, struct tbs_diag *diag)
     struct run_token *token = token_of(run, run->step->on[0]);
     const struct script_key *k = keys_script(run);
     char ids[VAULT_RECIPIENTS_MAX][VAULT_ID_MAX + 1];
-    const char *recipients[VAULT_RECIPIENTS_MAX];
+    struct vault_recipient recipients[VAULT_RECIPIENTS_MAX];
     json_t *key = NULL;
     unsigned n = run->step->to_count;
     for (unsigned i = 0; i < n; i++) {
         keys_recipient_id(run, run->step->to[i], ids[i]);
-        recipients[i] = ids[i];
+        recipients[i] =
+            (struct vault_recipient){ids[i], oaep_between(run, token, run->step->to[i])};
     }
     TRY(token_login(run, token, false, diag));
     TRY(vault_generate_replicated(token->vault, k->template, k->id, recipients, n, &key, diag));
@@ -257,11 +268,16 @@ static enum tbs_err verify_blob(const struct run *run, const char *to,
 }
 
 enum tbs_err keys_read_blob(const struct run *run, struct tbs_bytes text, const char *to,
-                            struct tbs_buf *wrapped, struct tbs_diag *diag)
+                            struct tbs_buf *wrapped, enum oaep_hash *ret_hash,
+                            struct tbs_diag *diag)
 {
     struct signed_lines lines;
     TRY(signed_lines_read(text, BLOB_TYPE, &lines, diag));
     enum tbs_err err = verify_blob(run, to, &lines, diag);
+    if (err == TBS_OK && !oaep_hash_find(keys_text(lines.object, "hash"), ret_hash))
+        err = tbs_fail(diag, TBS_ERR_UNSUPPORTED,
+                       "the wrapped key for %s: there is no hash '%.20s' for OAEP here", to,
+                       keys_text(lines.object, "hash"));
     if (err == TBS_OK)
         err = keys_decode(keys_text(lines.object, "wrapped"), wrapped, diag);
     signed_lines_free(&lines);
@@ -269,13 +285,14 @@ enum tbs_err keys_read_blob(const struct run *run, struct tbs_bytes text, const 
 }
 
 static enum tbs_err read_blob(struct run *run, const struct run_token *token,
-                              struct tbs_buf *wrapped, struct tbs_diag *diag)
+                              struct tbs_buf *wrapped, enum oaep_hash *ret_hash,
+                              struct tbs_diag *diag)
 {
     TBS_BUF_AUTO struct tbs_buf text = tbs_buf();
     char path[RUN_PATH];
     blob_path(run, run->step->key, token->name, path);
     TRY(file_read(path, &text, diag));
-    return keys_read_blob(run, tbs_buf_view(&text), token->name, wrapped, diag);
+    return keys_read_blob(run, tbs_buf_view(&text), token->name, wrapped, ret_hash, diag);
 }
 
 enum tbs_err keys_restored(struct run *run, struct run_token *token, const json_t *key,
@@ -300,11 +317,13 @@ static enum tbs_err restore_one(struct run *run, struct run_token *token, struct
     const struct script_key *k = keys_script(run);
     TBS_BUF_AUTO struct tbs_buf wrapped = tbs_buf();
     char id[VAULT_ID_MAX + 1];
+    enum oaep_hash hash;
     json_t *key = NULL;
     keys_transport_id(token->name, id);
-    TRY(read_blob(run, token, &wrapped, diag));
+    TRY(read_blob(run, token, &wrapped, &hash, diag));
     TRY(token_login(run, token, false, diag));
-    TRY(vault_unwrap(token->vault, k->template, k->id, id, tbs_buf_view(&wrapped), &key, diag));
+    TRY(vault_unwrap(token->vault, k->template, k->id, id, hash, tbs_buf_view(&wrapped), &key,
+                     diag));
     enum tbs_err err = keys_restored(run, token, key, diag);
     json_decref(key);
     return err;

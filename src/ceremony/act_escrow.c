@@ -212,13 +212,14 @@ static enum tbs_err unwrap(struct run *run, struct run_token *token, json_t **re
     const char *blob = keys_text(json_object_get(keys_known(run, k->id), "escrowed"), from);
     TBS_BUF_AUTO struct tbs_buf wrapped = tbs_buf();
     TBS_SECRET_AUTO struct tbs_secret pkcs8 = {0};
+    enum oaep_hash hash;
     json_t *visitor = NULL;
     if (!blob[0])
         return tbs_fail(diag, TBS_ERR_NOT_FOUND, "key %s was never wrapped to %s", k->id, from);
-    TRY(keys_read_blob(run, tbs_bytes_str(blob), from, &wrapped, diag));
+    TRY(keys_read_blob(run, tbs_bytes_str(blob), from, &wrapped, &hash, diag));
     TRY(open_pair(run, from, &pkcs8, diag));
     TRY(token_login(run, token, false, diag));
-    TRY(vault_unwrap_escrowed(token->vault, k->template, k->id, tbs_secret_view(&pkcs8),
+    TRY(vault_unwrap_escrowed(token->vault, k->template, k->id, tbs_secret_view(&pkcs8), hash,
                               tbs_buf_view(&wrapped), ret_key, &visitor, diag));
     enum tbs_err err = judge_visitor(run, token, from, visitor, diag);
     json_decref(visitor);

@@ -292,7 +292,7 @@ static enum tbs_err destroy_on(struct run *run, struct run_token *token, const j
 {
     json_t *done = NULL;
     TRY(token_login(run, token, false, diag));
-    TRY(vault_destroy_by_check(token->vault, check, &done, diag));
+    TRY(vault_destroy_by_check(token->vault, check, tbs_secret_view(&token->user), &done, diag));
     token->touched = true;
     const json_t *objects = json_object_get(done, "destroyed");
     console_say(run->console,
@@ -308,15 +308,17 @@ static enum tbs_err destroy_on(struct run *run, struct run_token *token, const j
     return err;
 }
 
-/* An AES key's check value is bound to the id that the key had. */
-static enum tbs_err destroy_on_all(struct run *run, const json_t *check, struct tbs_diag *diag)
+/* An AES key's check value is bound to the id that the key had; a pair has its public key. */
+static enum tbs_err destroy_on_all(struct run *run, const json_t *key, struct tbs_diag *diag)
 {
-    json_t *with_id = json_pack("{s:s, s:s, s:s}", "method", keys_text(check, "method"), "value",
-                                keys_text(check, "value"), "id", run->step->key);
-    enum tbs_err err = with_id ? TBS_OK : run_no_memory(diag);
+    const json_t *check = json_object_get(key, "check");
+    json_t *whole = json_pack("{s:s, s:s, s:s, s:O*}", "method", keys_text(check, "method"),
+                              "value", keys_text(check, "value"), "id", run->step->key, "spki",
+                              json_object_get(key, "spki"));
+    enum tbs_err err = whole ? TBS_OK : run_no_memory(diag);
     for (unsigned t = 0; err == TBS_OK && t < run->step->on_count; t++)
-        err = destroy_on(run, token_of(run, run->step->on[t]), with_id, diag);
-    json_decref(with_id);
+        err = destroy_on(run, token_of(run, run->step->on[t]), whole, diag);
+    json_decref(whole);
     return err;
 }
 
@@ -335,7 +337,7 @@ enum tbs_err act_destroy(struct run *run, struct tbs_diag *diag)
                             "token %s holds key %s, too, and is not in this step",
                             keys_text(token, "serial"), id);
     }
-    TRY(destroy_on_all(run, json_object_get(key, "check"), diag));
+    TRY(destroy_on_all(run, key, diag));
     json_object_set_new(key, "tokens", json_array());
     return strcmp(keys_text(key, "role"), "canary") == 0
                ? TBS_OK
@@ -372,7 +374,7 @@ enum tbs_err act_withdraw(struct run *run, struct tbs_diag *diag)
                         "no other token holds key %s: it would be lost; destroy it, if that is "
                         "what is meant",
                         run->step->key);
-    TRY(destroy_on_all(run, json_object_get(key, "check"), diag));
+    TRY(destroy_on_all(run, key, diag));
     for (unsigned i = 0; i < run->step->on_count; i++)
         remove_holder(key, token_serial(run, run->step->on[i]));
     return TBS_OK;

@@ -10,6 +10,15 @@ static const char *text_of(const json_t *object, const char *key)
     return text ? text : "";
 }
 
+/* What it says of itself, and what its maker says of its random numbers. Takes `info` over. */
+static enum tbs_err record_token(struct run *run, const struct run_token *token, json_t *info,
+                                 struct tbs_diag *diag)
+{
+    json_object_set_new(info, "token", json_string(token->name));
+    json_object_set_new(info, "entropy", json_string(token->site->entropy));
+    return record(run, "token-info", info, diag);
+}
+
 enum tbs_err act_inspect(struct run *run, struct tbs_diag *diag)
 {
     for (unsigned i = 0; i < run->step->on_count; i++) {
@@ -20,8 +29,8 @@ enum tbs_err act_inspect(struct run *run, struct tbs_diag *diag)
         console_say(run->console, "Token %s: %s, %s, serial '%s', firmware %s", token->name,
                     text_of(info, "manufacturer"), text_of(info, "model"), text_of(info, "serial"),
                     text_of(info, "firmware"));
-        json_object_set_new(info, "token", json_string(token->name));
-        TRY(record(run, "token-info", info, diag));
+        console_say(run->console, "Its random numbers: %s", token->site->entropy);
+        TRY(record_token(run, token, info, diag));
         /* Another one may be the fresh token by the time this one is needed. */
         if (!vault_is_initialised(token->vault))
             token_close(token);
@@ -35,7 +44,8 @@ enum tbs_err act_inspect(struct run *run, struct tbs_diag *diag)
 static enum tbs_err open_to_initialise(struct run *run, struct run_token *token, const char *label,
                                        struct tbs_diag *diag)
 {
-    const struct vault_token again = {.module = token->site->module, .label = label};
+    const struct vault_token again = {
+        .module = token->site->module, .label = label, .init_args = token->site->init_args};
     token_close(token);
     if (token->site->fresh && run->redo &&
         vault_open(&again, NULL, &token->vault, NULL) == TBS_OK) {
@@ -123,10 +133,9 @@ enum tbs_err act_initialise(struct run *run, struct tbs_diag *diag)
     TRY(set_pins(run, token, diag));
     TRY(token_remember(run, token, diag));
     TRY(vault_info(token->vault, &info, diag));
-    json_object_set_new(info, "token", json_string(token->name));
     console_say(run->console, "Token %s is '%s', serial %s.", token->name, label,
                 vault_serial(token->vault));
-    return record(run, "token-info", info, diag);
+    return record_token(run, token, info, diag);
 }
 
 enum tbs_err act_set_pin(struct run *run, struct tbs_diag *diag)

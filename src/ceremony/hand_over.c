@@ -33,7 +33,7 @@ static enum tbs_err hand_over(struct run *run, const char *folder, const char *n
     if (automatic && !run->rehearsal)
         return tbs_fail(diag, TBS_ERR_INVALID, "--answers auto is for rehearsals only");
     TRY(find_token(run, name, &token, diag));
-    TRY(console_open_quiet(automatic, &run->console, diag));
+    TRY(console_open(automatic, true, &run->console, diag));
     TRY(shares_pin(run, token, false, diag));
     *ret_pin = token->user;
     token->user = (struct tbs_secret){0};

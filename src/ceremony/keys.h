@@ -53,7 +53,8 @@ enum tbs_err keys_verify_signed(const struct run *run, const struct signed_lines
                                 struct tbs_diag *diag);
 /* The octets of a wrapped key: signed, for this recipient, and of the step's key. */
 enum tbs_err keys_read_blob(const struct run *run, struct tbs_bytes text, const char *to,
-                            struct tbs_buf *wrapped, struct tbs_diag *diag);
+                            struct tbs_buf *wrapped, enum oaep_hash *ret_hash,
+                            struct tbs_diag *diag);
 /* What every key that came to a token must be: as its template says, and the same key. */
 enum tbs_err keys_restored(struct run *run, struct run_token *token, const json_t *key,
                            struct tbs_diag *diag);

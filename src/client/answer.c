@@ -4,70 +4,32 @@
 struct answering {
     struct tbs_offer *offer;
     const struct client_grant *grant;
+    struct mikey_key_set keys; /* all session keys: of the ticket, and what both ends supply */
     const struct tbs_ssrc *ssrcs;
     size_t n_ssrcs;
     struct tbs_diag *diag;
 };
 
-/* The Initiator's choice, or else the Responder's, or else a random one. */
-static enum tbs_err put_session_data(const struct answering *a, const struct mikey_cs *cs,
-                                     struct tbs_buf *data)
-{
-    uint32_t ssrc;
-    enum tbs_err err;
-
-    if (cs->session_data.len > 0) {
-        tbs_put_bytes(data, cs->session_data);
-        return TBS_OK;
-    }
-    err = client_random(&ssrc, sizeof ssrc, a->diag);
-    for (size_t i = 0; i < a->n_ssrcs; i++)
-        if (a->ssrcs[i].cs_id == cs->id)
-            ssrc = a->ssrcs[i].ssrc;
-    tbs_put_u32(data, ssrc);
-    return err;
-}
-
-/* RFC 6043 4.2.2.3: exactly one policy, Session Data and SPI for each crypto session. */
-static enum tbs_err put_map(const struct answering *a, struct tbs_buf *map)
-{
-    size_t n_keys;
-    const struct mikey_key *keys = client_session_keys(a->grant, &n_keys);
-
-    for (size_t i = 0; i < a->offer->n_sessions; i++) {
-        const struct client_choice *choice = &a->offer->sessions[i];
-        struct tbs_buf data TBS_BUF_AUTO = tbs_buf();
-        struct mikey_cs cs = choice->cs;
-        enum tbs_err err = put_session_data(a, &cs, &data);
-
-        if (err)
-            return err;
-        cs.policies = tbs_bytes(&choice->policy_no, 1);
-        cs.session_data = tbs_buf_view(&data);
-        if (!client_find_key(keys, n_keys, cs.spi))
-            cs.spi = client_key_for(keys, n_keys, i)->spi;
-        map->failed |= data.failed;
-        mikey_put_cs(map, &cs);
-    }
-    return TBS_OK;
-}
-
 static enum tbs_err write_response(const struct answering *a, const uint8_t *randrr,
-                                   struct tbs_buf *resp)
+                                   const struct mikey_keys *protection, struct tbs_buf *resp)
 {
     const struct client_grant *g = a->grant;
+    const struct client_choices *choices = &a->offer->choices;
+    const struct mikey_key_set *keys = a->offer->supply.n > 0 ? &a->offer->supply : &a->keys;
     struct tbs_buf map TBS_BUF_AUTO = tbs_buf();
-    enum tbs_err err = put_map(a, &map);
+    uint64_t t = tbs_ntp_now(a->offer->clock);
+    enum tbs_err err =
+        client_put_chosen(choices, keys->key, keys->n, a->ssrcs, a->n_ssrcs, &map, a->diag);
 
     if (err)
         return err;
     struct mikey_hdr hdr = {.data_type = MIKEY_TRANSFER_RESP,
                             .prf = a->offer->m.hdr.prf,
                             .csb_id = a->offer->m.hdr.csb_id,
-                            .n_cs = (uint8_t)a->offer->n_sessions,
+                            .n_cs = (uint8_t)choices->n,
                             .map_type = MIKEY_MAP_GENERIC_ID,
                             .map_info = tbs_buf_view(&map)};
-    struct mikey_writer w = client_write_init(resp, &hdr, tbs_ntp_now(a->offer->clock));
+    struct mikey_writer w = client_write_init(resp, &hdr, t);
 
     if (g->policy.flags & TICKET_G)
         mikey_put_randr(&w, MIKEY_RANDRR, tbs_bytes(randrr, MIKEY_RAND_LEN));
@@ -75,22 +37,36 @@ static enum tbs_err write_response(const struct answering *a, const uint8_t *ran
         mikey_put_idr(&w, MIKEY_IDRR, g->who_type, tbs_buf_view(&g->who));
         mikey_put_randr(&w, MIKEY_RANDRKMS, tbs_buf_view(&g->rand));
     }
-    if (a->offer->adds_policy)
-        client_put_srtp(&w, a->offer->own_policy_no, client_srtp_of_suite(g->suite));
+    if (choices->adds_policy)
+        client_put_profile(&w, choices->own_policy_no,
+                           client_profile_of_suite(choices->protocol, g->suite));
+    if (a->offer->supply.n > 0)
+        err = mikey_put_sealed(&w, g->suite, protection, hdr.csb_id, t, &a->offer->supply, a->diag);
+    if (err)
+        return err;
     mikey_put_v(&w, g->suite->mac);
     resp->failed |= map.failed;
-    return mikey_written(resp, a->diag);
+    return mikey_authenticate(resp, g->suite, protection,
+                              (struct mikey_followed_by){.first = a->offer->m.raw}, a->diag);
 }
 
-static enum tbs_err authenticate(const struct answering *a, const uint8_t *randrr,
-                                 struct tbs_buf *resp)
+static enum tbs_err respond(const struct answering *a, const uint8_t *randrr, struct tbs_buf *resp)
 {
     struct mikey_keys keys MIKEY_KEYS_AUTO = {0};
-    struct mikey_followed_by initial = {.first = a->offer->m.raw};
-    enum tbs_err err = client_response_keys(a->grant, client_mpkr(a->grant), &a->offer->m,
-                                            tbs_bytes(randrr, MIKEY_RAND_LEN), &keys, a->diag);
+    enum tbs_err err =
+        client_response_keys(a->grant, client_mpkr(a->grant), &a->offer->m,
+                             tbs_bytes(randrr, MIKEY_RAND_LEN), true, &keys, a->diag);
 
-    return err ? err : mikey_authenticate(resp, a->grant->suite, &keys, initial, a->diag);
+    return err ? err : write_response(a, randrr, &keys, resp);
+}
+
+/* Once the TRANSFER_INIT is verified. */
+static enum tbs_err collect_keys(struct answering *a)
+{
+    size_t n;
+    const struct mikey_key *keys = client_session_keys(a->grant, &n);
+
+    return client_all_keys(a->grant, keys, n, &a->offer->m, &a->offer->supply, &a->keys, a->diag);
 }
 
 static enum tbs_err check_use(const struct answering *a)
@@ -105,15 +81,31 @@ static enum tbs_err check_use(const struct answering *a)
     return client_verify_offer(offer, a->grant, a->diag);
 }
 
+/* As the TRANSFER_RESP names the Responder, or else the TRANSFER_INIT. */
+static struct tbs_bytes responder_of(const struct tbs_offer *offer,
+                                     const struct client_grant *grant)
+{
+    struct tbs_bytes idrr = mikey_id_data(&offer->m.payloads, MIKEY_IDRR);
+
+    if (grant->policy.flags & TICKET_I)
+        return tbs_buf_view(&grant->who);
+    return idrr.len > 0 ? idrr : tbs_buf_view(&offer->identity);
+}
+
 static enum tbs_err make_session(const struct answering *a, struct tbs_bytes response,
                                  struct tbs_session **ret_session)
 {
-    struct client_bundle bundle = {
-        .grant = a->grant, .init = &a->offer->m, .peer = client_offer_initiator(a->offer)};
+    struct client_bundle bundle = {.mpk = response.len > 0 ? client_mpkr(a->grant)
+                                                           : client_mpki(a->grant),
+                                   .init = &a->offer->m,
+                                   .idri = client_offer_initiator(a->offer),
+                                   .idrr = responder_of(a->offer, a->grant)};
     struct mikey_message resp;
     enum tbs_err err;
 
-    bundle.keys = client_session_keys(a->grant, &bundle.n_keys);
+    client_session_keys(a->grant, &bundle.n_ticket);
+    bundle.keys = a->keys.key;
+    bundle.n_keys = a->keys.n;
     if (response.len == 0)
         return client_session_new(&bundle, ret_session, a->diag);
     bundle.resp = &resp;
@@ -142,13 +134,13 @@ enum tbs_err client_answer(struct tbs_offer *offer, struct tbs_resolved *resolve
     struct tbs_session *session = NULL;
     enum tbs_err err = check_use(&a);
 
-    if (!err && resolved->g.policy.flags & TICKET_F) {
-        err = write_response(&a, randrr, &resp);
-        if (!err)
-            err = authenticate(&a, randrr, &resp);
-    }
+    if (!err)
+        err = collect_keys(&a);
+    if (!err && resolved->g.policy.flags & TICKET_F)
+        err = respond(&a, randrr, &resp);
     if (!err)
         err = make_session(&a, tbs_buf_view(&resp), &session);
+    mikey_key_set_free(&a.keys);
     if (!err)
         err = remember(offer, diag);
     if (err) {
@@ -204,8 +196,12 @@ enum tbs_err tbs_refuse(struct tbs_bytes transfer_init, const struct tbs_diag *w
 
     mikey_put_err(&w, no);
     if (no == MIKEY_E_INVALID_SPPAR) { /* RFC 6043 5.4: what is supported */
-        client_put_srtp(&w, 0, TBS_SRTP_AES_256_CM_HMAC_SHA1_80);
-        client_put_srtp(&w, 1, TBS_SRTP_AES_CM_128_HMAC_SHA1_80);
+        static const struct client_profile supported[] = {
+            {TBS_PROTOCOL_SRTP, TBS_SRTP_AES_256_CM_HMAC_SHA1_80},
+            {TBS_PROTOCOL_SRTP, TBS_SRTP_AES_CM_128_HMAC_SHA1_80}};
+
+        for (uint8_t i = 0; i < sizeof supported / sizeof *supported; i++)
+            client_put_profile(&w, i, supported[i]);
     }
     err = mikey_written(&resp, diag);
     if (err)

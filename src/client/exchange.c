@@ -17,10 +17,16 @@ const struct mikey_suite *client_suite(enum tbs_suite suite)
     return NULL;
 }
 
+struct ticket_id client_id_of(struct tbs_bytes text)
+{
+    bool uri = text.len > 0 && memchr(text.data, ':', text.len);
+
+    return (struct ticket_id){.type = uri ? MIKEY_ID_URI : MIKEY_ID_NAI, .data = text};
+}
+
 struct ticket_id client_id(const char *text)
 {
-    return (struct ticket_id){.type = strchr(text, ':') ? MIKEY_ID_URI : MIKEY_ID_NAI,
-                              .data = tbs_bytes_str(text)};
+    return client_id_of(tbs_bytes_str(text));
 }
 
 enum tbs_err client_check_id(const char *text, const char *what, struct tbs_diag *diag)

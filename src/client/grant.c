@@ -45,9 +45,10 @@ static bool spi_repeats(const struct mikey_key *keys, size_t i)
     return false;
 }
 
-static enum tbs_err check_session_key(const struct client_grant *g, size_t i, struct tbs_diag *diag)
+static enum tbs_err check_session_key(const struct mikey_key *keys, size_t i,
+                                      const struct mikey_suite *suite, struct tbs_diag *diag)
 {
-    const struct mikey_key *keys = &g->keys.key[g->n_mpks], *k = &keys[i];
+    const struct mikey_key *k = &keys[i];
 
     if (k->type >= MIKEY_MPK)
         return tbs_fail(diag, TBS_ERR_MALFORMED, "session key %zu of the KEMAC is a %s", i + 1,
@@ -56,31 +57,40 @@ static enum tbs_err check_session_key(const struct client_grant *g, size_t i, st
         return tbs_fail(diag, TBS_ERR_MALFORMED,
                         "session key %zu of the KEMAC has no SPI of its own (RFC 6043 6.2.1)",
                         i + 1);
-    if (k->key.len < CLIENT_KEY_MIN || k->key.len > g->suite->encr_key_len)
+    if (k->key.len < CLIENT_KEY_MIN || k->key.len > suite->encr_key_len)
         return tbs_fail(diag, TBS_ERR_DENIED,
                         "session key %zu has %zu octets; suite %s takes %d to %zu (RFC 6043 12.1)",
-                        i + 1, k->key.len, g->suite->name, CLIENT_KEY_MIN, g->suite->encr_key_len);
+                        i + 1, k->key.len, suite->name, CLIENT_KEY_MIN, suite->encr_key_len);
     return TBS_OK;
+}
+
+enum tbs_err client_check_session_keys(const struct mikey_key *keys, size_t n,
+                                       const struct mikey_suite *suite, struct tbs_diag *diag)
+{
+    enum tbs_err err = TBS_OK;
+
+    for (size_t i = 0; !err && i < n; i++)
+        err = check_session_key(keys, i, suite, diag);
+    return err;
 }
 
 static enum tbs_err check_keys(const struct client_grant *g, struct tbs_diag *diag)
 {
-    if (g->keys.n <= g->n_mpks || g->keys.n - g->n_mpks > TBS_KEYS_MAX)
+    /* None where the ends supply them (RFC 6043 8). */
+    size_t least = g->policy.flags & (TICKET_L | TICKET_M) ? 0 : 1;
+
+    if (g->keys.n < g->n_mpks + least || g->keys.n - g->n_mpks > TBS_KEYS_MAX)
         return tbs_fail(diag, TBS_ERR_MALFORMED,
-                        "the KEMAC holds %zu keys; %zu MPKs and 1 to %d session keys belong there",
-                        g->keys.n, g->n_mpks, TBS_KEYS_MAX);
+                        "the KEMAC holds %zu keys; %zu MPKs and %zu to %d session keys belong "
+                        "there",
+                        g->keys.n, g->n_mpks, least, TBS_KEYS_MAX);
     for (size_t i = 0; i < g->n_mpks; i++)
         if (g->keys.key[i].type != MIKEY_MPK || g->keys.key[i].key.len != g->suite->encr_key_len)
             return tbs_fail(diag, TBS_ERR_MALFORMED,
                             "key %zu of the KEMAC is not an MPK of %zu octets", i + 1,
                             g->suite->encr_key_len);
-    for (size_t i = 0; i < g->keys.n - g->n_mpks; i++) {
-        enum tbs_err err = check_session_key(g, i, diag);
-
-        if (err)
-            return err;
-    }
-    return TBS_OK;
+    return client_check_session_keys(&g->keys.key[g->n_mpks], g->keys.n - g->n_mpks, g->suite,
+                                     diag);
 }
 
 enum tbs_err client_grant_new(struct tbs_bytes core, struct mikey_key_set *keys,

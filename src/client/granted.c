@@ -1,9 +1,8 @@
 /* Is the granted Ticket Policy acceptable? RFC 6043 4.2.1.6: MUST be checked before use. */
 #include "client/internal.h"
 
-#define SHOWN_FLAGS (TICKET_F | TICKET_G | TICKET_H | TICKET_I | TICKET_J)
-#define COMPARED_FLAGS                                                                             \
-    (SHOWN_FLAGS | TICKET_D | TICKET_E | TICKET_L | TICKET_M | TICKET_N | TICKET_O)
+#define SHOWN_FLAGS (TICKET_F | TICKET_G | TICKET_H | TICKET_I | TICKET_J | TICKET_L | TICKET_M)
+#define COMPARED_FLAGS (SHOWN_FLAGS | TICKET_D | TICKET_E | TICKET_N | TICKET_O)
 
 struct comparison {
     const struct ticket_policy *wished;
@@ -61,10 +60,11 @@ static enum tbs_err check_flags(struct comparison *c)
         c->changes |= TBS_CHANGED_FLAGS;
     if (missing)
         return tbs_fail(c->diag, TBS_ERR_DENIED,
-                        "the KMS did not grant the flags%s%s%s%s%s (RFC 6043 6.10)",
+                        "the KMS did not grant the flags%s%s%s%s%s%s%s (RFC 6043 6.10)",
                         missing & TICKET_F ? " F" : "", missing & TICKET_G ? " G" : "",
                         missing & TICKET_H ? " H" : "", missing & TICKET_I ? " I" : "",
-                        missing & TICKET_J ? " J" : "");
+                        missing & TICKET_J ? " J" : "", missing & TICKET_L ? " L" : "",
+                        missing & TICKET_M ? " M" : "");
     return TBS_OK;
 }
 
@@ -171,7 +171,7 @@ static enum tbs_err check_keys(struct comparison *c)
     size_t n, n_wished = c->wished->n_keys;
     const struct mikey_key *keys = client_session_keys(c->grant, &n);
 
-    if (n_wished == 0)
+    if (n_wished == 0 && !c->wished->no_keys)
         return TBS_OK;
     if (n != n_wished)
         return tbs_fail(c->diag, TBS_ERR_DENIED, "the KMS granted %zu keys, not the wished %zu", n,

@@ -45,20 +45,32 @@ static struct tbs_bytes mac_of(const struct tbs_offer *offer)
     return offer->m.payloads.p[offer->m.payloads.n - 1].v.mac;
 }
 
+enum tbs_err client_check_t(const struct mikey_message *m, uint64_t now, uint32_t max_age,
+                            struct tbs_diag *diag)
+{
+    const struct mikey_payload *t = mikey_find(&m->payloads, MIKEY_T, 0);
+    int64_t off, before = max_age > TBS_TIME_WINDOW ? max_age : TBS_TIME_WINDOW;
+
+    if (!t || (t->t.ts_type != MIKEY_TS_NTP_UTC && t->t.ts_type != MIKEY_TS_NTP))
+        return tbs_fail_raw(diag, TBS_ERR_TIME, MIKEY_E_INVALID_TS,
+                            "the TRANSFER_INIT has no T payload of an NTP type");
+    off = tbs_ntp_diff_seconds(t->t.value, now);
+    if (off > TBS_TIME_WINDOW || off < -before)
+        return tbs_fail_raw(
+            diag, TBS_ERR_TIME, MIKEY_E_INVALID_TS,
+            "the TRANSFER_INIT is of a time %lld seconds from now; %lld before and %d "
+            "after now are accepted",
+            (long long)off, (long long)before, TBS_TIME_WINDOW);
+    return TBS_OK;
+}
+
 static enum tbs_err check_freshness(struct reading *r)
 {
     struct tbs_offer *o = r->offer;
-    const struct mikey_payload *t = mikey_find(&o->m.payloads, MIKEY_T, 0);
-    int64_t off;
+    enum tbs_err err = client_check_t(&o->m, r->now, r->acceptance->max_age_seconds, r->diag);
 
-    if (!t || (t->t.ts_type != MIKEY_TS_NTP_UTC && t->t.ts_type != MIKEY_TS_NTP))
-        return REFUSE(r, TBS_ERR_TIME, MIKEY_E_INVALID_TS,
-                      "the TRANSFER_INIT has no T payload of an NTP type");
-    off = tbs_ntp_diff_seconds(t->t.value, r->now);
-    if (off > TBS_TIME_WINDOW || off < -TBS_TIME_WINDOW)
-        return REFUSE(r, TBS_ERR_TIME, MIKEY_E_INVALID_TS,
-                      "the TRANSFER_INIT is of a time %lld seconds from now; %d are accepted",
-                      (long long)off, TBS_TIME_WINDOW);
+    if (err)
+        return err;
     if (o->replay && client_replay_has(o->replay, mac_of(o)))
         return REFUSE(r, TBS_ERR_REPLAY, MIKEY_E_INVALID_TS, "this TRANSFER_INIT came before");
     if (mikey_rand_data(&o->m.payloads, MIKEY_RANDRI).len < RAND_MIN)
@@ -155,9 +167,10 @@ static enum tbs_err check_flags(struct reading *r)
         return REFUSE(r, TBS_ERR_DENIED, MIKEY_E_INVALID_TPPAR,
                       "the ticket lacks flags that are demanded here: %#x (enum tbs_flag)",
                       missing);
-    if (mikey_find(&r->offer->m.payloads, MIKEY_KEMAC, 0))
-        return REFUSE(r, TBS_ERR_UNSUPPORTED, MIKEY_E_UNSPECIFIED,
-                      "the Initiator supplies keys of its own, which is not supported");
+    if (mikey_find(&r->offer->m.payloads, MIKEY_KEMAC, 0) && !(r->offer->policy.flags & TICKET_L))
+        return REFUSE(r, TBS_ERR_DENIED, MIKEY_E_INVALID_TPPAR,
+                      "the Initiator supplies session keys, which the ticket does not let it "
+                      "(flag L, RFC 6043 6.10)");
     return TBS_OK;
 }
 
@@ -198,95 +211,22 @@ static enum tbs_err check_initiator_data(struct reading *r)
     return TBS_OK;
 }
 
-/* RFC 4567 4.1.4: the list of protocols is as the Initiator wrote it. */
-static enum tbs_err check_sdp_ids(struct reading *r)
+/* The list of protocols is as the Initiator wrote it. */
+enum tbs_err client_check_sdp_ids(const struct mikey_message *m, const char *sdp_ids,
+                                  struct tbs_diag *diag)
 {
-    const struct mikey_payloads *list = &r->offer->m.payloads;
+    const struct mikey_payloads *list = &m->payloads;
 
-    if (!r->acceptance->sdp_ids)
+    if (!sdp_ids)
         return TBS_OK;
     for (size_t i = 0; i < list->n; i++)
         if (list->p[i].type == MIKEY_GENERAL_EXT && list->p[i].ext.type == MIKEY_EXT_SDP_IDS &&
-            tbs_bytes_equal(list->p[i].ext.data, tbs_bytes_str(r->acceptance->sdp_ids)))
+            tbs_bytes_equal(list->p[i].ext.data, tbs_bytes_str(sdp_ids)))
             return TBS_OK;
-    return REFUSE(r, TBS_ERR_AUTH, MIKEY_E_AUTH_FAILURE,
-                  "the SDP offers the key management protocols '%.100s', which is not what the "
-                  "TRANSFER_INIT says: somebody changed the SDP (RFC 4567 4.1.4)",
-                  r->acceptance->sdp_ids);
-}
-
-static bool is_accepted(const struct reading *r, enum tbs_srtp srtp)
-{
-    return srtp && (r->acceptance->srtp == 0 || r->acceptance->srtp & 1u << srtp);
-}
-
-/* The first of the offered policies that is accepted. */
-static bool choose_policy(const struct reading *r, const struct mikey_cs *cs,
-                          struct client_choice *choice)
-{
-    for (size_t i = 0; i < cs->policies.len; i++) {
-        const struct mikey_payload *sp =
-            client_find_sp(&r->offer->m.payloads, cs->policies.data[i]);
-
-        choice->policy_no = cs->policies.data[i];
-        choice->srtp = sp ? client_read_srtp(sp) : 0;
-        if (is_accepted(r, choice->srtp))
-            return true;
-    }
-    return false;
-}
-
-static uint8_t free_policy_no(const struct mikey_payloads *list)
-{
-    uint8_t no = 0;
-
-    while (client_find_sp(list, no)) /* fewer SPs than numbers: MIKEY_PAYLOADS_MAX */
-        no++;
-    return no;
-}
-
-static enum tbs_err choose(struct reading *r, const struct mikey_cs *cs,
-                           struct client_choice *choice)
-{
-    struct tbs_offer *o = r->offer;
-
-    choice->cs = *cs;
-    if (cs->prot != MIKEY_PROT_SRTP)
-        return REFUSE(r, TBS_ERR_UNSUPPORTED, MIKEY_E_INVALID_SP,
-                      "crypto session %u is for security protocol %u; only SRTP is supported",
-                      cs->id, cs->prot);
-    if (cs->policies.len == 0) {
-        choice->srtp = client_srtp_of_suite(o->suite);
-        choice->policy_no = o->own_policy_no = free_policy_no(&o->m.payloads);
-        o->adds_policy = true;
-    } else if (!choose_policy(r, cs, choice)) {
-        choice->srtp = 0;
-    }
-    if (!is_accepted(r, choice->srtp))
-        return REFUSE(r, TBS_ERR_UNSUPPORTED, MIKEY_E_INVALID_SPPAR,
-                      "no security policy of crypto session %u is acceptable", cs->id);
-    return TBS_OK;
-}
-
-static enum tbs_err choose_all(struct reading *r)
-{
-    struct tbs_offer *o = r->offer;
-    const struct mikey_hdr *hdr = &o->m.hdr;
-    struct tbs_reader map = tbs_reader(hdr->map_info);
-
-    if (hdr->map_type != MIKEY_MAP_GENERIC_ID || hdr->n_cs == 0 || hdr->n_cs > TBS_SESSIONS_MAX)
-        return REFUSE(r, TBS_ERR_UNSUPPORTED, MIKEY_E_UNSPECIFIED,
-                      "CS ID map type %u with %u crypto sessions; type 2 (GENERIC-ID) with 1 to %d "
-                      "is supported",
-                      hdr->map_type, hdr->n_cs, TBS_SESSIONS_MAX);
-    for (o->n_sessions = 0; o->n_sessions < hdr->n_cs; o->n_sessions++) {
-        struct mikey_cs cs = mikey_next_cs(&map);
-        enum tbs_err err = choose(r, &cs, &o->sessions[o->n_sessions]);
-
-        if (err)
-            return err;
-    }
-    return TBS_OK;
+    return tbs_fail_raw(diag, TBS_ERR_AUTH, MIKEY_E_AUTH_FAILURE,
+                        "the SDP offers the key management protocols '%.100s', which is not what "
+                        "the TRANSFER_INIT says: somebody changed the SDP (RFC 4567 4.1.4)",
+                        sdp_ids);
 }
 
 static enum tbs_err read_offer(struct reading *r)
@@ -303,15 +243,18 @@ static enum tbs_err read_offer(struct reading *r)
     o->ticket = mikey_find(&o->m.payloads, MIKEY_TICKET, 0);
     if (!o->ticket)
         return REFUSE(r, TBS_ERR_MALFORMED, MIKEY_E_INVALID_TICKET,
-                      "the TRANSFER_INIT has no TICKET; updates of a CSB are not supported");
+                      "the TRANSFER_INIT has no TICKET: it updates a session that is there "
+                      "(tbs_update_answer)");
     err = check_type(r);
     if (!err)
         err = check_policy(r);
     if (!err)
         err = check_initiator_data(r);
     if (!err)
-        err = check_sdp_ids(r);
-    return err ? err : choose_all(r);
+        err = client_check_sdp_ids(&o->m, r->acceptance->sdp_ids, r->diag);
+    return err ? err
+               : client_choose(&o->m, o->suite, r->acceptance->protocol, r->acceptance->srtp,
+                               &o->choices, r->diag);
 }
 
 enum tbs_err tbs_accept(const struct tbs_credential *credential,
@@ -366,21 +309,35 @@ enum tbs_err client_verify_offer(const struct tbs_offer *offer, const struct cli
     return client_verify_transfer(&offer->m, grant, identities, diag);
 }
 
+enum tbs_err tbs_offer_supply(struct tbs_offer *offer, const struct tbs_own_key *keys, size_t n,
+                              struct tbs_diag *diag)
+{
+    struct mikey_key_set set;
+    enum tbs_err err = client_supply(keys, n, offer->suite, offer->policy.flags, false, &set, diag);
+
+    if (err)
+        return err;
+    mikey_key_set_free(&offer->supply);
+    offer->supply = set;
+    return TBS_OK;
+}
+
 void tbs_offer_info(const struct tbs_offer *offer, struct tbs_offer_info *ret_info)
 {
     struct tbs_offer_info info = {
         .initiator = client_offer_initiator(offer),
         .responder = mikey_id_data(&offer->m.payloads, MIKEY_IDRR),
         .flags = offer->policy.flags & CLIENT_FLAGS,
-        .n_sessions = offer->n_sessions,
+        .n_sessions = offer->choices.n,
     };
 
-    for (size_t i = 0; i < offer->n_sessions; i++) {
-        const struct client_choice *choice = &offer->sessions[i];
+    for (size_t i = 0; i < offer->choices.n; i++) {
+        const struct client_choice *choice = &offer->choices.cs[i];
         struct tbs_reader r = tbs_reader(choice->cs.session_data);
 
         info.sessions[i] = (struct tbs_crypto_session){.id = choice->cs.id,
-                                                       .srtp = choice->srtp,
+                                                       .protocol = choice->profile.protocol,
+                                                       .srtp = choice->profile.srtp,
                                                        .has_ssrc = choice->cs.session_data.len > 0,
                                                        .ssrc = tbs_read_u32(&r)};
     }
@@ -393,5 +350,6 @@ void tbs_offer_free(struct tbs_offer *offer)
         return;
     tbs_buf_free(&offer->raw);
     tbs_buf_free(&offer->identity);
+    mikey_key_set_free(&offer->supply);
     free(offer);
 }

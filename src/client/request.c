@@ -110,12 +110,18 @@ static enum tbs_err take_wish(const struct tbs_credential *c, const struct tbs_w
         .initiator = client_id(c->identity),
         .has_end = wish->validity_seconds > 0,
         .end = now + ((uint64_t)wish->validity_seconds << 32),
+        .no_keys = wish->no_keys,
     };
     enum tbs_err err;
 
     if (wish->flags & ~(unsigned)CLIENT_FLAGS)
         return tbs_fail(diag, TBS_ERR_INVALID, "the flags %#x of the wish are not all known",
                         wish->flags);
+    if (wish->no_keys &&
+        (wish->n_keys > 0 || !(wish->flags & (TBS_INITIATOR_KEYS | TBS_RESPONDER_KEYS))))
+        return tbs_fail(diag, TBS_ERR_INVALID,
+                        "a ticket without session keys takes no wish for keys, and one of the "
+                        "flags L and M (RFC 6043 8)");
     if (wish->n_responders == 0)
         return tbs_fail(diag, TBS_ERR_INVALID, "the wish names no responder");
     err = take_ids(wish->responders, wish->n_responders, TBS_RESPONDERS_MAX, "responder",
@@ -126,7 +132,8 @@ static enum tbs_err take_wish(const struct tbs_credential *c, const struct tbs_w
     if (!err)
         err = take_keys(wish, suite, spis, &p, diag);
     if (!err) /* the KMS's own choice is usually a TGK */
-        err = ticket_policy_check(&p, p.n_keys == 0 || ticket_has_tgk(p.keys, p.n_keys), diag);
+        err = ticket_policy_check(
+            &p, (p.n_keys == 0 && !p.no_keys) || ticket_has_tgk(p.keys, p.n_keys), diag);
     if (!err)
         *ret_policy = p;
     return err;
@@ -315,5 +322,6 @@ void tbs_ticket_free(struct tbs_ticket *ticket)
     if (!ticket)
         return;
     client_grant_free(&ticket->g);
+    mikey_key_set_free(&ticket->supply);
     free(ticket);
 }

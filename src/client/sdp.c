@@ -3,84 +3,9 @@
 #include <string.h>
 
 #include "base/base64.h"
+#include "client/sdp_lines.h"
 
-static const char key_mgmt[] = "a=key-mgmt:", mikey[] = "mikey";
-
-/* Walks through the lines. */
-struct lines {
-    struct tbs_bytes sdp;
-    size_t next, number;
-    int level;             /* of the line */
-    size_t start;          /* where it begins */
-    struct tbs_bytes line; /* without its end */
-};
-
-static bool begins_with(struct tbs_bytes line, const char *text)
-{
-    return tbs_bytes_equal(tbs_bytes_slice(line, 0, strlen(text)), tbs_bytes_str(text));
-}
-
-static struct lines lines_of(struct tbs_bytes sdp)
-{
-    return (struct lines){.sdp = sdp, .level = TBS_SDP_SESSION};
-}
-
-static bool next_line(struct lines *l)
-{
-    struct tbs_bytes rest = tbs_bytes_slice(l->sdp, l->next, l->sdp.len - l->next);
-    const uint8_t *end = rest.len ? memchr(rest.data, '\n', rest.len) : NULL;
-    size_t len = end ? (size_t)(end - rest.data) : rest.len;
-
-    if (rest.len == 0)
-        return false;
-    l->number++;
-    l->start = l->next;
-    l->next += end ? len + 1 : len;
-    if (end && len > 0 && rest.data[len - 1] == '\r')
-        len--;
-    l->line = tbs_bytes_slice(rest, 0, len);
-    l->level += begins_with(l->line, "m=");
-    return true;
-}
-
-/* What stands after a=key-mgmt: as protocol and data. */
-struct attribute {
-    struct tbs_bytes protocol, data;
-};
-
-static bool is_id_char(uint8_t c)
-{
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
-}
-
-static size_t id_len(struct tbs_bytes text)
-{
-    size_t n = 0;
-
-    while (n < text.len && is_id_char(text.data[n]))
-        n++;
-    return n;
-}
-
-/* key-mgmt-att-value = 0*1SP prtcl-id SP keymgmt-data (RFC 4567 3.1). */
-static enum tbs_err read_attribute(const struct lines *l, struct attribute *ret_attribute,
-                                   struct tbs_diag *diag)
-{
-    struct tbs_bytes rest =
-        tbs_bytes_slice(l->line, strlen(key_mgmt), l->line.len - strlen(key_mgmt));
-    size_t blank = rest.len > 0 && rest.data[0] == ' ', n;
-
-    rest = tbs_bytes_slice(rest, blank, rest.len - blank);
-    n = id_len(rest);
-    if (n == 0 || n + 1 >= rest.len || rest.data[n] != ' ')
-        return tbs_fail(diag, TBS_ERR_MALFORMED,
-                        "line %zu of the SDP: a=key-mgmt is not followed by a protocol, a blank "
-                        "and data (RFC 4567 3.1)",
-                        l->number);
-    *ret_attribute = (struct attribute){tbs_bytes_slice(rest, 0, n),
-                                        tbs_bytes_slice(rest, n + 1, rest.len - n - 1)};
-    return TBS_OK;
-}
+static const char key_mgmt[] = SDP_KEY_MGMT, mikey[] = SDP_MIKEY;
 
 /* What one level has. */
 struct found {
@@ -106,15 +31,15 @@ static enum tbs_err add_id(struct found *f, struct tbs_bytes id, struct tbs_diag
 
 static enum tbs_err find(struct tbs_bytes sdp, int level, struct found *f, struct tbs_diag *diag)
 {
-    struct lines l = lines_of(sdp);
+    struct sdp_lines l = sdp_lines(sdp);
 
-    while (next_line(&l)) {
-        struct attribute a;
+    while (sdp_next_line(&l)) {
+        struct sdp_key_mgmt a;
         enum tbs_err err;
 
-        if (l.level != level || !begins_with(l.line, key_mgmt))
+        if (l.level != level || !sdp_begins(l.line, key_mgmt))
             continue;
-        err = read_attribute(&l, &a, diag);
+        err = sdp_read_key_mgmt(&l, &a, diag);
         if (!err)
             err = add_id(f, a.protocol, diag);
         if (err)
@@ -160,9 +85,9 @@ enum tbs_err tbs_sdp_offer_ids(struct tbs_bytes sdp, int level, char ret_ids[TBS
 
 size_t tbs_sdp_media_count(struct tbs_bytes sdp)
 {
-    struct lines l = lines_of(sdp);
+    struct sdp_lines l = sdp_lines(sdp);
 
-    while (next_line(&l))
+    while (sdp_next_line(&l))
         ;
     return (size_t)(l.level + 1);
 }
@@ -170,19 +95,19 @@ size_t tbs_sdp_media_count(struct tbs_bytes sdp)
 /* Where a line is added: before the level's first key-mgmt attribute, or at the level's end. */
 static size_t place_of(struct tbs_bytes sdp, int level)
 {
-    struct lines l = lines_of(sdp);
+    struct sdp_lines l = sdp_lines(sdp);
 
-    while (next_line(&l))
-        if (l.level > level || (l.level == level && begins_with(l.line, key_mgmt)))
+    while (sdp_next_line(&l))
+        if (l.level > level || (l.level == level && sdp_begins(l.line, key_mgmt)))
             return l.start;
     return sdp.len;
 }
 
 static const char *line_end(struct tbs_bytes sdp)
 {
-    struct lines l = lines_of(sdp);
+    struct sdp_lines l = sdp_lines(sdp);
 
-    next_line(&l);
+    sdp_next_line(&l);
     return l.next == l.start + l.line.len + 1 ? "\n" : "\r\n";
 }
 

@@ -9,6 +9,9 @@
  *               tbs_resolve_finish <- RESOLVE_RESP         gives a tbs_resolved
  *               tbs_answer         -> TRANSFER_RESP, and a tbs_session with the keys
  *   Initiator   tbs_transfer_finish <- TRANSFER_RESP       gives a tbs_session with the keys
+ *   Either      tbs_update_begin    -> TRANSFER_INIT    -> the other one, in mid-call
+ *               tbs_update_answer   -> TRANSFER_RESP, and a tbs_session with the new keys
+ *               tbs_update_finish   <- TRANSFER_RESP       gives a tbs_session with the new keys
  *
  * Functions return TBS_OK or an error and say in diag (NULL ok) what is wrong; outputs named
  * ret_* are untouched on failure. A *_finish that fails leaves its object as it was: a forged
@@ -52,6 +55,8 @@ enum tbs_flag {
     TBS_RANDRI = 1 << 11,   /* H: the Initiator's random value goes into the session keys */
     TBS_FORKING = 1 << 10,  /* I: each Responder gets TGKs of its own (RFC 6043 5.1.1) */
     TBS_REUSE = 1 << 9,     /* J: the ticket may be used for several sessions */
+    TBS_INITIATOR_KEYS = 1 << 7, /* L: the Initiator may supply session keys: tbs_*_supply */
+    TBS_RESPONDER_KEYS = 1 << 6, /* M: the Responder may; needs RESPONSE */
 };
 #define TBS_FLAGS_RECOMMENDED (TBS_RESPONSE | TBS_RANDRR | TBS_RANDRI | TBS_FORKING)
 
@@ -82,6 +87,9 @@ struct tbs_wish {
     unsigned flags;            /* enum tbs_flag */
     const struct tbs_key_wish *keys;
     size_t n_keys; /* 0: as the KMS decides, usually one TGK */
+    /* No session keys in the ticket: the ends supply them, such as those of content that is
+     * encrypted already (RFC 6043 8). Needs INITIATOR_KEYS or RESPONDER_KEYS. */
+    bool no_keys;
     struct tbs_minimum minimum;
 };
 
@@ -145,6 +153,27 @@ enum tbs_err tbs_ticket_import(struct tbs_bytes octets, struct tbs_ticket **ret_
                                struct tbs_diag *diag);
 void tbs_ticket_free(struct tbs_ticket *ticket);
 
+/* --- Either: session keys that an end supplies itself, RFC 6043 5.2, 6.10, 8 --- */
+
+/* All zeros: a random TGK. */
+struct tbs_own_key {
+    enum tbs_key_kind kind;
+    struct tbs_bytes key;  /* 16 octets up to the suite's encryption key; empty: random, longest */
+    struct tbs_bytes salt; /* empty: random for a TEK, none otherwise; SRTP needs 14 octets */
+    struct tbs_bytes spi;  /* empty: 4 random octets; differs from all others of the session */
+};
+/* Keys for the next message that is made with the object: TRANSFER_INIT with a ticket,
+ * TRANSFER_RESP to an offer, either of an update in a session. They are given to the crypto
+ * sessions in their order, the last to all that follow, and go before those of the ticket. n 0:
+ * one random TGK. TBS_ERR_DENIED where the ticket does not let this side (TBS_INITIATOR_KEYS,
+ * TBS_RESPONDER_KEYS). */
+enum tbs_err tbs_ticket_supply(struct tbs_ticket *ticket, const struct tbs_own_key *keys, size_t n,
+                               struct tbs_diag *diag);
+enum tbs_err tbs_offer_supply(struct tbs_offer *offer, const struct tbs_own_key *keys, size_t n,
+                              struct tbs_diag *diag);
+enum tbs_err tbs_session_supply(struct tbs_session *session, const struct tbs_own_key *keys,
+                                size_t n, struct tbs_diag *diag);
+
 /* --- Initiator: Ticket Transfer, RFC 6043 4.2.2 --- */
 
 /* SRTP with AES in counter mode, HMAC-SHA1 and a tag of 80 bits; the master key has the length
@@ -156,10 +185,21 @@ enum tbs_srtp {
 /* As SDP and SRTP libraries name it; never NULL. */
 const char *tbs_srtp_name(enum tbs_srtp srtp);
 
-/* One crypto session: one direction of one media stream. RFC 4567 7.1 takes CS ID 1 and 2 for
- * the first m line, 3 and 4 for the second. */
+/* What the keys are for; the values are those of Prot type (docs/mikey-ticket.md 13). */
+enum tbs_protocol {
+    TBS_PROTOCOL_SRTP = 0,
+    TBS_PROTOCOL_TLS = 241, /* a pre-shared key of TLS (RFC 4279), as for MSRP (RFC 4975) */
+    TBS_PROTOCOL_CMS = 242, /* a key-encryption key of CMS (RFC 5652 6.2.3), as for a MESSAGE */
+};
+/* "SRTP", "TLS" or "CMS"; never NULL. */
+const char *tbs_protocol_name(enum tbs_protocol protocol);
+
+/* One crypto session: one direction of one media stream, and then RFC 4567 7.1 takes CS ID 1 and
+ * 2 for the first m line, 3 and 4 for the second. Or the one key that is for TLS or CMS: then
+ * there is no other crypto session. */
 struct tbs_crypto_session {
     uint8_t id;
+    enum tbs_protocol protocol;
     enum tbs_srtp srtp; /* 0: the one with keys as long as the ticket's suite */
     bool has_ssrc;      /* otherwise the Responder chooses */
     uint32_t ssrc;
@@ -198,10 +238,14 @@ void tbs_replay_free(struct tbs_replay *replay);
 struct tbs_acceptance {
     const char *const *groups; /* what the Responder answers for beside its own identity */
     size_t n_groups;
-    const char *app;     /* its application; NULL: tickets for certain applications are refused */
-    bool suite_128;      /* accept tickets of suite 128 with a credential of suite 256 */
-    unsigned flags;      /* enum tbs_flag: what a ticket must have */
-    unsigned srtp;       /* bits 1 << enum tbs_srtp; 0: all */
+    const char *app; /* its application; NULL: tickets for certain applications are refused */
+    bool suite_128;  /* accept tickets of suite 128 with a credential of suite 256 */
+    unsigned flags;  /* enum tbs_flag: what a ticket must have */
+    enum tbs_protocol protocol; /* what the offer must be for */
+    unsigned srtp;              /* bits 1 << enum tbs_srtp; 0: all */
+    /* How old the message may be, for what was left while one was away; 0: TBS_TIME_WINDOW.
+     * `replay` knows it for TBS_TIME_WINDOW only. */
+    uint32_t max_age_seconds;
     const char *sdp_ids; /* what tbs_sdp_extract gave; NULL: the message did not come in SDP */
     struct tbs_replay *replay; /* NULL: the caller sees to replays. Outlives the offers. */
 };
@@ -242,6 +286,14 @@ enum tbs_err tbs_resolved_export(const struct tbs_resolved *resolved, struct tbs
                                  struct tbs_diag *diag);
 enum tbs_err tbs_resolved_import(struct tbs_bytes octets, struct tbs_resolved **ret_resolved,
                                  struct tbs_diag *diag);
+/* The session of two others, for a network function that the KMS lets resolve their ticket, such
+ * as a recorder: from the TRANSFER_INIT and the TRANSFER_RESP that passed (empty where the ticket
+ * has no TBS_RESPONSE). Only for its keys: CSB updates are for the two. TBS_ERR_DENIED for a ticket
+ * with TBS_FORKING, whose Responders' keys nobody else gets. Errors as in tbs_transfer_restore and
+ * tbs_transfer_finish. */
+enum tbs_err tbs_follow(const struct tbs_resolved *resolved, struct tbs_bytes transfer_init,
+                        struct tbs_bytes response, struct tbs_session **ret_session,
+                        struct tbs_diag *diag);
 void tbs_resolved_free(struct tbs_resolved *resolved);
 
 struct tbs_ssrc {
@@ -277,14 +329,76 @@ struct tbs_traffic {
     struct tbs_bytes master_key, master_salt; /* 16 or 32, and 14 octets; secret */
     struct tbs_bytes mki;
 };
+/* Crypto sessions for SRTP: none where the session is for TLS or CMS. */
 size_t tbs_session_count(const struct tbs_session *session);
 /* i below tbs_session_count. */
 void tbs_session_traffic(const struct tbs_session *session, size_t i,
                          struct tbs_traffic *ret_traffic);
+/* For TLS or CMS: a pre-shared key and its PSK identity (RFC 4279 5), or a key-encryption key and
+ * its KEKIdentifier (RFC 5652 6.2.3). Views live as long as the session. */
+struct tbs_shared_key {
+    uint8_t cs_id;
+    enum tbs_protocol protocol;
+    struct tbs_bytes key; /* 16 to 32 octets; secret */
+    const char *identity; /* ASCII, at most TBS_KEY_IDENTITY_MAX, the same on both sides */
+};
+#define TBS_KEY_IDENTITY_MAX 128 /* what every TLS takes, RFC 4279 5.3 */
+/* TBS_ERR_NOT_FOUND: the session is for SRTP. */
+enum tbs_err tbs_session_shared_key(const struct tbs_session *session,
+                                    struct tbs_shared_key *ret_key, struct tbs_diag *diag);
 /* The other side, as the KMS or the verified message names it: the Initiator at the Responder,
  * and at the Initiator the one who answered. */
 struct tbs_bytes tbs_session_peer(const struct tbs_session *session);
 uint32_t tbs_session_csb_id(const struct tbs_session *session);
+/* How often the keys are to be changed, at least (TRr, RFC 6043 6.10); 0: the ticket does not say.
+ */
+uint32_t tbs_session_rekey_seconds(const struct tbs_session *session);
+/* As tbs_ticket_export and tbs_ticket_import. Export again after tbs_update_begin and
+ * tbs_update_answer, which move the session's T on. */
+enum tbs_err tbs_session_export(const struct tbs_session *session, struct tbs_secret *ret_octets,
+                                struct tbs_diag *diag);
+enum tbs_err tbs_session_import(struct tbs_bytes octets, struct tbs_session **ret_session,
+                                struct tbs_diag *diag);
 void tbs_session_free(struct tbs_session *session);
+
+/* --- Both: CSB updates, RFC 6043 5.2 ---
+ *
+ * Either side changes keys or crypto sessions of a session that is there; each update gives a new
+ * tbs_session. Keep the one before until media with the new MKIs flows, then free it; make further
+ * updates with the new one. RANDs stay those of the first exchange, and a TGK that an end supplied
+ * is not forked. Two updates at once are for the signalling to prevent (in SIP: 491). */
+
+struct tbs_update;
+
+/* True for a TRANSFER_INIT that updates a session (it has no ticket); CSB ID tells which. */
+bool tbs_is_update(struct tbs_bytes message, uint32_t *ret_csb_id);
+
+/* Starts an update. `sessions`: all crypto sessions from now on, n_sessions 0: those that there
+ * are. Without tbs_session_supply before, they keep their keys. sdp_ids as in tbs_transfer_begin.
+ * The session outlives the update. */
+enum tbs_err tbs_update_begin(struct tbs_session *session,
+                              const struct tbs_crypto_session *sessions, size_t n_sessions,
+                              const char *sdp_ids, struct tbs_clock clock,
+                              struct tbs_update **ret_update, struct tbs_diag *diag);
+/* An update from before, from the TRANSFER_INIT that it made. */
+enum tbs_err tbs_update_restore(struct tbs_session *session, struct tbs_bytes transfer_init,
+                                struct tbs_update **ret_update, struct tbs_diag *diag);
+struct tbs_bytes tbs_update_octets(const struct tbs_update *update);
+/* An empty response where the ticket has no TBS_RESPONSE: it takes effect at once. Errors as
+ * in tbs_transfer_finish. */
+enum tbs_err tbs_update_finish(struct tbs_update *update, struct tbs_bytes response,
+                               struct tbs_session **ret_session, struct tbs_diag *diag);
+void tbs_update_free(struct tbs_update *update);
+
+/* Verifies and answers the other side's update. `srtp` and `sdp_ids` as in struct tbs_acceptance;
+ * ssrcs as in tbs_answer, for crypto sessions that are new. ret_response (the caller frees it) is
+ * empty where none is wanted. TBS_ERR_REPLAY: its T is not later than that of the message before,
+ * or it is one's own message. TBS_ERR_TIME, TBS_ERR_AUTH, TBS_ERR_DENIED, TBS_ERR_UNSUPPORTED;
+ * tbs_refuse tells the other side. */
+enum tbs_err tbs_update_answer(struct tbs_session *session, struct tbs_bytes transfer_init,
+                               const struct tbs_ssrc *ssrcs, size_t n_ssrcs, unsigned srtp,
+                               const char *sdp_ids, struct tbs_clock clock,
+                               struct tbs_buf *ret_response, struct tbs_session **ret_session,
+                               struct tbs_diag *diag);
 
 #endif

@@ -1,36 +1,8 @@
-/* The Initiator's Ticket Transfer. RFC 6043 4.2.2, 5.1.1, 5.3, 6.1.1, 6.10. */
+/* The Initiator's Ticket Transfer: TRANSFER_INIT. RFC 6043 4.2.2.1, 5.3, 6.1.1, 6.10. */
 #include <stdlib.h>
 #include <string.h>
 
 #include "client/internal.h"
-
-#define ANSWERS_MAX 16 /* Responders that may answer one forked TRANSFER_INIT */
-
-struct tbs_transfer {
-    struct client_grant grant; /* a copy: the ticket may be freed */
-    struct tbs_buf init;
-    size_t n_answers;
-    uint8_t answers[ANSWERS_MAX][MIKEY_MAC_MAX]; /* the MAC of each */
-};
-
-/* The SP payloads of an offer: one for each profile, numbered in their order. */
-struct profiles {
-    size_t n;
-    enum tbs_srtp srtp[2];
-};
-
-static uint8_t policy_no(struct profiles *p, enum tbs_srtp srtp)
-{
-    size_t i = 0;
-
-    while (i < p->n && p->srtp[i] != srtp)
-        i++;
-    if (i == p->n)
-        p->srtp[p->n++] = srtp;
-    return (uint8_t)i;
-}
-
-/* --- Begin --- */
 
 static enum tbs_err check_use(const struct client_grant *g, uint64_t now, struct tbs_diag *diag)
 {
@@ -41,94 +13,101 @@ static enum tbs_err check_use(const struct client_grant *g, uint64_t now, struct
     return client_check_validity(&g->policy, now, diag);
 }
 
-static enum tbs_err check_sessions(const struct tbs_crypto_session *sessions, size_t n,
-                                   struct tbs_diag *diag)
-{
-    if (n == 0 || n > TBS_SESSIONS_MAX)
-        return tbs_fail(diag, TBS_ERR_LIMIT, "%zu crypto sessions; there are 1 to %d", n,
-                        TBS_SESSIONS_MAX);
-    for (size_t i = 0; i < n; i++) {
-        if (sessions[i].srtp && !client_srtp_key_len(sessions[i].srtp))
-            return tbs_fail(diag, TBS_ERR_INVALID, "crypto session %u has an unknown profile",
-                            sessions[i].id);
-        for (size_t j = 0; j < i; j++)
-            if (sessions[j].id == sessions[i].id)
-                return tbs_fail(diag, TBS_ERR_INVALID, "CS ID %u stands twice", sessions[i].id);
-    }
-    return TBS_OK;
-}
+struct beginning {
+    const struct tbs_ticket *ticket;
+    struct ticket_id responder;
+    const struct tbs_crypto_session *sessions;
+    size_t n_sessions;
+    const char *sdp_ids;
+    uint64_t t;
+    struct tbs_diag *diag;
+};
 
-/* Without an answer, SSRC and SPI are the Initiator's to say. */
-static enum tbs_err put_session(const struct client_grant *g, const struct tbs_crypto_session *s,
-                                size_t i, struct profiles *profiles, struct tbs_buf *map,
-                                struct tbs_diag *diag)
+/* The SPIs are the Initiator's to say without an answer, and where it supplies the keys. */
+static enum tbs_err put_map(const struct beginning *b, struct client_profiles *profiles,
+                            struct tbs_buf *map)
 {
+    const struct client_grant *g = &b->ticket->g;
+    const struct mikey_key_set *supply = &b->ticket->supply;
     bool answered = g->policy.flags & TICKET_F;
-    uint8_t no = policy_no(profiles, s->srtp ? s->srtp : client_srtp_of_suite(g->suite));
-    struct mikey_cs cs = {.id = s->id, .prot = MIKEY_PROT_SRTP, .policies = tbs_bytes(&no, 1)};
-    struct tbs_buf ssrc TBS_BUF_AUTO = tbs_buf();
-    uint32_t number = s->ssrc;
+    size_t n_keys;
+    const struct mikey_key *keys = client_session_keys(g, &n_keys);
     enum tbs_err err = TBS_OK;
-    size_t n;
 
-    if (!s->has_ssrc && !answered)
-        err = client_random(&number, sizeof number, diag);
-    if (s->has_ssrc || !answered)
-        tbs_put_u32(&ssrc, number);
-    cs.session_data = tbs_buf_view(&ssrc);
-    if (!answered) {
-        const struct mikey_key *keys = client_session_keys(g, &n);
-
-        cs.spi = client_key_for(keys, n, i)->spi;
+    if (n_keys + supply->n == 0 && !(g->policy.flags & TICKET_M))
+        return tbs_fail(b->diag, TBS_ERR_INVALID,
+                        "the ticket holds no session keys: supply one (tbs_ticket_supply)");
+    if (supply->n > 0) {
+        keys = supply->key;
+        n_keys = supply->n;
     }
-    map->failed |= ssrc.failed;
-    mikey_put_cs(map, &cs);
+    for (size_t i = 0; !err && i < b->n_sessions; i++) {
+        bool said = supply->n > 0 || !answered;
+
+        err = client_put_offered(&b->sessions[i], g->suite,
+                                 said ? client_key_for(keys, n_keys, i)->spi : tbs_bytes(NULL, 0),
+                                 answered, profiles, map, b->diag);
+    }
     return err;
 }
 
-static void put_sps(struct mikey_writer *w, const struct profiles *profiles)
+/* The Initiator's own keys, under MPKi (RFC 6043 4.2.2.1). */
+static enum tbs_err put_supply(const struct beginning *b, const struct client_nonces *nonces,
+                               struct mikey_writer *w)
 {
-    for (size_t i = 0; i < profiles->n; i++)
-        client_put_srtp(w, (uint8_t)i, profiles->srtp[i]);
+    const struct client_grant *g = &b->ticket->g;
+    struct mikey_context context = {.usage = MIKEY_USE_INIT,
+                                    .csb_id = nonces->csb_id,
+                                    .randri = tbs_bytes(nonces->rand, sizeof nonces->rand)};
+    struct mikey_keys keys MIKEY_KEYS_AUTO = {0};
+    enum tbs_err err;
+
+    if (b->ticket->supply.n == 0)
+        return TBS_OK;
+    err = client_derive(g->suite, client_mpki(g), &context, true, &keys, b->diag);
+    return err ? err
+               : mikey_put_sealed(w, g->suite, &keys, nonces->csb_id, b->t, &b->ticket->supply,
+                                  b->diag);
 }
 
 /* A TRANSFER_INIT whose V, and with forking Initiator Data, are zeros. */
-static enum tbs_err write_init(const struct client_grant *g, struct ticket_id responder,
-                               const struct tbs_crypto_session *sessions, size_t n_sessions,
-                               const char *sdp_ids, uint64_t t, struct tbs_buf *init,
-                               struct tbs_diag *diag)
+static enum tbs_err write_init(const struct beginning *b, struct tbs_buf *init)
 {
     static const uint8_t zeros[2 * (2 + MIKEY_MAC_MAX) + 1];
+    const struct client_grant *g = &b->ticket->g;
     bool forking = g->policy.flags & TICKET_I;
     struct tbs_buf map TBS_BUF_AUTO = tbs_buf();
-    struct profiles profiles = {0};
+    struct client_profiles profiles = {0};
     struct client_nonces nonces;
-    enum tbs_err err = client_random(&nonces, sizeof nonces, diag);
+    enum tbs_err err = client_random(&nonces, sizeof nonces, b->diag);
 
-    for (size_t i = 0; !err && i < n_sessions; i++)
-        err = put_session(g, &sessions[i], i, &profiles, &map, diag);
+    if (!err)
+        err = put_map(b, &profiles, &map);
     if (err)
         return err;
     struct mikey_hdr hdr = {.data_type = MIKEY_TRANSFER_INIT,
                             .v = g->policy.flags & TICKET_F,
                             .prf = (uint8_t)g->suite->prf,
                             .csb_id = nonces.csb_id,
-                            .n_cs = (uint8_t)n_sessions,
+                            .n_cs = (uint8_t)b->n_sessions,
                             .map_type = MIKEY_MAP_GENERIC_ID,
                             .map_info = tbs_buf_view(&map)};
-    struct mikey_writer w = client_write_init(init, &hdr, t);
+    struct mikey_writer w = client_write_init(init, &hdr, b->t);
 
     mikey_put_randr(&w, MIKEY_RANDRI, tbs_bytes(nonces.rand, sizeof nonces.rand));
     mikey_put_idr(&w, MIKEY_IDRI, g->who_type, tbs_buf_view(&g->who));
-    mikey_put_idr(&w, MIKEY_IDRR, responder.type, responder.data);
-    put_sps(&w, &profiles);
-    if (sdp_ids)
-        mikey_put_general_ext(&w, MIKEY_EXT_SDP_IDS, tbs_bytes_str(sdp_ids));
+    mikey_put_idr(&w, MIKEY_IDRR, b->responder.type, b->responder.data);
+    client_put_profiles(&w, &profiles);
+    if (b->sdp_ids)
+        mikey_put_general_ext(&w, MIKEY_EXT_SDP_IDS, tbs_bytes_str(b->sdp_ids));
     mikey_put_ticket(&w, g->ticket.ticket.core,
                      tbs_bytes(zeros, forking ? ticket_initiator_data_len(g->suite) : 0));
+    err = put_supply(b, &nonces, &w);
+    if (err)
+        return err;
     mikey_put_v(&w, g->suite->mac);
     init->failed |= map.failed;
-    return mikey_written(init, diag);
+    return mikey_written(init, b->diag);
 }
 
 /* TRANSFER_INIT's MAC leaves Initiator Data out, so that Vi can repeat it. */
@@ -151,15 +130,14 @@ static enum tbs_err fill_initiator_data(const struct client_grant *g, struct tbs
     return TBS_OK;
 }
 
-/* The keys of TRANSFER_INIT, and of an Error message about it. */
-static enum tbs_err init_keys(const struct client_grant *g, const struct mikey_message *init,
-                              struct mikey_keys *ret_keys, struct tbs_diag *diag)
+enum tbs_err client_init_keys(const struct client_grant *g, const struct mikey_message *init,
+                              bool encr, struct mikey_keys *ret_keys, struct tbs_diag *diag)
 {
     struct mikey_context context = {.usage = MIKEY_USE_INIT,
                                     .csb_id = init->hdr.csb_id,
                                     .randri = mikey_rand_data(&init->payloads, MIKEY_RANDRI)};
 
-    return client_derive(g->suite, client_mpki(g), &context, false, ret_keys, diag);
+    return client_derive(g->suite, client_mpki(g), &context, encr, ret_keys, diag);
 }
 
 static enum tbs_err authenticate(const struct client_grant *g, struct ticket_id responder,
@@ -171,7 +149,7 @@ static enum tbs_err authenticate(const struct client_grant *g, struct ticket_id 
     enum tbs_err err = mikey_decode(tbs_buf_view(init), &m, diag);
 
     if (!err)
-        err = init_keys(g, &m, &keys, diag);
+        err = client_init_keys(g, &m, false, &keys, diag);
     if (!err)
         err = mikey_authenticate(init, g->suite, &keys, identities, diag);
     if (!err && g->policy.flags & TICKET_I)
@@ -197,6 +175,20 @@ static enum tbs_err transfer_new(const struct client_grant *g, struct tbs_buf *i
     return TBS_OK;
 }
 
+enum tbs_err tbs_ticket_supply(struct tbs_ticket *ticket, const struct tbs_own_key *keys, size_t n,
+                               struct tbs_diag *diag)
+{
+    struct mikey_key_set set;
+    enum tbs_err err =
+        client_supply(keys, n, ticket->g.suite, ticket->g.policy.flags, true, &set, diag);
+
+    if (err)
+        return err;
+    mikey_key_set_free(&ticket->supply);
+    ticket->supply = set;
+    return TBS_OK;
+}
+
 enum tbs_err tbs_transfer_begin(struct tbs_ticket *ticket, const char *responder,
                                 const struct tbs_crypto_session *sessions, size_t n_sessions,
                                 const char *sdp_ids, struct tbs_clock clock,
@@ -209,19 +201,27 @@ enum tbs_err tbs_transfer_begin(struct tbs_ticket *ticket, const char *responder
     if (!err)
         err = client_check_id(responder, "the responder's identity", diag);
     if (!err)
-        err = check_sessions(sessions, n_sessions, diag);
+        err = client_check_sessions(sessions, n_sessions, diag);
     if (err)
         return err;
-    struct ticket_id id = client_id(responder);
+    struct beginning b = {.ticket = ticket,
+                          .responder = client_id(responder),
+                          .sessions = sessions,
+                          .n_sessions = n_sessions,
+                          .sdp_ids = sdp_ids,
+                          .t = now,
+                          .diag = diag};
 
-    err = write_init(&ticket->g, id, sessions, n_sessions, sdp_ids, now, &init, diag);
+    err = write_init(&b, &init);
     if (!err)
-        err = authenticate(&ticket->g, id, &init, diag);
+        err = authenticate(&ticket->g, b.responder, &init, diag);
     if (!err)
         err = transfer_new(&ticket->g, &init, ret_transfer, diag);
-    if (!err)
-        ticket->g.used = true;
-    return err;
+    if (err)
+        return err;
+    ticket->g.used = true;
+    mikey_key_set_free(&ticket->supply);
+    return TBS_OK;
 }
 
 enum tbs_err client_verify_transfer(const struct mikey_message *m, const struct client_grant *g,
@@ -233,7 +233,7 @@ enum tbs_err client_verify_transfer(const struct mikey_message *m, const struct 
 
     if (!ticket || !tbs_bytes_equal(ticket->ticket.core, g->ticket.ticket.core))
         return tbs_fail(diag, TBS_ERR_AUTH, "the TRANSFER_INIT carries another ticket");
-    err = init_keys(g, m, &keys, diag);
+    err = client_init_keys(g, m, false, &keys, diag);
     if (!err)
         err = mikey_verify(m, g->suite, &keys, identities, diag);
     if (err == TBS_ERR_AUTH)
@@ -269,194 +269,6 @@ enum tbs_err tbs_transfer_restore(const struct tbs_ticket *ticket, struct tbs_by
 struct tbs_bytes tbs_transfer_octets(const struct tbs_transfer *transfer)
 {
     return tbs_buf_view(&transfer->init);
-}
-
-/* --- Finish --- */
-
-/* What protects a TRANSFER_RESP, and the session keys of the one who sent it. */
-struct answer_keys {
-    struct tbs_secret mpkr; /* MPKr', or a copy of MPKi without forking */
-    struct mikey_key_set session;
-};
-
-#define ANSWER_KEYS_AUTO __attribute__((cleanup(answer_keys_free)))
-
-static void answer_keys_free(struct answer_keys *keys)
-{
-    tbs_secret_free(&keys->mpkr);
-    mikey_key_set_free(&keys->session);
-}
-
-/* RFC 6043 5.1.1: the Initiator forks with the modifier that the Responder got of the KMS. */
-static enum tbs_err fork_keys(const struct client_grant *g, const struct mikey_message *resp,
-                              struct answer_keys *keys, struct tbs_diag *diag)
-{
-    struct ticket_modifier modifier = {mikey_id_data(&resp->payloads, MIKEY_IDRR),
-                                       mikey_rand_data(&resp->payloads, MIKEY_RANDRKMS)};
-    uint8_t prf = g->policy.prf;
-    enum tbs_err err;
-
-    if (modifier.id.len == 0)
-        return tbs_fail(diag, TBS_ERR_MALFORMED,
-                        "the TRANSFER_RESP has no IDRr, which key forking needs (RFC 6043 5.1.1)");
-    err = client_check_randrkms(g, modifier.randrkms, diag);
-    if (!err)
-        err = ticket_fork_mpkr(prf, client_mpkr(g), modifier, &keys->mpkr, diag);
-    if (!err)
-        err = ticket_fork_tgks(prf, &keys->session, 0, modifier, diag);
-    return err;
-}
-
-static enum tbs_err make_answer_keys(const struct client_grant *g, const struct mikey_message *resp,
-                                     struct answer_keys *keys, struct tbs_diag *diag)
-{
-    size_t n;
-    const struct mikey_key *session = client_session_keys(g, &n);
-    enum tbs_err err = mikey_key_set_copy(session, n, &keys->session, diag);
-
-    if (!err && g->policy.flags & TICKET_I)
-        return fork_keys(g, resp, keys, diag);
-    return err ? err : tbs_secret_copy(client_mpki(g), &keys->mpkr, diag);
-}
-
-enum tbs_err client_response_keys(const struct client_grant *g, struct tbs_bytes mpkr,
-                                  const struct mikey_message *init, struct tbs_bytes randrr,
-                                  struct mikey_keys *ret_keys, struct tbs_diag *diag)
-{
-    struct mikey_context context = {.usage = MIKEY_USE_RESP,
-                                    .csb_id = init->hdr.csb_id,
-                                    .randri = mikey_rand_data(&init->payloads, MIKEY_RANDRI)};
-
-    if (g->policy.flags & TICKET_G)
-        context.randrr = randrr;
-    return client_derive(g->suite, mpkr, &context, false, ret_keys, diag);
-}
-
-static enum tbs_err verify_response(const struct tbs_transfer *transfer,
-                                    const struct mikey_message *init,
-                                    const struct mikey_message *resp, struct tbs_bytes mpkr,
-                                    struct tbs_diag *diag)
-{
-    const struct client_grant *g = &transfer->grant;
-    struct mikey_keys keys MIKEY_KEYS_AUTO = {0};
-    struct tbs_bytes randrr = mikey_rand_data(&resp->payloads, MIKEY_RANDRR);
-    struct mikey_followed_by initial = {.first = init->raw};
-    enum tbs_err err;
-
-    if (g->policy.flags & TICKET_G && randrr.len == 0)
-        return tbs_fail(diag, TBS_ERR_MALFORMED,
-                        "the TRANSFER_RESP has no RANDRr, which the ticket wants (flag G)");
-    err = client_response_keys(g, mpkr, init, randrr, &keys, diag);
-    if (!err)
-        err = mikey_verify(resp, g->suite, &keys, initial, diag);
-    if (err == TBS_ERR_AUTH)
-        err = tbs_fail(diag, err,
-                       "the MAC of the TRANSFER_RESP does not verify: it was changed on the way, "
-                       "it answers another TRANSFER_INIT, or its sender has not resolved the "
-                       "ticket");
-    return err;
-}
-
-static enum tbs_err check_new(const struct tbs_transfer *t, const struct mikey_message *resp,
-                              struct tbs_diag *diag)
-{
-    size_t max = t->grant.policy.flags & TICKET_I ? ANSWERS_MAX : 1;
-    struct tbs_bytes mac = resp->payloads.p[resp->payloads.n - 1].v.mac;
-
-    for (size_t i = 0; i < t->n_answers; i++)
-        if (tbs_bytes_equal(mac, tbs_bytes(t->answers[i], mac.len)))
-            return tbs_fail(diag, TBS_ERR_REPLAY, "this TRANSFER_RESP came before");
-    if (t->n_answers == max)
-        return tbs_fail(diag, TBS_ERR_REPLAY, "%zu Responder%s answered already, which is all", max,
-                        max == 1 ? " has" : "s have");
-    return TBS_OK;
-}
-
-/* What the ticket allows in an answer. */
-static enum tbs_err check_allowed(const struct client_grant *g, const struct mikey_message *resp,
-                                  struct tbs_diag *diag)
-{
-    if (!(g->policy.flags & TICKET_F))
-        return tbs_fail(diag, TBS_ERR_DENIED, "the ticket forbids a TRANSFER_RESP (flag F)");
-    if (mikey_find(&resp->payloads, MIKEY_KEMAC, 0))
-        return tbs_fail(diag, TBS_ERR_DENIED,
-                        "the TRANSFER_RESP supplies keys, which was not wished (flag M)");
-    if (!mikey_find(&resp->payloads, MIKEY_T, 0))
-        return tbs_fail(diag, TBS_ERR_MALFORMED, "the TRANSFER_RESP has no T payload");
-    return TBS_OK;
-}
-
-static enum tbs_err read_error(const struct tbs_transfer *t, const struct mikey_message *init,
-                               const struct mikey_message *error, struct tbs_diag *diag)
-{
-    struct mikey_keys keys MIKEY_KEYS_AUTO = {0};
-    enum tbs_err err = init_keys(&t->grant, init, &keys, diag);
-
-    return err ? err
-               : client_read_error(error, &init->hdr, t->grant.suite, &keys, "the Responder", diag);
-}
-
-static enum tbs_err finish(struct tbs_transfer *t, const struct mikey_message *init,
-                           const struct mikey_message *resp, struct tbs_session **ret_session,
-                           struct tbs_diag *diag)
-{
-    struct answer_keys keys ANSWER_KEYS_AUTO = {0};
-    struct client_bundle bundle = {.grant = &t->grant, .init = init, .resp = resp};
-    enum tbs_err err = client_check_response(resp, MIKEY_TRANSFER_RESP, &init->hdr, diag);
-
-    if (!err)
-        err = check_allowed(&t->grant, resp, diag);
-    if (!err)
-        err = make_answer_keys(&t->grant, resp, &keys, diag);
-    if (!err)
-        err = verify_response(t, init, resp, tbs_secret_view(&keys.mpkr), diag);
-    if (!err)
-        err = check_new(t, resp, diag);
-    if (err)
-        return err;
-    bundle.keys = keys.session.key;
-    bundle.n_keys = keys.session.n;
-    bundle.peer = mikey_id_data(&resp->payloads, MIKEY_IDRR);
-    if (bundle.peer.len == 0)
-        bundle.peer = mikey_id_data(&init->payloads, MIKEY_IDRR);
-    return client_session_new(&bundle, ret_session, diag);
-}
-
-enum tbs_err tbs_transfer_finish(struct tbs_transfer *transfer, struct tbs_bytes response,
-                                 struct tbs_session **ret_session, struct tbs_diag *diag)
-{
-    struct mikey_message init, resp;
-    enum tbs_err err = mikey_decode(tbs_buf_view(&transfer->init), &init, diag);
-
-    if (!err)
-        err = mikey_decode(response, &resp, diag);
-    if (err)
-        return err;
-    if (resp.hdr.data_type == MIKEY_ERROR)
-        return read_error(transfer, &init, &resp, diag);
-    err = finish(transfer, &init, &resp, ret_session, diag);
-    if (!err)
-        memcpy(transfer->answers[transfer->n_answers++],
-               resp.payloads.p[resp.payloads.n - 1].v.mac.data, transfer->grant.suite->mac_len);
-    return err;
-}
-
-enum tbs_err tbs_transfer_session(const struct tbs_transfer *transfer,
-                                  struct tbs_session **ret_session, struct tbs_diag *diag)
-{
-    struct client_bundle bundle = {.grant = &transfer->grant};
-    struct mikey_message init;
-    enum tbs_err err = mikey_decode(tbs_buf_view(&transfer->init), &init, diag);
-
-    if (err)
-        return err;
-    if (transfer->grant.policy.flags & TICKET_F)
-        return tbs_fail(diag, TBS_ERR_INVALID,
-                        "the ticket wants an answer: its TRANSFER_RESP gives the session");
-    bundle.keys = client_session_keys(&transfer->grant, &bundle.n_keys);
-    bundle.init = &init;
-    bundle.peer = mikey_id_data(&init.payloads, MIKEY_IDRR);
-    return client_session_new(&bundle, ret_session, diag);
 }
 
 void tbs_transfer_free(struct tbs_transfer *transfer)

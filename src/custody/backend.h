@@ -11,7 +11,7 @@
 #include "custody/pin.h"
 #include "custody/rules.h"
 
-#define CUSTODY_OPS_VERSION 4
+#define CUSTODY_OPS_VERSION 5
 
 #define CUSTODY_KEYS_MAX 1024 /* more keys of ours on one token are refused */
 #define CUSTODY_GCM_IV_LEN 12
@@ -61,6 +61,8 @@ struct custody_ops {
     const char *name;
     const char *description;
     const char *config_help;
+    /* Calls wait for each other in the backend: one hangs only where none came back meanwhile. */
+    bool in_turn;
 
     /* Checks what can be checked of the configuration alone. */
     enum tbs_err (*check)(const struct custody_token_config *config, struct tbs_diag *diag);
@@ -125,6 +127,17 @@ bool custody_id_role(struct tbs_bytes id, enum custody_role *ret_role, bool *ret
 bool custody_role_takes(enum custody_role role, enum custody_alg alg);
 const char *custody_role_prefix(enum custody_role role); /* of its ids: "tpk-", ... */
 const char *custody_role_algs(enum custody_role role);   /* for people: "A or B" */
+
+uint64_t custody_now_ns(void); /* CLOCK_MONOTONIC */
+/* Counts a call of this kind into the token, which is over now. stats NULL: nobody counts. */
+void custody_count_call(struct custody_call_stats *stats, size_t kind, uint64_t began_ns,
+                        bool failed);
+
+/* Has the key sign something, and verifies that with the public key `point`. `where` names the
+ * token in the sentence. TBS_ERR_AUTH: it does not. */
+enum tbs_err custody_sign_check(const struct custody_ops *ops, void *session,
+                                const struct custody_key *key, const uint8_t *point,
+                                const char *where, struct tbs_diag *diag);
 
 /* The constructors. */
 enum tbs_err custody_backend_pkcs11(const struct custody_ops **ret_ops, struct tbs_diag *diag);

@@ -104,8 +104,8 @@ struct custody_token_config {
     const char *const *quirks;
     size_t n_quirks;
 
-    /* tpm. The way to it, as tpm2-tss takes it: "device:/dev/tpmrm0", "swtpm:path=/run/s" or
-     * "tabrmd:". */
+    /* tpm, and a pin_source of tpm:. The way to it, as tpm2-tss takes it: "device:/dev/tpmrm0",
+     * "swtpm:path=/run/s" or "tabrmd:". */
     const char *tcti;
     /* The folder with its key files, an absolute path. */
     const char *keys;
@@ -302,14 +302,15 @@ struct custody_token_status {
 size_t custody_token_count(const struct custody *custody);
 void custody_token_status(struct custody *custody, size_t i,
                           struct custody_token_status *ret_status);
-/* One kind of call into the module, such as C_Sign: counted by the backend, read by anybody. */
+/* One kind of call into a module or command to a TPM, such as C_Sign or TPM2_HMAC: counted by the
+ * backend, read by anybody. */
 #define CUSTODY_LATENCY_FIRST_US 16 /* bound of the first bucket; each next one has twice that */
 #define CUSTODY_LATENCY_BUCKETS 18  /* the last has no bound */
 struct custody_call_stats {
     const char *name; /* static text */
     _Atomic uint64_t calls, failures, nanoseconds, bucket[CUSTODY_LATENCY_BUCKETS];
 };
-/* Calls into the module of a token, by kind: NULL after the last. */
+/* Those of a token, by kind: NULL after the last. */
 const struct custody_call_stats *custody_token_calls_of(const struct custody *custody, size_t token,
                                                         size_t kind);
 const char *custody_state_name(enum custody_state state); /* "up", ... never NULL */

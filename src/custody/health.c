@@ -92,12 +92,3 @@ enum tbs_err custody_health(struct custody_session *session, struct custody_heal
     custody_known_health(custody, ret_health);
     return TBS_OK;
 }
-
-const struct custody_call_stats *custody_token_calls_of(const struct custody *custody, size_t token,
-                                                        size_t kind)
-{
-    if (token >= custody->n_tokens || kind >= CUSTODY_CALL_KINDS_MAX)
-        return NULL;
-    const struct custody_call_stats *stats = &custody->tokens[token].stats[kind];
-    return stats->name ? stats : NULL;
-}

@@ -135,6 +135,7 @@ struct custody_token {
     _Atomic bool open;                  /* the gate: calls may begin */
     _Atomic uint64_t examined_since_ns; /* 0: it is not being examined */
     _Atomic unsigned busy;              /* calls in work */
+    _Atomic uint64_t back_ns;           /* when a call came back last */
     _Atomic unsigned failures_in_a_row;
     _Atomic uint64_t calls, failures;
 
@@ -169,13 +170,14 @@ void custody_token_free(struct custody_token *token);
 uint64_t custody_token_ask(struct custody_token *token, enum custody_class report);
 /* Waits until that was done, at most until `until_ns`. */
 void custody_token_await(struct custody_token *token, uint64_t ticket, uint64_t until_ns);
+/* Its calls wait for each other, and one came back since then: those in work only wait. */
+bool custody_token_moves(const struct custody_token *token, uint64_t since_ns);
 /* The module has not come back from an examination for too long. */
 bool custody_token_examination_hangs(const struct custody_token *token);
 /* Calls may begin: the gate is open, and no examination hangs. */
 bool custody_token_serves(const struct custody_token *token);
 /* Waits for a token that is being mended: it is up, and its gate is shut. False: it is not. */
 bool custody_token_await_mended(struct custody_token *token, uint64_t until_ns);
-uint64_t custody_now_ns(void);
 
 /* --- session.c: one thread's sessions, and the choice of a token --- */
 
@@ -206,7 +208,7 @@ enum tbs_err custody_perform(struct custody_session *session, const struct custo
 /* Shuts the gate and closes every session with the token. False when a call is still in work at
  * `until_ns`; the gate stays shut. */
 bool custody_sessions_drain(struct custody_token *token, uint64_t until_ns);
-/* Calls that began before `before_ns` and are still in work. */
+/* Calls that began before `before_ns` and hang: are still in work, and do not only wait. */
 unsigned custody_sessions_stalled(struct custody_token *token, uint64_t before_ns);
 
 /* --- custody.c --- */
@@ -229,13 +231,6 @@ enum tbs_err custody_find_backend(const char *name, const struct custody_ops **r
 /* TBS_ERR_INVALID in a child of the process that opened it: a token's login, handles and
  * random generator must not be used on both sides of a fork. */
 enum tbs_err custody_in_its_process(const struct custody *custody, struct tbs_diag *diag);
-
-/* --- sign.c --- */
-
-/* Has the key sign something, and verifies that with the public key `point`. */
-enum tbs_err custody_sign_check(const struct custody_token *token, void *session,
-                                const struct custody_key *key, const uint8_t *point,
-                                struct tbs_diag *diag);
 
 /* --- calls.c --- */
 

@@ -9,9 +9,11 @@
 #include <unistd.h>
 
 #include "custody/prompt.h"
+#include "custody/sealed_pin.h"
 
 static const char forms[] =
     "write fd:N, file:/absolute/path, credential:NAME or prompt, never the PIN itself";
+static const char sealed[] = "tpm:";
 
 /* One octet more than a PIN with its line end may have, so that one too long is noticed. */
 #define ROOM (PIN_MAX + 2)
@@ -184,7 +186,33 @@ enum tbs_err pin_read(const char *source, struct tbs_secret *ret_pin, struct tbs
 
 static bool can_be_read_again(const char *source)
 {
-    return after(source, "file:") || after(source, "credential:");
+    return after(source, "file:") || after(source, "credential:") || after(source, sealed);
+}
+
+enum tbs_err pin_prepare(const struct pin_keeper *keeper, struct tbs_diag *diag)
+{
+    bool needs_tpm = keeper->source && after(keeper->source, sealed);
+    return needs_tpm ? sealed_pin_prepare(keeper->tcti, diag) : TBS_OK;
+}
+
+static enum tbs_err unseal(const char *tcti, const char *path, struct tbs_secret *ret_pin,
+                           struct tbs_diag *diag)
+{
+    TBS_SECRET_AUTO struct tbs_secret room = {0};
+    struct sealed_pin *pin = NULL;
+    enum tbs_err err = sealed_pin_read(path, &pin, diag);
+    if (err == TBS_OK)
+        err = sealed_pin_open(tcti, pin, &room, diag);
+    sealed_pin_free(pin);
+    return err != TBS_OK ? err : take_pin("sealed PIN", &room, room.len, ret_pin, diag);
+}
+
+static enum tbs_err read_anew(const struct pin_keeper *keeper, struct tbs_secret *ret_pin,
+                              struct tbs_diag *diag)
+{
+    const char *path = keeper->source ? after(keeper->source, sealed) : NULL;
+    return path ? unseal(keeper->tcti, path, ret_pin, diag)
+                : pin_read(keeper->source, ret_pin, diag);
 }
 
 enum tbs_err pin_obtain(struct pin_keeper *keeper, struct tbs_secret *ret_pin,
@@ -197,7 +225,7 @@ enum tbs_err pin_obtain(struct pin_keeper *keeper, struct tbs_secret *ret_pin,
         return tbs_fail(diag, TBS_ERR_CONFIG,
                         "the PIN could be read once, at the start, and was not kept: "
                         "use file: or credential:, keep it (custody.keep_pin), or restart");
-    enum tbs_err err = pin_read(keeper->source, ret_pin, diag);
+    enum tbs_err err = read_anew(keeper, ret_pin, diag);
     keeper->used |= err == TBS_OK;
     if (err != TBS_OK || !keeper->keep || again)
         return err;

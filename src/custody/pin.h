@@ -8,6 +8,8 @@
  *   credential:NAME    $CREDENTIALS_DIRECTORY/NAME, as systemd's LoadCredential= provides it
  *   prompt             the controlling terminal, without echo; its settings are restored also
  *                      when a signal ends the program
+ *   tpm:/absolute      sealed to the host's TPM in that file (custody/sealed_pin.h); for a
+ *                      pin_keeper, which knows the way to the TPM, and nobody else
  *
  * A PIN has 4 to 255 octets after one trailing line feed is removed, and no control
  * characters. */
@@ -32,15 +34,19 @@ enum tbs_err pin_read(const char *source, struct tbs_secret *ret_pin, struct tbs
 enum tbs_err pin_read_for(const char *what, const char *source, struct tbs_secret *ret_pin,
                           struct tbs_diag *diag);
 
-/* A PIN that may be needed again, for a login after an outage. A file or a credential is read
- * anew each time, so that a PIN that was corrected is seen; what can be read only once (fd:,
- * prompt) is kept in secret memory, if keep says so. Not thread-safe. */
+/* A PIN that may be needed again, for a login after an outage. A file, a credential or a sealed PIN
+ * is read anew each time, so that a PIN that was corrected is seen; what can be read only once
+ * (fd:, prompt) is kept in secret memory, if keep says so. Not thread-safe. */
 struct pin_keeper {
     const char *source;  /* NULL: none */
+    const char *tcti;    /* for tpm: alone */
     const char *records; /* folder of custody/pin_record.h; NULL: refusals are kept in memory */
     bool keep, used;
     struct tbs_secret kept;
 };
+/* Before any thread: what reading the source needs in the environment. TBS_ERR_CONFIG,
+ * TBS_ERR_UNSUPPORTED. */
+enum tbs_err pin_prepare(const struct pin_keeper *keeper, struct tbs_diag *diag);
 /* TBS_ERR_CONFIG also when the source was read before, and nothing was kept. */
 enum tbs_err pin_obtain(struct pin_keeper *keeper, struct tbs_secret *ret_pin,
                         struct tbs_diag *diag);

@@ -169,7 +169,7 @@ static unsigned in_call(struct custody_token *token, uint64_t before_ns)
 
 unsigned custody_sessions_stalled(struct custody_token *token, uint64_t before_ns)
 {
-    return in_call(token, before_ns);
+    return custody_token_moves(token, before_ns) ? 0 : in_call(token, before_ns);
 }
 
 bool custody_sessions_drain(struct custody_token *token, uint64_t until_ns)
@@ -282,6 +282,7 @@ static enum tbs_err call_on(struct custody_session *session, struct custody_toke
     token->calls++;
     session->last = token->index;
     enum tbs_err err = call(session, token, op, diag);
+    token->back_ns = custody_now_ns();
     token->busy--;
     leave(&session->legs[token->index]);
     return err;

@@ -96,6 +96,7 @@ enum tbs_err custody_token_init(struct custody_token *token, struct custody *cus
     if (!copy_config(config, &token->config))
         return tbs_fail(diag, TBS_ERR_NOMEM, "out of memory opening the custody");
     token->pin = (struct pin_keeper){.source = token->config.pin_source,
+                                     .tcti = token->config.tcti,
                                      .records = token->config.pin_records,
                                      .keep = config->keep_pin};
     const char *name = config->uri ? config->uri : config->tcti;
@@ -103,7 +104,9 @@ enum tbs_err custody_token_init(struct custody_token *token, struct custody *cus
     enum tbs_err err = custody_find_backend(config->backend, &token->ops, diag);
     if (err == TBS_OK)
         err = token->ops->check(&token->config, diag);
-    return err != TBS_OK ? err : token->ops->prepare(&token->config, diag);
+    if (err == TBS_OK)
+        err = token->ops->prepare(&token->config, diag);
+    return err != TBS_OK ? err : pin_prepare(&token->pin, diag);
 }
 
 void custody_token_free(struct custody_token *token)
@@ -465,10 +468,16 @@ bool custody_token_await_mended(struct custody_token *token, uint64_t until_ns)
     return is_mended;
 }
 
+bool custody_token_moves(const struct custody_token *token, uint64_t since_ns)
+{
+    return token->ops->in_turn && token->back_ns > since_ns;
+}
+
 bool custody_token_examination_hangs(const struct custody_token *token)
 {
-    uint64_t since = token->examined_since_ns;
-    return since > 0 && custody_now_ns() - since > token->custody->stall_ns;
+    uint64_t since = token->examined_since_ns,
+             stalled = custody_now_ns() - token->custody->stall_ns;
+    return since > 0 && since < stalled && !custody_token_moves(token, stalled);
 }
 
 bool custody_token_serves(const struct custody_token *token)

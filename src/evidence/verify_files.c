@@ -12,6 +12,7 @@
 #include "base/hex.h"
 #include "base/secret.h"
 #include "registry/registry.h"
+#include "templates/templates.h"
 
 #define BLOB_TYPE "tbs-wrapped-key"
 #define FILE_NAME_MAX 200
@@ -191,6 +192,24 @@ static void check_recipient(struct verifier *v, const char *name, const json_t *
                     name, is, to);
 }
 
+/* Whoever unwraps goes by what the wrapped key says. */
+static void check_hash(struct verifier *v, const char *name, const json_t *blob, const json_t *line)
+{
+    const char *is = verify_text(blob, "hash"), *to = verify_text(line, "to");
+    enum oaep_hash hash;
+    if (!oaep_hash_find(is, &hash) || strcmp(is, verify_text(line, "hash")) != 0)
+        verify_tell(v, "blob", v->line, "%.200s names the hash '%.20s', and the record '%.20s'",
+                    name, is, verify_text(line, "hash"));
+    else if (hash == OAEP_SHA_256 || v->rehearsal)
+        return;
+    else if (verify_waived(v, "oaep-sha1", verify_text(line, "token"), to))
+        verify_warn(v, "%.200s is wrapped with SHA-1 in OAEP; the script waives that", name);
+    else
+        verify_tell(v, "oaep-sha1", v->line,
+                    "%.200s is wrapped with SHA-1 in OAEP, and the script does not waive that",
+                    name);
+}
+
 static void check_blob(struct verifier *v, const char *name, const json_t *blob, const json_t *line)
 {
     const char *id = verify_text(line, "id");
@@ -205,6 +224,7 @@ static void check_blob(struct verifier *v, const char *name, const json_t *blob,
                     "the check value in %.200s is %.88s, and that of the key %s", name, value,
                     verify_text(key, "value"));
     check_recipient(v, name, blob, line);
+    check_hash(v, name, blob, line);
     verify_flag(v, name, blob);
 }
 

@@ -195,6 +195,15 @@ static void check_model(struct verifier *v, const char *token, const char *model
                     token, model);
 }
 
+static void check_entropy(struct verifier *v, const char *token, const char *statement)
+{
+    if (statement[0])
+        verify_remark(v, "token %s: random numbers: %.200s", token, statement);
+    else
+        verify_tell(v, "entropy", v->line,
+                    "nothing says what the random numbers of token %s come from", token);
+}
+
 static void take_token(struct verifier *v, const json_t *line)
 {
     check_model(v, verify_text(line, "token"), verify_text(line, "model"));
@@ -206,6 +215,7 @@ static void take_token(struct verifier *v, const json_t *line)
     if (strlen(verify_text(line, "module_sha256")) != TRANSCRIPT_HEX_LEN)
         verify_tell(v, "token", v->line, "nothing says which module spoke to token %s",
                     verify_text(line, "token"));
+    check_entropy(v, verify_text(line, "token"), verify_text(line, "entropy"));
 }
 
 static void take_exception(struct verifier *v, const json_t *line)

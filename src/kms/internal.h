@@ -8,6 +8,7 @@
 #include "custody/ticket.h"
 #include "kms/kms.h"
 #include "kms/replay.h"
+#include "kms/subject.h"
 #include "mikey/verification.h"
 
 struct kms {
@@ -64,9 +65,6 @@ bool kms_ticket_request(struct kms_exchange *x, struct tbs_buf *body, struct kms
 bool kms_ticket_resolve(struct kms_exchange *x, struct tbs_buf *body, struct kms_failure *failure);
 
 /* respond.c */
-/* What the policy may ask about the sender. */
-enum tbs_err kms_subject(struct kms_exchange *x, struct policy_subject *ret_subject,
-                         struct tbs_diag *diag);
 /* Begins a response (HDR, T, IDRkms is up to the caller). HDR repeats that of the message, whose
  * #CS and map are 0 and Empty, too; V is 0 (RFC 6043 4.2.1.5, 4.2.3.5, 5.4). */
 struct mikey_writer kms_begin_response(const struct kms_exchange *x, uint8_t data_type,

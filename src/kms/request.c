@@ -69,18 +69,22 @@ static bool decide(struct kms_exchange *x, const struct ticket_policy *desired,
                    struct ticket_policy *granted, struct kms_failure *f)
 {
     const struct kms *kms = x->worker->kms;
-    struct policy_subject subject;
+    struct kms_subject subject KMS_SUBJECT_AUTO = {0};
+    struct policy_subject initiator;
     struct policy_request request = {
-        .initiator = &subject,
+        .initiator = &initiator,
         .desired = desired,
         .kms = {.type = MIKEY_ID_URI, .data = tbs_bytes_str(kms->identity)},
         .now = x->now,
     };
-    enum tbs_err err = kms_subject(x, &subject, &f->diag);
+    enum tbs_err err = kms_subject_load(x->worker->store, x->credential.subscriber_id,
+                                        tbs_unix_from_ntp(x->now), &subject, &f->diag);
 
-    if (!err)
+    if (!err) {
+        initiator = kms_subject_asked(&subject, x->identity);
         err =
             kms->policy.decide_request(x->rules, &request, granted, &x->decision.verdict, &f->diag);
+    }
 
     if (err == TBS_ERR_DENIED)
         return kms_fails(f, KMS_DENIED, MIKEY_E_UNSPECIFIED);
@@ -219,6 +223,7 @@ static enum tbs_err make_ticket(struct kms_exchange *x, struct ticket_policy *gr
         return custody_why_none(x->worker->custody, CUSTODY_ROLE_TPK, alg, diag);
     x->decision.tpk_id = tbs_bytes_str(tpk->id);
     granted->n_keys = 0; /* KEMAC SHALL NOT be in the granted policy, RFC 6043 6.10 */
+    granted->no_keys = false;
     contents->t = kms_fresh_t(x->worker->kms);
     return custody_wrap_ticket(x->worker->session, tpk, granted, contents, core, diag);
 }

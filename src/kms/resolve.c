@@ -58,11 +58,15 @@ static bool decide(struct kms_exchange *x, const struct ticket_policy *ticket,
                    struct ticket_id *ret_identity, struct kms_failure *f)
 {
     const struct policy *policy = &x->worker->kms->policy;
-    struct policy_subject subject;
-    struct policy_resolve resolve = {.responder = &subject, .ticket = ticket, .now = x->now};
+    struct kms_subject subject KMS_SUBJECT_AUTO = {0};
+    struct policy_subject responder;
+    struct policy_resolve resolve = {.responder = &responder, .ticket = ticket, .now = x->now};
 
-    if (kms_subject(x, &subject, &f->diag) ||
-        policy->decide_resolve(x->rules, &resolve, ret_identity, &x->decision.verdict, &f->diag))
+    if (kms_subject_load(x->worker->store, x->credential.subscriber_id, tbs_unix_from_ntp(x->now),
+                         &subject, &f->diag))
+        return kms_fails(f, KMS_DENIED, MIKEY_E_UNSPECIFIED);
+    responder = kms_subject_asked(&subject, x->identity);
+    if (policy->decide_resolve(x->rules, &resolve, ret_identity, &x->decision.verdict, &f->diag))
         return kms_fails(f, KMS_DENIED, MIKEY_E_UNSPECIFIED);
     return true;
 }

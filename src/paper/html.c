@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/markup.h"
 #include "paper/internal.h"
 
 static const char head[] =
@@ -23,31 +24,10 @@ static const char head[] =
     "@page{size:A4;margin:18mm}@media print{body{margin:0;max-width:none}}\n"
     "</style>\n";
 
-static void put_text(FILE *out, const char *text)
-{
-    for (; *text; text++)
-        switch (*text) {
-        case '&':
-            fputs("&amp;", out);
-            break;
-        case '<':
-            fputs("&lt;", out);
-            break;
-        case '>':
-            fputs("&gt;", out);
-            break;
-        case '"':
-            fputs("&quot;", out);
-            break;
-        default:
-            fputc(*text, out);
-        }
-}
-
 static void put(FILE *out, const char *before, const char *text, const char *after)
 {
     fputs(before, out);
-    put_text(out, text);
+    tbs_put_markup_text(out, text);
     fputs(after, out);
 }
 

@@ -120,7 +120,7 @@ static void paragraph(struct sheet *s, double x, const char *font, const char *t
 
 static void heading(struct sheet *s, const char *text)
 {
-    need(s, 90); /* never alone at the foot of a page */
+    need(s, 130); /* never alone at the foot of a page, nor with the head of a table alone */
     s->y += s->y > MARGIN ? 14 : 0;
     paragraph(s, MARGIN, "Sans Bold 13", text, 2);
     line(s, MARGIN, s->y, WIDTH - 2 * MARGIN);

@@ -124,12 +124,13 @@ static enum tbs_err make_absolute(struct loading *l, char **text, size_t skip)
 
 static enum tbs_err make_token_absolute(struct loading *l, struct config_token *token)
 {
-    const size_t file = strlen("file:");
+    static const char *const in_files[] = {"file:", CONFIG_SEALED_PIN};
     enum tbs_err err = make_absolute(l, &token->keys, 0);
     if (err == TBS_OK && token->module && strchr(token->module, '/'))
         err = make_absolute(l, &token->module, 0);
-    if (err == TBS_OK && strncmp(token->pin, "file:", file) == 0)
-        err = make_absolute(l, &token->pin, file);
+    for (size_t i = 0; err == TBS_OK && i < sizeof in_files / sizeof *in_files; i++)
+        if (strncmp(token->pin, in_files[i], strlen(in_files[i])) == 0)
+            err = make_absolute(l, &token->pin, strlen(in_files[i]));
     return err;
 }
 
@@ -179,15 +180,19 @@ static bool is_identity(const char *text)
 }
 
 /* A path needs a slash: later messages name the file, and without one it may be a PIN. */
+static bool is_in_file(const char *pin, const char *form)
+{
+    return strncmp(pin, form, strlen(form)) == 0 && strchr(pin, '/') != NULL;
+}
+
 static bool is_pin_source(const char *text)
 {
     static const char *const forms[] = {"fd:", "credential:"};
     for (size_t i = 0; i < sizeof forms / sizeof forms[0]; i++)
         if (strncmp(text, forms[i], strlen(forms[i])) == 0)
             return text[strlen(forms[i])] != 0;
-    if (strncmp(text, "file:", 5) == 0)
-        return strchr(text, '/') != NULL;
-    return strcmp(text, "prompt") == 0;
+    return is_in_file(text, "file:") || is_in_file(text, CONFIG_SEALED_PIN) ||
+           strcmp(text, "prompt") == 0;
 }
 
 /* RFC 7512 2.4 would also take a PIN or its source inside the URI; here it has its own key. */
@@ -231,7 +236,7 @@ static const char *find_misplaced(const struct config_token *token)
         return "custody.module";
     if (!token->uri != is_tpm)
         return "custody.uri";
-    if (!token->tcti == is_tpm)
+    if (!token->tcti == (is_tpm || is_in_file(token->pin, CONFIG_SEALED_PIN)))
         return "custody.tcti";
     if (!token->keys == is_tpm)
         return "custody.keys";

@@ -22,10 +22,12 @@ struct config_kms {
 };
 
 #define CONFIG_TOKENS_MAX 8
+#define CONFIG_SEALED_PIN "tpm:" /* begins the source of a PIN that is sealed to a TPM */
 
 struct config_token {
     char *backend; /* pkcs11 or tpm; default pkcs11 */
-    char *pin; /* required; where the PIN comes from: fd:N, file:PATH, credential:NAME, prompt */
+    char *pin; /* required; where the PIN comes from: fd:N, file:PATH, credential:NAME, tpm:PATH,
+                  prompt */
 
     /* pkcs11 only. */
     char *module;       /* required; a path, or a bare name that p11-kit's module directory has */
@@ -37,7 +39,8 @@ struct config_token {
     unsigned quirks_count;      /* at most 16 */
 
     /* tpm only. */
-    char *tcti;     /* required; the way to the TPM, such as device:/dev/tpmrm0 */
+    char *tcti;     /* required, and for a sealed PIN; the way to the TPM, such as
+                       device:/dev/tpmrm0 */
     char *keys;     /* required; the folder of its key files */
     bool plain_bus; /* nothing is encrypted on the way; default false */
 };

@@ -160,12 +160,13 @@ static const struct {
     {"custody.backend", "pkcs11 or tpm"},
     {"custody.module", "the path of a PKCS#11 module; a TPM has none"},
     {"custody.uri", "a PKCS#11 URI without a PIN, such as \"pkcs11:token=tbs\"; a TPM has none"},
-    {"custody.tcti", "the way to a TPM, such as device:/dev/tpmrm0; only backend tpm has one"},
+    {"custody.tcti", "the way to a TPM, such as device:/dev/tpmrm0; only backend tpm and a sealed "
+                     "PIN (tpm:PATH) have one"},
     {"custody.keys", "the folder of a TPM's key files; only backend tpm has one"},
     {"custody.plain_bus", "true or false; only backend tpm has it"},
     {"custody.pin",
-     "a source of the PIN (fd:N, file:PATH with a slash, credential:NAME or prompt), "
-     "never the PIN itself"},
+     "a source of the PIN (fd:N, file:PATH with a slash, credential:NAME, tpm:PATH with a slash or "
+     "prompt), never the PIN itself"},
     {"custody.environment", "a list of at most 32 settings NAME=value for a PKCS#11 module"},
     {"custody.init_args", "a text of at most 1024 octets for a PKCS#11 module"},
     {"custody.quirks", "a list of at most 16 names, such as [no-copyable, max-sessions=16]"},

@@ -13,29 +13,6 @@ enum tbs_err store_group_exists(struct store *store, struct tbs_bytes group_uri,
     return store_query_next(&q, ret_exists, diag);
 }
 
-enum tbs_err store_is_member(struct store *store, struct tbs_bytes group_uri, int64_t subscriber_id,
-                             time_t now, bool *ret_member, struct tbs_diag *diag)
-{
-    struct store_identity group;
-    enum tbs_err err = store_identity_canonical(group_uri, &group, diag);
-    if (err != TBS_OK)
-        return err;
-    STORE_QUERY_AUTO struct store_query q = store_query(store, STMT_MEMBER_FIND);
-    store_bind_text(&q, group.uri);
-    store_bind_int(&q, subscriber_id);
-    store_bind_int(&q, now);
-    return store_query_next(&q, ret_member, diag);
-}
-
-enum tbs_err store_groups_of(struct store *store, int64_t subscriber_id, time_t now,
-                             store_identity_fn *fn, void *ctx, struct tbs_diag *diag)
-{
-    STORE_QUERY_AUTO struct store_query q = store_query(store, STMT_MEMBER_GROUPS);
-    store_bind_int(&q, subscriber_id);
-    store_bind_int(&q, now);
-    return store_each_identity(&q, fn, ctx, diag);
-}
-
 static enum tbs_err group_id(struct store *store, const char *uri, int64_t *ret_id,
                              struct tbs_diag *diag)
 {

@@ -18,7 +18,7 @@ enum store_stmt {
     STMT_IDENTITY_INSERT,
     STMT_IDENTITY_DELETE,
     STMT_IDENTITY_LIST,
-    STMT_ROLE_GET,
+    STMT_FACTS,
     STMT_ROLE_SET,
     STMT_ROLE_CLEAR,
     STMT_CREDENTIAL_FIND,
@@ -33,11 +33,9 @@ enum store_stmt {
     STMT_GROUP_INSERT,
     STMT_GROUP_DELETE,
     STMT_GROUP_LIST,
-    STMT_MEMBER_FIND,
     STMT_MEMBER_INSERT,
     STMT_MEMBER_DELETE,
     STMT_MEMBER_LIST,
-    STMT_MEMBER_GROUPS,
     STMT_COUNT,
 };
 
@@ -104,6 +102,9 @@ bool store_column_is_null(struct store_query *q, int column);
 void store_column_text(struct store_query *q, int column, char ret_text[STORE_NAME_MAX + 1]);
 void store_column_blob(struct store_query *q, int column, uint8_t *ret_blob, size_t max,
                        size_t *ret_len);
+
+/* NULL is that of a subscriber that is no network function. */
+enum store_role store_column_role(struct store_query *q, int column);
 
 /* `uri` is canonical. */
 enum tbs_err store_owner(struct store *store, const char *uri,

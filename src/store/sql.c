@@ -83,7 +83,12 @@ const char *const store_statements[STMT_COUNT] = {
     [STMT_IDENTITY_DELETE] = "DELETE FROM identity WHERE uri = ?1",
     [STMT_IDENTITY_LIST] = "SELECT uri FROM identity WHERE subscriber = ?1 ORDER BY uri",
 
-    [STMT_ROLE_GET] = "SELECT n.role FROM subscriber s" WITH_ROLE " WHERE s.id = ?1",
+    /* enum store_fact, and its text. */
+    [STMT_FACTS] = "SELECT 0, n.role FROM subscriber s" WITH_ROLE " WHERE s.id = ?1"
+                   " UNION ALL SELECT 1, uri FROM identity WHERE subscriber = ?1"
+                   " UNION ALL SELECT 2, g.uri FROM group_member m JOIN grp g ON g.id = m.grp"
+                   " WHERE m.subscriber = ?1" VALID_AT("?2"),
+
     [STMT_ROLE_SET] = "INSERT OR REPLACE INTO network_function (subscriber, role) VALUES (?1, ?2)",
     [STMT_ROLE_CLEAR] = "DELETE FROM network_function WHERE subscriber = ?1",
 
@@ -110,8 +115,6 @@ const char *const store_statements[STMT_COUNT] = {
     [STMT_GROUP_DELETE] = "DELETE FROM grp WHERE uri = ?1",
     [STMT_GROUP_LIST] = "SELECT uri, name FROM grp ORDER BY uri",
 
-    [STMT_MEMBER_FIND] = "SELECT 1 FROM grp g JOIN group_member m ON m.grp = g.id"
-                         " WHERE g.uri = ?1 AND m.subscriber = ?2" VALID_AT("?3"),
     [STMT_MEMBER_INSERT] = "INSERT INTO group_member (grp, subscriber, valid_from, valid_until)"
                            " VALUES (?1, ?2, nullif(?3, 0), nullif(?4, 0))",
     [STMT_MEMBER_DELETE] = "DELETE FROM group_member WHERE grp = ?1 AND subscriber = ?2",
@@ -119,6 +122,4 @@ const char *const store_statements[STMT_COUNT] = {
         "SELECT " SUBSCRIBER_COLUMNS
         ", coalesce(m.valid_from, 0), coalesce(m.valid_until, 0) FROM group_member m"
         " JOIN subscriber s ON s.id = m.subscriber" WITH_ROLE " WHERE m.grp = ?1 ORDER BY s.id",
-    [STMT_MEMBER_GROUPS] = "SELECT g.uri FROM group_member m JOIN grp g ON g.id = m.grp"
-                           " WHERE m.subscriber = ?1" VALID_AT("?2"),
 };

@@ -131,20 +131,16 @@ enum tbs_err store_find_credentials_by_identity(struct store *store, struct tbs_
 /* TBS_ERR_NOT_FOUND: no subscriber has this identity. */
 enum tbs_err store_identity_owner(struct store *store, struct tbs_bytes identity,
                                   struct store_subscriber *ret_subscriber, struct tbs_diag *diag);
-/* At `now`, in Unix seconds. False also where there is no such group or subscriber. */
-enum tbs_err store_is_member(struct store *store, struct tbs_bytes group_uri, int64_t subscriber_id,
-                             time_t now, bool *ret_member, struct tbs_diag *diag);
-/* Calls fn for each group that the subscriber is a member of at `now`, as lists do (below). */
-enum tbs_err store_groups_of(struct store *store, int64_t subscriber_id, time_t now,
-                             store_identity_fn *fn, void *ctx, struct tbs_diag *diag);
-/* Calls fn for each of the subscriber's identities, as lists do (below). */
-enum tbs_err store_identities_of(struct store *store, int64_t subscriber_id, store_identity_fn *fn,
-                                 void *ctx, struct tbs_diag *diag);
 enum tbs_err store_group_exists(struct store *store, struct tbs_bytes group_uri, bool *ret_exists,
                                 struct tbs_diag *diag);
-/* TBS_ERR_NOT_FOUND: no such subscriber. */
-enum tbs_err store_role(struct store *store, int64_t subscriber_id, enum store_role *ret_role,
-                        struct tbs_diag *diag);
+/* What policies ask about a subscriber: the role's name, which lives for ever, each identity, and
+ * each group that it is a member of; texts of the last two only during the call. */
+enum store_fact { STORE_FACT_ROLE, STORE_FACT_IDENTITY, STORE_FACT_GROUP };
+typedef enum tbs_err store_fact_fn(void *ctx, enum store_fact fact, const char *text);
+/* Calls fn for all of that, as lists do (below): of one state of the store, at `now`, in Unix
+ * seconds. TBS_ERR_NOT_FOUND: no such subscriber. */
+enum tbs_err store_facts(struct store *store, int64_t subscriber_id, time_t now, store_fact_fn *fn,
+                         void *ctx, struct tbs_diag *diag);
 
 /* --- Administration. Each call is one transaction: done and on disk, or nothing changed;
  * between store_txn_begin and store_txn_end several calls are one.

@@ -34,8 +34,7 @@ enum tbs_err store_role_parse(const char *name, enum store_role *ret_role, struc
                     tbs_name_show(name).text);
 }
 
-/* NULL, from the outer join, is a subscriber that is no network function. */
-static enum store_role column_role(struct store_query *q, int column)
+enum store_role store_column_role(struct store_query *q, int column)
 {
     if (store_column_is_null(q, column))
         return STORE_ROLE_NONE;
@@ -53,7 +52,7 @@ void store_read_subscriber(struct store_query *q, struct store_subscriber *ret_s
     store_column_text(q, 1, ret_subscriber->primary);
     ret_subscriber->active = store_column_int(q, 2) == 1;
     ret_subscriber->created = store_column_int(q, 3);
-    ret_subscriber->role = column_role(q, 4);
+    ret_subscriber->role = store_column_role(q, 4);
 }
 
 enum tbs_err store_owner(struct store *store, const char *uri,
@@ -95,25 +94,6 @@ enum tbs_err store_identity_owner(struct store *store, struct tbs_bytes identity
     struct store_identity id;
     enum tbs_err err = store_identity_canonical(identity, &id, diag);
     return err == TBS_OK ? store_owner(store, id.uri, ret_subscriber, diag) : err;
-}
-
-enum tbs_err store_role(struct store *store, int64_t subscriber_id, enum store_role *ret_role,
-                        struct tbs_diag *diag)
-{
-    STORE_QUERY_AUTO struct store_query q = store_query(store, STMT_ROLE_GET);
-    store_bind_int(&q, subscriber_id);
-    bool row = false;
-    enum tbs_err err = store_query_next(&q, &row, diag);
-    if (err != TBS_OK)
-        return err;
-    if (!row)
-        return tbs_fail(diag, TBS_ERR_NOT_FOUND, "there is no subscriber with id %lld in the store",
-                        (long long)subscriber_id);
-    enum store_role role = column_role(&q, 0);
-    err = store_query_status(&q, diag);
-    if (err == TBS_OK)
-        *ret_role = role;
-    return err;
 }
 
 /* --- Administration; static functions run inside a transaction. --- */
@@ -277,20 +257,16 @@ enum tbs_err store_each_identity(struct store_query *q, store_identity_fn *fn, v
     return err;
 }
 
-enum tbs_err store_identities_of(struct store *store, int64_t subscriber_id, store_identity_fn *fn,
-                                 void *ctx, struct tbs_diag *diag)
-{
-    STORE_QUERY_AUTO struct store_query q = store_query(store, STMT_IDENTITY_LIST);
-    store_bind_int(&q, subscriber_id);
-    return store_each_identity(&q, fn, ctx, diag);
-}
-
 enum tbs_err store_identity_list(struct store *store, struct tbs_bytes identity,
                                  store_identity_fn *fn, void *ctx, struct tbs_diag *diag)
 {
     struct store_subscriber owner;
     enum tbs_err err = store_identity_owner(store, identity, &owner, diag);
-    return err == TBS_OK ? store_identities_of(store, owner.id, fn, ctx, diag) : err;
+    if (err != TBS_OK)
+        return err;
+    STORE_QUERY_AUTO struct store_query q = store_query(store, STMT_IDENTITY_LIST);
+    store_bind_int(&q, owner.id);
+    return store_each_identity(&q, fn, ctx, diag);
 }
 
 static enum tbs_err clear_role(struct store *store, const struct store_subscriber *owner,

@@ -344,7 +344,7 @@ static enum tbs_err add_given(struct world *w, const json_t *keys, const json_t 
     enum tbs_err err = TBS_OK;
     for (size_t i = 0; i < json_array_size(keys) && err == TBS_OK; i++) {
         const json_t *entry = json_array_get(keys, i);
-        unsigned origin;
+        unsigned origin = 0;
         struct key key;
         err = name_of(w, json_object_get(entry, "key"), &origin, diag);
         if (err == TBS_OK)
@@ -354,7 +354,7 @@ static enum tbs_err add_given(struct world *w, const json_t *keys, const json_t 
     }
     for (size_t i = 0; i < json_array_size(wrapped) && err == TBS_OK; i++) {
         const json_t *pair = json_array_get(wrapped, i);
-        unsigned by, what;
+        unsigned by = 0, what = 0;
         err = name_of(w, json_array_get(pair, 0), &by, diag);
         if (err == TBS_OK)
             err = name_of(w, json_array_get(pair, 1), &what, diag);

@@ -29,6 +29,19 @@ bool template_profile_find(const char *name, enum template_profile *ret_profile)
     return false;
 }
 
+static const char *const oaep_hashes[] = {[OAEP_SHA_256] = "SHA-256", [OAEP_SHA_1] = "SHA-1"};
+
+const char *oaep_hash_name(enum oaep_hash hash)
+{
+    return oaep_hashes[hash];
+}
+
+bool oaep_hash_find(const char *name, enum oaep_hash *ret_hash)
+{
+    *ret_hash = strcmp(name, oaep_hashes[OAEP_SHA_1]) == 0 ? OAEP_SHA_1 : OAEP_SHA_256;
+    return strcmp(name, oaep_hashes[*ret_hash]) == 0;
+}
+
 /* --- Templates --- */
 
 enum role { MAC, CIPHER, SIGNER, OPENER, UNWRAPPER, WRAPPER };

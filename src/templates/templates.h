@@ -39,6 +39,13 @@ struct key_template {
     unsigned octets;          /* of a secret key; else 0 */
 };
 
+/* The hash of RSAES-OAEP and of its MGF1 when keys go from token to token. Some tokens,
+ * SoftHSM 2.6.1 among them, know SHA-1 only. OAEP does not rest on collisions, but SP 800-131A
+ * wants to hear of it. */
+enum oaep_hash { OAEP_SHA_256, OAEP_SHA_1 };
+const char *oaep_hash_name(enum oaep_hash hash); /* "SHA-256", "SHA-1" */
+bool oaep_hash_find(const char *name, enum oaep_hash *ret_hash);
+
 /* TBS_ERR_NOT_FOUND. Lives for ever. */
 enum tbs_err template_find(const char *name, const struct key_template **ret_template,
                            struct tbs_diag *diag);

@@ -79,6 +79,9 @@ static enum tbs_err take_wish(const struct mikey_payload *p, struct ticket_polic
         return tbs_fail(diag, TBS_ERR_INVALID,
                         "the KEMAC of the Ticket Policy is not NULL encrypted and NULL "
                         "authenticated (RFC 6043 6.10)");
+    policy->no_keys = p->kemac.data.len == 0;
+    if (policy->no_keys)
+        return TBS_OK;
     enum tbs_err err = mikey_decode_keys(p->kemac.data, keys, &n, diag);
 
     if (err)
@@ -142,7 +145,7 @@ static void put_wish(struct mikey_writer *w, const struct ticket_policy *policy)
     struct tbs_buf keys TBS_BUF_AUTO = tbs_buf();
     struct mikey_writer kw = mikey_write_keys(&keys);
 
-    if (policy->n_keys == 0)
+    if (policy->n_keys == 0 && !policy->no_keys)
         return;
     for (size_t i = 0; i < policy->n_keys; i++)
         mikey_put_key(&kw, &policy->keys[i]);

@@ -44,7 +44,9 @@ struct ticket_policy {
     size_t n_apps, n_responders, n_keys;
     struct ticket_id apps[TICKET_APPS_MAX];
     struct ticket_id responders[TICKET_RESPONDERS_MAX];
-    /* The wish in TP's KEMAC; n_keys is 0 without KEMAC and in a granted policy. */
+    /* The wish in TP's KEMAC; n_keys is 0 without KEMAC and in a granted policy. no_keys: the
+     * KEMAC is there and empty, since the ends supply the session keys (RFC 6043 8). */
+    bool no_keys;
     struct mikey_key keys[TICKET_SESSION_KEYS_MAX];
 };
 

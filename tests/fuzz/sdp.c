@@ -35,6 +35,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         else
             FUZZ_PROMISE(diag.text[0] != '\0');
         check_insert(sdp, level);
+        if (tbs_sdp_check_offer(sdp, level, 0, &diag))
+            FUZZ_PROMISE(diag.text[0] != '\0');
+        else /* what is no downgrade is none of itself */
+            FUZZ_PROMISE(tbs_sdp_check_answer(sdp, sdp, level, TBS_SDP_ALLOW_OTHER_KEYS, &diag) ==
+                             TBS_OK ||
+                         diag.raw == TBS_SDP_REPEATED);
+        (void)tbs_sdp_check_answer(sdp, tbs_bytes_slice(sdp, 0, size / 2), level, 0, NULL);
     }
     return 0;
 }

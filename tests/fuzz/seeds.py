@@ -41,6 +41,7 @@ def wishes(suite):
                         mt.Tr(mt.TR_ISSUE, mt.TS_COUNTER, mt.u32(1))]
     yield policy
     yield mt.wished_policy(suite, "DEFGH", ALICE, [BOB], 1e9, 2e9, [])
+    yield mt.wished_policy(suite, "DEFGHLM", ALICE, [BOB], 1e9, 2e9, None)
     # One more than each limit, and identities of nobody.
     many = [mt.wished_key(mt.TEK, 16, bytes(0))] * 31
     yield mt.wished_policy(suite, "DEFGH", ALICE, [BOB], 1e9, 2e9, many)
@@ -76,6 +77,26 @@ def peer_messages():
 def messages():
     yield from flow_messages()
     yield from peer_messages()
+
+
+def updates():
+    """Of either side, with each kind of key; and answers. The fuzz target makes their MAC."""
+    stamp = mt.T(mt.TS_NTP_UTC, ((1800000100 + mt.NTP_OFFSET) << 32).to_bytes(8, "big"))
+    suite = mt.SUITES[256]
+    hdr = mt.Hdr(mt.TRANSFER_INIT, suite.prf, 1, 1, mt.MAP_GENERIC_ID)
+    for sender, kinds in ((mt.INITIATOR, ()), (mt.RESPONDER, mt.SESSION_KEY_TYPES)):
+        for data_type in (mt.TRANSFER_INIT, mt.TRANSFER_RESP):
+            sessions = (mt.CryptoSession(1, 0, 0, (0,), bytes(4), b""),
+                        mt.CryptoSession(3, 0, 1, (0,), bytes(10), bytes(3) + b"\1"))
+            names = {mt.INITIATOR: "sip:alice@example.net", mt.RESPONDER: "sip:bob@example.net"}
+            payloads = [stamp] + [mt.idr(r, names[r]) for r in (sender, mt.other(sender))]
+            payloads.append(mt.srtp_policy(0, 32))
+            if kinds:
+                payloads.append(mt.Kemac(suite.encr_alg, mt.encode_keys(
+                    [mt.new_key(kind, 32) for kind in kinds])))
+            message = mt.Message(replace(hdr, data_type=data_type, sessions=sessions, count=2),
+                                 payloads)
+            yield mt.protect(message, mt.message_keys(suite, bytes(32), 1, mt.LABEL_RESP))
 
 
 def ticket_data():
@@ -152,7 +173,7 @@ def scripts():
 def main():
     if len(sys.argv) < 2 or sys.argv[1].startswith("-"):
         sys.exit(__doc__)
-    for name, seeds in (("message", messages), ("ticket_data", ticket_data),
+    for name, seeds in (("message", messages), ("ticket_data", ticket_data), ("update", updates),
                         ("stored_blob", stored_blobs), ("http", http_heads),
                         ("transcript", transcripts), ("script", scripts)):
         folder = Path(sys.argv[1]) / name

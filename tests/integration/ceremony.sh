@@ -71,7 +71,7 @@ for token in A B V; do
 done
 
 # Every key was read back by a new process; without what a ceremony says, there is none.
-[ "$(jq 'select(.type == "attr") | .reopened' "$first/transcript.jsonl" | sort | uniq -c | tr -d ' ')" = 21true ] ||
+[ "$(jq 'select(.type == "attr") | .reopened' "$first/transcript.jsonl" | sort | uniq -c | tr -d ' ')" = 25true ] ||
     wrong "keys were not read back by a new process"
 refused 2 "is for a ceremony that runs" "$ceremony" read-back </dev/null
 refused 1 "shows no token" "$ceremony" read-back 3< <(echo 1234) \
@@ -124,7 +124,15 @@ for token in A B V; do
     grep -q 'label: *tpk-2026-01' "$dir/objects" && wrong "tpk-2026-01 is still on $token"
     grep -q 'label: *tpk-2026-02' "$dir/objects" || wrong "tpk-2026-02 went, too, on $token"
 done
-rehearse "$dir/drill" "$scripts/disaster-recovery-drill.yaml" --after "$dir/destroy" >"$dir/drill.out"
+# Of a pair both halves go.
+rehearse "$dir/renew" "$scripts/renew-tls.yaml" --after "$dir/destroy" >"$dir/renew.out"
+[ "$(state "$dir/renew" tls-2026-01)" = destroyed ] || wrong "tls-2026-01 is not destroyed"
+for type in privkey pubkey; do
+    tool A --list-objects --type $type >"$dir/objects"
+    grep -q 'label: *tls-2026-01' "$dir/objects" && wrong "the $type of tls-2026-01 is still there"
+    grep -q 'label: *tls-2026-02' "$dir/objects" || wrong "there is no $type of tls-2026-02"
+done
+rehearse "$dir/drill" "$scripts/disaster-recovery-drill.yaml" --after "$dir/renew" >"$dir/drill.out"
 # The master key came from escrow to the spare, was the same, and left it.
 [ "$(jq -r 'select(.type == "unwrap" and .from == "escrow-2026-01") | "\(.id) \(.token)"' "$dir/drill/transcript.jsonl")" = \
     "kek-2026-01 S" ] || wrong "nothing came from escrow"
@@ -181,7 +189,7 @@ refused 7 "of another key, template or recipient" recover other-blob "$(changed 
 refused 7 "does not verify" recover bad-sealed "$(changed "$sealed" 'sub("ENCRYPTED PRIVATE KEY-----"; "ENCRYPTED PRIVATE KEY----- ")')"
 refused 7 "do not open the escrow key" recover old-sealed "$(changed "$sealed" "$(jq "select(.at == \"close\") | .state$sealed" "$dir/drill/journal.jsonl")")"
 recover good . >"$dir/good.out"
-"$verify" --rehearsal "$first" "$dir/rotate" "$dir/destroy" "$dir/drill" "$dir/custodians" "$dir/good" >"$dir/opinion" ||
+"$verify" --rehearsal "$first" "$dir/rotate" "$dir/destroy" "$dir/renew" "$dir/drill" "$dir/custodians" "$dir/good" >"$dir/opinion" ||
     wrong "from escrow: $(sed -n '3,5p' "$dir/opinion")"
 for folder in bad-blob other-blob bad-sealed old-sealed; do
     "$ceremony" abort --answers auto "$dir/$folder" >/dev/null 2>&1 || [ $? = 6 ] || wrong "$folder is not aborted"

@@ -51,6 +51,9 @@ for page in $(seq "$pages"); do
         wrong "page $page of $pages does not say that it is a rehearsal"
 done
 [[ $said == *"page $pages of $pages"* ]] || wrong "the pages are not counted"
+"$ceremony" report "$dir/run" "$dir/report.html"
+grep -q "<td>this computer's generator, by way of SoftHSM</td>" "$dir/report.html" || wrong "no word on random numbers"
+grep -q "<td>canary-1</td>.*<td>none: destroyed</td>" <(tr -d '\n' <"$dir/report.html") || wrong "the keys are not listed"
 for value in $(jq -r 'select(.type == "kcv") | .value' "$dir/run/transcript.jsonl" | sort -u); do
     [[ $(tr -d ' ' <<<"$said") == *"$value"* ]] || wrong "the check value $value is not on it"
 done

@@ -100,19 +100,21 @@ def site(folder, module=SOFTHSM):
                    check=True, capture_output=True)
     name = os.path.join(folder, "site.yaml")
     with open(name, "w", encoding="utf-8") as file:
-        file.write(f"tokens:\n  - {{name: A, module: {module}, fresh: true}}\n"
-                   f"  - {{name: B, module: {module}, fresh: true}}\n"
+        file.write(f"tokens:\n  - {{name: A, module: {module}, fresh: true, entropy: a test, oaep: sha-1}}\n"
+                   f"  - {{name: B, module: {module}, fresh: true, entropy: a test, oaep: sha-1}}\n"
                    f"people:\n  - {{role: CA, name: Ann}}\n"
                    f"  - {{role: IW, name: Gus, key: \"{key}\"}}\n")
     return name
 
 
-def script(folder, waived):
-    """Without a waiver for both tokens, SoftHSM is for rehearsals only."""
+def script(folder, waived, sha1="AB"):
+    """Without a waiver for both tokens, SoftHSM is for rehearsals only, and so is SHA-1."""
     short = os.path.join(os.path.dirname(os.path.abspath(__file__)), "ceremony-short.yaml")
-    name = os.path.join(folder, f"waived-{waived}.yaml")
+    name = os.path.join(folder, f"waived-{waived}-{sha1}.yaml")
     with open(short, encoding="utf-8") as file, open(name, "w", encoding="utf-8") as copy:
-        copy.write(file.read() + "waivers:\n" * (waived != ""))
+        copy.write(file.read() + "waivers:\n" * (waived + sha1 != ""))
+        for token in sha1:
+            copy.write(f"  - {{rule: oaep-sha1, of: {token}, reason: a test, by: Gus}}\n")
         for token in waived:
             copy.write(f"  - {{rule: softhsm, of: {token}, reason: a test, by: Gus}}\n")
     return name
@@ -179,8 +181,15 @@ def perform(ceremony, verify, mock, folder):
         judged = records(os.path.join(place, "run"), "attr")
         check([r["verdict"] for r in judged] == [verdict], f"{lie}: judged {judged}")
 
-    # The witness is absent: nothing is done.
+    # Nor does it take one that knows no better hash than SHA-1.
     softhsm(folder)
+    real = os.path.join(folder, "refused-sha1")
+    status = room("run", "--script", script(folder, "AB", ""), "--site", site(folder), real).talk(USUAL)
+    check(status == 7 and "token A knows OAEP with SHA-1 only" in rooms[-1].seen,
+          f"SHA-1 in a real ceremony: {rooms[-1].seen[-300:]}")
+    check(not records(real, "api"), "it was touched")
+
+    # The witness is absent: nothing is done.
     first = room("run", "--script", script(folder, "AB"), "--site", site(folder, mock), run)
     status = first.talk(USUAL, [(r"\(Gus\): your name", "absent"), (r"type it anew: $", ""),
                                 (r"type it anew: $", "")])
@@ -251,6 +260,8 @@ def perform(ceremony, verify, mock, folder):
     for n, token in enumerate("AB", 1):
         check(opinion.stdout.splitlines()[n].startswith(f"BEWARE: token {token} is a SoftHSM v2"),
               f"the waiver is not plain to see: {opinion.stdout[:600]}")
+    check("BEWARE: blobs/canary-1.B.blob is wrapped with SHA-1 in OAEP" in opinion.stdout,
+          f"SHA-1 is not plain to see: {opinion.stdout[:600]}")
 
 
 def main():

@@ -23,6 +23,7 @@ roles:
 tokens: [A]
 waivers:
   - {rule: softhsm, of: A, reason: a test, by: Gus}
+  - {rule: oaep-sha1, of: A, reason: a test, by: Gus}
 keys:
   - {id: csk-1, role: ceremony, template: ceremony-ecdsa-p256-v1, custody: site-only, protect_days: 30, process_days: 60}
   - {id: audit-1, role: audit, template: audit-ecdsa-p256-v1, custody: site-only, protect_days: 30, process_days: 60}
@@ -84,7 +85,7 @@ def perform(ceremony, verify, mock, folder):
     def site(gus, public=publics["Gus"]):
         name = os.path.join(folder, "site.yaml")
         with open(name, "w", encoding="utf-8") as file:
-            file.write(f"tokens:\n  - {{name: A, module: {SOFTHSM}, fresh: true}}\n"
+            file.write(f"tokens:\n  - {{name: A, module: {SOFTHSM}, fresh: true, entropy: a test, oaep: sha-1}}\n"
                        "people:\n  - {role: CA, name: Ann}\n"
                        f"  - {{role: IW, name: Gus, key: \"{gus}\", module: {mock}, public: {public}}}\n"
                        "  - {role: IW, name: Hal, key: \"pkcs11:token=hal;id=%07\", "

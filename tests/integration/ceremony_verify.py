@@ -448,6 +448,10 @@ TAMPERINGS = [
      lambda f: f.select("share-commit")[0].update(need=2)),
     ("shares of another set", "shares", "of a set that A does not have",
      lambda f: f.select("share-verify", number=3)[0].update(set=40000)),
+    ("no word on random numbers", "entropy", "what the random numbers of token A come from",
+     lambda f: f.select("token-info", token="A")[0].pop("entropy")),
+    ("a wrapped key of another hash", "blob", "names the hash 'SHA-256', and the record 'SHA-1'",
+     lambda f: f.select("wrap")[0].update(hash="SHA-1")),
     ("a type that nobody knows", "type", "what a line of type magic is",
      lambda f: f.select("bag")[0].update(type="magic")),
 ]
@@ -494,7 +498,7 @@ def main(dir):
     disguised.lines[0]["rehearsal"] = False
     disguised.seal()
     refused("a rehearsal that says it was production", "rehearsal", "is of a rehearsal",
-            disguised.write(f"{dir}/disguised"), others=["softhsm"])
+            disguised.write(f"{dir}/disguised"), others=["softhsm", "oaep-sha1"])
 
     good = disguised
     for name in list(good.files):
@@ -503,9 +507,17 @@ def main(dir):
     good.seal()
     refused("a SoftHSM in production", "softhsm",
             "token A is a SoftHSM v2, which protects nothing, and this is no rehearsal",
-            good.write(f"{dir}/softhsm"))
+            good.write(f"{dir}/softhsm"), others=["oaep-sha1"])
     for line in good.select("token-info"):
         line["model"] = "Vault 3"
+    good.seal()
+    refused("SHA-1 in OAEP in production", "oaep-sha1", "wrapped with SHA-1 in OAEP",
+            good.write(f"{dir}/sha1"))
+    for name in list(good.files):
+        if name.startswith("blobs/"):
+            good.put_statement(name, {**good.statement(name), "hash": "SHA-256"})
+    for line in good.select("wrap"):
+        line["hash"] = "SHA-256"
     good.seal()
     production = good.write(f"{dir}/production")
     passes("a production ceremony", production)

@@ -69,7 +69,7 @@ requests:
   - name: some
     effect: allow
     to: ["*@example.net"]
-    grant: {max_validity: 600}
+    grant: {max_validity: 600, initiator_keys: refused}
 YAML
 cat >"$kms/more.yaml" <<'YAML'
 version: 1
@@ -82,6 +82,10 @@ YAML
 sed -i 's/^kms:/kms:\n  policy: policy.yaml/' "$kms/tbs-kmsd.yaml"
 reload reloaded
 refused 3 "for 600 seconds only" offer sip:bob@example.net --valid 8h
+refused 3 "did not grant the flags L" offer sip:bob@example.net --initiator-keys
+refused 3 "Error 15" offer sip:bob@example.net --initiator-keys --key none
+offer sip:bob@example.net --responder-keys --key none # who may supply session keys
+gets_keys bob sip:bob@example.net
 offer sip:bob@example.net
 last_rule request some
 gets_keys mixer sip:bob@example.net

@@ -58,6 +58,29 @@ static bool has_k(const struct requester_answer *answer)
     return answer->granted.flags & TICKET_K;
 }
 
+/* RFC 6043 8, 6.10: no session keys where an end supplies them, and may. */
+static void a_ticket_may_hold_no_session_keys(void **state)
+{
+    (void)state;
+    static const uint16_t flags[] = {TICKET_L, TICKET_M, TICKET_L | TICKET_M | TICKET_I};
+
+    for (size_t i = 0; i < sizeof flags / sizeof *flags; i++) {
+        struct ticket_policy wish = wish_with_end();
+
+        wish.no_keys = true;
+        wish.flags |= flags[i];
+        ANSWER a = granted(&wish);
+        assert_int_equal(a.keys.n, wish.flags & TICKET_I ? 2 : 1);
+        assert_int_equal(a.granted.flags & (TICKET_L | TICKET_M), flags[i] & ~TICKET_I);
+        assert_false(a.granted.no_keys);
+        assert_false(has_k(&a));
+    }
+    struct ticket_policy wish = wish_with_end();
+
+    wish.no_keys = true;
+    is_refused(&wish, KMS_POLICY, MIKEY_E_INVALID_TPPAR);
+}
+
 /* --- The ticket's type, flags and times --- */
 
 /* RFC 6043 4.2.1.4, 6.10. */
@@ -458,6 +481,7 @@ int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, world_setup, world_teardown)
     const struct CMUnitTest tests[] = {
+        TEST(a_ticket_may_hold_no_session_keys),
         TEST(other_ticket_types_are_refused),
         TEST(a_ticket_is_not_of_a_longer_suite_than_its_message),
         TEST(flags_that_contradict_are_refused),

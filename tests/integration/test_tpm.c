@@ -57,6 +57,15 @@ static int connect_to(const char *name)
     return -1;
 }
 
+static void await_listener(const char *name)
+{
+    int fd = -1;
+    for (int i = 0; i < 500 && (fd = connect_to(name)) < 0; i++)
+        usleep(20000);
+    assert_true(fd >= 0);
+    close(fd);
+}
+
 static void start_swtpm(void)
 {
     char state[128], server[128], control[128];
@@ -73,11 +82,8 @@ static void start_swtpm(void)
                "not-need-init", "--server", server, "--ctrl", control, NULL);
         _exit(127);
     }
-    int fd = -1;
-    for (int i = 0; i < 200 && (fd = connect_to("socket.ctrl")) < 0; i++)
-        usleep(20000);
-    assert_true(fd >= 0);
-    close(fd);
+    await_listener("socket");
+    await_listener("socket.ctrl");
 }
 
 static void stop_swtpm(void)

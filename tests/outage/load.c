@@ -16,10 +16,11 @@
 #include "tests/outage/row.h"
 #include "tests/support/hex.h"
 
-#define CALLERS 12
+#define CALLERS_MAX 64
 
 static struct caller_world world;
-static struct caller callers[CALLERS];
+static struct caller callers[CALLERS_MAX];
+static unsigned n_callers = 12;
 
 static struct tbs_buf read_psk(const char *folder, const char *name)
 {
@@ -42,7 +43,7 @@ static void check_tickets(void)
 {
     world.checked = 0;
     world.asked++;
-    while (world.checked < CALLERS)
+    while (world.checked < n_callers)
         nanosleep(&(struct timespec){.tv_nsec = 5000000}, NULL);
 }
 
@@ -69,9 +70,14 @@ static bool obey(const char *line)
     return good;
 }
 
+/* One after the other, so that their messages are spread over the time. */
 static void start(void)
 {
-    for (size_t i = 0; i < CALLERS; i++) {
+    uint64_t apart = world.pause_ns / n_callers;
+
+    for (size_t i = 0; i < n_callers; i++) {
+        nanosleep(&(struct timespec){(time_t)(apart / 1000000000u), (long)(apart % 1000000000u)},
+                  NULL);
         callers[i].world = &world;
         if (pthread_create(&callers[i].thread, NULL, caller_run, &callers[i]) != 0) {
             fprintf(stderr, "cannot start a thread\n");
@@ -85,13 +91,16 @@ int main(int argc, char **argv)
     char line[128];
     bool good = true;
 
-    if (argc != 4 || !wire_address(argv[1], &world.server) || atoi(argv[3]) < 1) {
-        fprintf(stderr, "usage: outage-load ADDRESS:PORT FOLDER MESSAGES_PER_SECOND\n");
+    if (argc == 5)
+        n_callers = (unsigned)atoi(argv[4]);
+    if (argc < 4 || argc > 5 || !wire_address(argv[1], &world.server) || atoi(argv[3]) < 1 ||
+        n_callers < 1 || n_callers > CALLERS_MAX) {
+        fprintf(stderr, "usage: outage-load ADDRESS:PORT FOLDER MESSAGES_PER_SECOND [CALLERS]\n");
         return 2;
     }
     world.alice = read_psk(argv[2], "alice.psk");
     world.bob = read_psk(argv[2], "bob.psk");
-    world.pause_ns = CALLERS * UINT64_C(1000000000) / (unsigned)atoi(argv[3]);
+    world.pause_ns = n_callers * UINT64_C(1000000000) / (unsigned)atoi(argv[3]);
     row_begin("before the first row");
     start();
     while (fgets(line, sizeof line, stdin)) {
@@ -99,7 +108,7 @@ int main(int argc, char **argv)
         good &= obey(line);
     }
     world.stop = true;
-    for (size_t i = 0; i < CALLERS; i++)
+    for (size_t i = 0; i < n_callers; i++)
         pthread_join(callers[i].thread, NULL);
     tbs_buf_free(&world.alice);
     tbs_buf_free(&world.bob);

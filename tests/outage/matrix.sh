@@ -5,43 +5,15 @@ set -euo pipefail
 admin=$1 kmsd=$2 mock=$3 load=$4
 seconds=$5 settle=$6 # of each outage; how long a recovery is watched
 rate=$7 rounds=$8    # messages a second; how often all outages come
+make_key=$9
 hang_seconds=5       # more than what the custody core takes for hanging
 workers=4
 here=$(dirname "$0")
 . "$here/../integration/daemon.sh"
 . "$here/../integration/mock.sh"
-
-# --- The load ---
-
-load_start() {
-    coproc LOAD { "$load" "$(sed -n 1p "$kms/addresses")" "$dir" "$rate"; }
-    load_pid=$LOAD_PID
-    exec 8>&"${LOAD[1]}"- 9<&"${LOAD[0]}"-
-}
-
-tell() { # a line for the load; its answer goes to $said
-    echo "$*" >&8
-    read -r said <&9 || wrong "the load ended at '$*'"
-}
-
-load_stop() {
-    exec 8>&- 9<&-
-    wait "$load_pid" || failed=yes
-}
+. "$here/rows.sh"
 
 # --- Rows ---
-
-begin() { # the row's name; the token is well
-    tell row "$1"
-    sleep 0.3
-}
-
-over() {
-    tell over
-    sleep "$settle"
-    tell end
-    echo "$said"
-}
 
 outage() { # the row's name, what the script is afterwards; what it is meanwhile on stdin
     begin "$1"
@@ -66,48 +38,25 @@ refused_for_the_pin() { # how often the token was asked
         wrong "a wrong PIN was sent $(mock_count login.CKR_PIN_INCORRECT) times instead of $1"
 }
 
-await_ready() { # status
-    local got
-    for _ in $(seq 100); do
-        got=$(curl -s -o "$dir/ready" -w '%{http_code}' "$management/readyz")
-        [ "$got" != "$1" ] || return 0
-        sleep 0.1
-    done
-    wrong "readyz: $got instead of $1: $(cat "$dir/ready")"
-}
-
-stops() { # with this exit status, before the service manager would lose its patience
-    local status=0 until=$((SECONDS + 8))
-    kill -TERM "$kmsd_pid"
-    while kill -0 "$kmsd_pid" 2>/dev/null; do
-        [ $SECONDS -le $until ] || wrong "tbs-kmsd does not stop"
-        sleep 0.1
-    done
-    wait "$kmsd_pid" || status=$?
-    kmsd_pid=
-    [ "$status" = "$1" ] || wrong "exit status $status instead of $1: $(tail -20 "$dir/kmsd.log")"
-    ! grep -E "Sanitizer|runtime error" "$dir/kmsd.log" >&2 || exit 1
-}
-
 # --- A daemon on the mock ---
 
-failed=no
 daemon_init
 subscriber alice
 subscriber bob
-adm keys generate tpk --id tpk-9999-12 >/dev/null
+without_registry
+"$make_key" "$kms/tbs-kmsd.yaml" tpk hmac-sha256 tpk-9999-12
 sed -i "s/^server:/&\n  workers: $workers\n  grace_s: 2/" "$kms/tbs-kmsd.yaml"
 mock_configure
 
 echo "A wrong PIN at the start"
-cp -p "$kms/user.pin" "$dir/right.pin"
-echo wrong-pin >"$kms/user.pin"
+cp -p "$kms/tokens/A.user-pin" "$dir/right.pin"
+echo wrong-pin >"$kms/tokens/A.user-pin"
 daemon_launch
 ! wait "$kmsd_pid" || wrong "started with a wrong PIN"
 refused_for_the_pin 1
 
 echo "A wrong PIN when the token comes"
-echo another-wrong-pin >"$kms/user.pin"
+echo another-wrong-pin >"$kms/tokens/A.user-pin"
 mock_script <<<"device removed"
 daemon_start
 await_ready 503
@@ -119,7 +68,7 @@ done
 await_ready 503
 grep -q "has refused this PIN before" "$dir/ready"
 refused_for_the_pin 1
-cat "$dir/right.pin" >"$kms/user.pin"
+cat "$dir/right.pin" >"$kms/tokens/A.user-pin"
 kill -HUP "$kmsd_pid"
 await_ready 200
 refused_for_the_pin 1
@@ -148,30 +97,23 @@ all_outages() { # the round
     outage "slot numbers shifted" "slot shift 3" <<<"slot shift 3
 sessions invalidate"
     outage "object handles shifted" "handles shift" <<<"device removed"
-    outage "object handles swapped" "handles swap tpk-9999-12 $(date +tpk-%Y-%m)" \
+    outage "object handles swapped" "handles swap tpk-9999-12 tpk-2026-01" \
         <<<"module dead CKR_CRYPTOKI_NOT_INITIALIZED"
     outage "fewer sessions than workers" "" <<<"sessions invalidate
 sessions max 4"
     begin "keys come while the configuration is read"
     for i in $(seq 5); do
-        adm keys generate tpk --id "tpk-9999-12-$1-$i" >/dev/null
+        "$make_key" "$kms/tbs-kmsd.yaml" tpk hmac-sha256 "tpk-9999-12-$1-$i"
         kill -HUP "$kmsd_pid"
         sleep 0.1
     done
     over
 }
 
-# The token's module and the callers open and close descriptors all the time: what grows shows in
-# the lowest count of a second.
-measure() { # descriptors, memory in KiB, the token's sessions
-    descriptors=$(for _ in $(seq 10); do
-        ls "/proc/$kmsd_pid/fd" | wc -l
-        sleep 0.1
-    done | sort -n)
-    most=$(tail -n 1 <<<"$descriptors") descriptors=$(head -n 1 <<<"$descriptors")
-    memory=$(awk '/^VmRSS/ { print $2 }' "/proc/$kmsd_pid/status")
+sessions_are_few() { # the login's, the watcher's, the audit trail's
     sessions=$(mock_count sessions.now)
-    echo "$descriptors descriptors, $sessions sessions with the token, $memory KiB"
+    echo "$sessions sessions with the token"
+    [ "$sessions" -le $((workers + 3)) ] || wrong "more sessions than one for each worker and three"
 }
 
 measure
@@ -180,9 +122,8 @@ for round in $(seq "$rounds"); do
     all_outages "$round"
     measure
 done
-[ "$descriptors" -le "$at_first" ] || wrong "there were $at_first descriptors at first"
-# The login's, the watcher's, the audit trail's.
-[ "$sessions" -le $((workers + 3)) ] || wrong "more sessions than one for each worker and three"
+no_more_descriptors
+sessions_are_few
 load_stop
 stops 0
 
@@ -199,13 +140,13 @@ mock_script </dev/null
 client=$(echo /usr/lib/*/pkcs11/p11-kit-client.so)
 [ -r "$client" ] || { echo "p11-kit's client module is not installed"; exit 77; }
 rm -rf "$kms" "$dir"/*.psk
-daemon_init --kek hmac
+daemon_init
 subscriber alice
 subscriber bob
 
 # Each connection is served by a child of the server.
 module_start() {
-    eval "$(SOFTHSM2_CONF=$kms/softhsm2.conf p11-kit server --provider "$MOCK_PKCS11_MODULE" \
+    eval "$(SOFTHSM2_CONF=$kms/tokens/softhsm2.conf p11-kit server --provider "$MOCK_PKCS11_MODULE" \
         --name "$dir/p11.sock" 'pkcs11:' 8>&- 9<&-)"
 }
 
@@ -228,4 +169,4 @@ module_start
 over
 load_stop
 stops 0
-[ "$failed" = no ] || wrong "the matrix has rows that are not as they must be"
+all_as_they_must

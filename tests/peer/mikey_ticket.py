@@ -95,8 +95,8 @@ ERR_UNSPECIFIED = 12
 ERR_TICKET = 14
 ERR_TPPAR = 15
 
-# Prot type: RFC 3830 table 6.10
-PROT_SRTP = 0
+# Prot type: RFC 3830 table 6.10, and for private use
+PROT_SRTP, PROT_TLS, PROT_CMS = 0, 241, 242
 
 # Ticket Type: table 6.15
 MIKEY_BASE_TICKET = 1
@@ -650,7 +650,9 @@ class Message:
         octets = octets[:len(octets) - len(v.mac)]
         if self.hdr.data_type != TRANSFER_INIT:
             return octets
-        ticket = self.need(Ticket)
+        ticket = self.find(Ticket)
+        if not ticket:  # a CSB update (5.2)
+            return octets
         after = self.payloads[self.payloads.index(ticket) + 1:]
         tail = len(encode_chain(after)) - len(v.mac)
         cut = len(octets) - tail
@@ -908,7 +910,9 @@ def wished_policy(suite, flags, initiator, responders, start, end, keys):
     payloads = [idr(INITIATOR, initiator),
                 Tr(TR_START, TS_NTP_UTC_32, ntp32(start)),
                 Tr(TR_END, TS_NTP_UTC_32, ntp32(end))]
-    if keys:
+    if keys is None:    # none in the ticket: the ends supply them (8)
+        payloads.append(Kemac(ENCR_NULL, b""))
+    elif keys:
         payloads.append(Kemac(ENCR_NULL, encode_keys(keys)))
     payloads += [idr(RESPONDER, r) for r in responders]
     return Policy(suite.prf, flags, payloads)
@@ -1043,8 +1047,10 @@ def build_initiator_data(suite, mpkr, mac):
 
 
 def build_transfer_init(grant, initiator, responder, sessions=None,
-                        policies=None, csb_id=None, stamp=None, randri=None):
-    """sessions and policies default to one SRTP crypto session."""
+                        policies=None, csb_id=None, stamp=None, randri=None,
+                        own=()):
+    """sessions and policies default to one SRTP crypto session; own are keys
+    that the Initiator supplies (4.2.2.1)."""
     suite = grant.suite
     if policies is None:
         policies = [srtp_policy(0, suite.key_len)]
@@ -1057,11 +1063,12 @@ def build_transfer_init(grant, initiator, responder, sessions=None,
     longest = max([grant.mpki] + [k.key for k in grant.keys], key=len)
     randri = randri or fresh_rand(suite, longest)
     ticket = replace(grant.ticket, initiator_data=b"")
-    message = Message(hdr, [
-        stamp or ntp_now(), Randr(INITIATOR, randri),
-        idr(INITIATOR, initiator), idr(RESPONDER, responder), *policies,
-        ticket])
+    stamp = stamp or ntp_now()
     keys = message_keys(suite, grant.mpki, hdr.csb_id, LABEL_INIT, randri)
+    message = Message(hdr, [
+        stamp, Randr(INITIATOR, randri),
+        idr(INITIATOR, initiator), idr(RESPONDER, responder), *policies,
+        ticket] + ([keys.seal(stamp, list(own))] if own else []))
     protect(message, keys, octets_of(initiator), octets_of(responder))
     if grant.ticket.policy.has("I"):
         # The MAC does not cover it, so it is inserted last.
@@ -1082,10 +1089,17 @@ def session_of(suite, policy, keys, sessions, init, resp):
     """Traffic keys of every crypto session (5.1.3, H and G flags)."""
     randri = init.rand(INITIATOR) if policy.has("H") else b""
     randrr = resp.rand(RESPONDER) if resp and policy.has("G") else b""
-    length = master_key_len(init, resp)
+    length = tek_len(suite, sessions, init, resp)
     traffic = {s.cs_id: traffic_keys(suite, keys, s.cs_id, randri, randrr,
                                      length) for s in sessions}
     return Session(keys, traffic)
+
+
+def tek_len(suite, sessions, init, resp):
+    """For TLS and CMS a TEK is as long as the suite's keys."""
+    if any(s.prot_type != PROT_SRTP for s in sessions):
+        return suite.key_len
+    return master_key_len(init, resp)
 
 
 def master_key_len(init, resp):
@@ -1111,7 +1125,11 @@ def accept_transfer_resp(grant, init_raw, resp_raw):
                     resp.need(Randr, KMS).value)
         mpk = fork(suite, FORK_MPKR, grant.mpkr, *modifier)
         keys = fork_session_keys(suite, grant.keys, *modifier)
-    verify(resp, transfer_resp_keys(suite, mpk, init, resp), init_raw)
+    protection = transfer_resp_keys(suite, mpk, init, resp)
+    verify(resp, protection, init_raw)
+    keys = keys + kemac_keys(policy, init, transfer_init_keys(
+        suite, grant.mpki, init), "L")
+    keys = keys + kemac_keys(policy, resp, protection, "M")
     check_sessions(resp.hdr.sessions, keys)
     return session_of(suite, policy, keys, resp.hdr.sessions, init, resp)
 
@@ -1121,11 +1139,29 @@ def transfer_resp_keys(suite, mpk, init, resp):
                         init.rand(INITIATOR), resp.rand(RESPONDER))
 
 
+def transfer_init_keys(suite, mpki, init):
+    return message_keys(suite, mpki, init.hdr.csb_id, LABEL_INIT,
+                        init.rand(INITIATOR))
+
+
+def kemac_keys(policy, message, protection, flag):
+    """The session keys that an end supplies itself (4.2.2.1, 4.2.2.3, 8)."""
+    kemac = message.find(Kemac)
+    if not kemac:
+        return []
+    require(policy.has(flag), f"keys without the {flag} flag")
+    keys = protection.open(message.need(T), kemac)
+    require(all(k.spi for k in keys), "a key without an SPI")
+    require(all(k.key_type in SESSION_KEY_TYPES for k in keys), "an MPK")
+    return keys
+
+
 def check_sessions(sessions, keys):
     """4.2.2.3: one policy, Session Data and a known SPI for each."""
     for s in sessions:
         require(len(s.policies) == 1, f"CS {s.cs_id}: not one policy")
-        require(s.session_data, f"CS {s.cs_id}: no Session Data")
+        require(bool(s.session_data) == (s.prot_type == PROT_SRTP),
+                f"CS {s.cs_id}: Session Data of {len(s.session_data)} octets")
         require(any(k.spi == s.spi for k in keys),
                 f"CS {s.cs_id}: unknown SPI {s.spi.hex()}")
 
@@ -1192,17 +1228,21 @@ def verify_transfer_init(resolved, raw, initiator=b"", responder=b""):
 
 
 def build_transfer_resp(resolved, init_raw, sessions=None, policies=(),
-                        stamp=None, randrr=None):
+                        stamp=None, randrr=None, own=()):
     """4.2.2.3.  sessions default to those of the TRANSFER_INIT, completed
-    with an SSRC and the SPI of the first session key."""
+    with an SSRC and the SPI of the first session key; own are keys that the
+    Responder supplies, which serve then."""
     init = verify_transfer_init(resolved, init_raw)
     suite, policy = resolved.suite, resolved.policy
     if sessions is None:
-        sessions = [complete_session(s, resolved.keys)
+        known = resolved.keys + kemac_keys(policy, init, transfer_init_keys(
+            suite, resolved.mpki, init), "L")
+        sessions = [complete_session(s, list(own) or known, bool(own))
                     for s in init.hdr.sessions]
+    stamp = stamp or ntp_now()
     hdr = replace(init.hdr, data_type=TRANSFER_RESP, v_flag=0,
                   sessions=tuple(sessions), count=len(sessions))
-    payloads = [stamp or ntp_now()]
+    payloads = [stamp]
     if policy.has("G"):
         longest = max([resolved.mpki] + [k.key for k in resolved.keys],
                       key=len)
@@ -1213,20 +1253,211 @@ def build_transfer_resp(resolved, init_raw, sessions=None, policies=(),
         payloads.append(resolved.rand_kms)
     resp = Message(hdr, payloads + list(policies))
     mpk = resolved.mpkr if policy.has("I") else resolved.mpki
-    protect(resp, transfer_resp_keys(suite, mpk, init, resp), init_raw)
+    protection = transfer_resp_keys(suite, mpk, init, resp)
+    if own:
+        resp.payloads.append(protection.seal(stamp, list(own)))
+    protect(resp, protection, init_raw)
     return resp.raw
 
 
-def complete_session(session, keys):
-    return replace(session, policies=session.policies[:1] or (0,),
-                   session_data=session.session_data or os.urandom(4),
-                   spi=session.spi or keys[0].spi)
+def complete_session(session, keys, over=False):
+    data = session.session_data
+    if session.prot_type == PROT_SRTP:
+        data = data or os.urandom(4)
+    return replace(session, policies=session.policies[:1] or (0,), session_data=data,
+                   spi=keys[0].spi if over or not session.spi
+                   else session.spi)
 
 
 def responder_session(resolved, init_raw, resp_raw):
     init, resp = Message.decode(init_raw), Message.decode(resp_raw)
-    return session_of(resolved.suite, resolved.policy, resolved.keys,
-                      resp.hdr.sessions, init, resp)
+    suite, policy = resolved.suite, resolved.policy
+    mpk = resolved.mpkr if policy.has("I") else resolved.mpki
+    keys = resolved.keys + kemac_keys(policy, init, transfer_init_keys(
+        suite, resolved.mpki, init), "L")
+    keys = keys + kemac_keys(policy, resp, transfer_resp_keys(
+        suite, mpk, init, resp), "M")
+    return session_of(suite, policy, keys, resp.hdr.sessions, init, resp)
+
+
+# --- CSB updates (5.2) -------------------------------------------------------
+
+@dataclass
+class Bundle:
+    """A crypto session bundle as either side sees it between exchanges."""
+    suite: Suite
+    policy: Policy
+    csb_id: int
+    identities: dict    # role -> ID Data, roles of the initial exchange
+    protection: MessageKeys
+    randri: bytes       # as they enter traffic keys (H and G flags)
+    randrr: bytes
+    keys: list          # session keys
+    sessions: tuple
+    length: int         # octets of a TEK that is derived
+    latest: int         # the latest T, as a number
+
+    def followed_by(self):
+        return (self.identities[INITIATOR], self.identities[RESPONDER])
+
+    def stamp(self):
+        """A T that no message of the bundle has had."""
+        now = int.from_bytes(ntp_now().value, "big")
+        self.latest = max(now, self.latest + 1)
+        return T(TS_NTP_UTC, self.latest.to_bytes(8, "big"))
+
+    def session(self):
+        traffic = {s.cs_id: traffic_keys(self.suite, self.keys, s.cs_id,
+                                         self.randri, self.randrr, self.length)
+                   for s in self.sessions}
+        return Session(self.keys, traffic)
+
+
+def bundle_of(suite, policy, mpk, keys, init_raw, resp_raw):
+    """After an initial exchange with TRANSFER_RESP, whose keys protect every
+    update in both directions."""
+    init, resp = Message.decode(init_raw), Message.decode(resp_raw)
+    responder = (resp.find(Idr, RESPONDER) or init.need(Idr, RESPONDER)).data
+    stamps = [int.from_bytes(m.need(T).value, "big") for m in (init, resp)]
+    return Bundle(suite, policy, init.hdr.csb_id,
+                  {INITIATOR: init.need(Idr, INITIATOR).data,
+                   RESPONDER: responder},
+                  transfer_resp_keys(suite, mpk, init, resp),
+                  init.rand(INITIATOR) if policy.has("H") else b"",
+                  resp.rand(RESPONDER) if policy.has("G") else b"",
+                  list(keys), resp.hdr.sessions,
+                  tek_len(suite, resp.hdr.sessions, init, resp),
+                  max(stamps))
+
+
+def initiator_bundle(grant, init_raw, resp_raw):
+    keys = accept_transfer_resp(grant, init_raw, resp_raw).keys
+    mpk, policy = grant.mpki, grant.ticket.policy
+    if policy.has("I"):
+        resp = Message.decode(resp_raw)
+        mpk = fork(grant.suite, FORK_MPKR, grant.mpkr,
+                   resp.need(Idr, RESPONDER).data, resp.need(Randr, KMS).value)
+    return bundle_of(grant.suite, policy, mpk, keys, init_raw, resp_raw)
+
+
+def responder_bundle(resolved, init_raw, resp_raw):
+    mpk = resolved.mpkr if resolved.policy.has("I") else resolved.mpki
+    return bundle_of(resolved.suite, resolved.policy, mpk,
+                     responder_session(resolved, init_raw, resp_raw).keys,
+                     init_raw, resp_raw)
+
+
+def new_key(key_type, length):
+    salt = os.urandom(SRTP_SALT_LEN) if key_type in SALTED else None
+    return KeyData(key_type, os.urandom(length), os.urandom(4), salt)
+
+
+def supplied(bundle, message, role):
+    """The keys in a message's KEMAC: L lets the Initiator, M the
+    Responder."""
+    kemac = message.find(Kemac)
+    if not kemac:
+        return []
+    require(bundle.policy.has("L" if role == INITIATOR else "M"),
+            "keys that the ticket does not allow")
+    keys = bundle.protection.open(message.need(T), kemac)
+    taken = {k.spi for k in bundle.keys}
+    require(all(k.spi and k.spi not in taken for k in keys), "an SPI twice")
+    require(all(k.key_type in SESSION_KEY_TYPES for k in keys), "an MPK")
+    return keys
+
+
+def other(role):
+    return RESPONDER if role == INITIATOR else INITIATOR
+
+
+def build_update(bundle, role, keys=(), sessions=None, extra=()):
+    """TRANSFER_INIT by the side with this role: HDR, T, IDRs, SP, [KEMAC], V."""
+    sessions = bundle.sessions if sessions is None else sessions
+    if keys:
+        sessions = [replace(s, spi=keys[min(i, len(keys) - 1)].spi)
+                    for i, s in enumerate(sessions)]
+    sessions = [replace(s, policies=(0,)) for s in sessions]
+    hdr = Hdr(TRANSFER_INIT, bundle.suite.prf, bundle.csb_id,
+              int(bundle.policy.has("F")), MAP_GENERIC_ID, tuple(sessions),
+              len(sessions))
+    stamp = bundle.stamp()
+    payloads = [stamp, *extra]
+    payloads += [idr(r, bundle.identities[r]) for r in (role, other(role))]
+    prot = bundle.sessions[0].prot_type
+    payloads.append(srtp_policy(0, bundle.length) if prot == PROT_SRTP
+                    else Sp(0, prot, ()))
+    if keys:
+        payloads.append(bundle.protection.seal(stamp, list(keys)))
+    return protect(Message(hdr, payloads), bundle.protection,
+                   *bundle.followed_by())
+
+
+def accept_update(bundle, role, raw):
+    """What the side with this role checks of the other's TRANSFER_INIT;
+    returns it with the keys that it brings."""
+    init = Message.decode(raw)
+    require(init.hdr.data_type == TRANSFER_INIT, "not a TRANSFER_INIT")
+    require(init.hdr.csb_id == bundle.csb_id, "another CSB ID")
+    require(not init.find(Ticket) and not init.find(Randr),
+            "static payloads in an update")
+    verify(init, bundle.protection, *bundle.followed_by())
+    for r in (INITIATOR, RESPONDER):
+        require(init.identity(r, bundle.identities[r])
+                == bundle.identities[r], "another identity")
+    first = init.find(Idr)
+    require(not first or first.role == other(role), "one's own update")
+    stamp = int.from_bytes(init.need(T).value, "big")
+    require(stamp > bundle.latest, "an old T")
+    return init, supplied(bundle, init, other(role))
+
+
+def build_update_resp(bundle, role, init_raw, keys=()):
+    """TRANSFER_RESP; completes the bundle."""
+    init, theirs = accept_update(bundle, role, init_raw)
+    bundle.latest = int.from_bytes(init.need(T).value, "big")
+    known = list(keys) or bundle.keys + theirs
+    now = {s.cs_id: s for s in bundle.sessions}
+    sessions = []
+    for i, s in enumerate(init.hdr.sessions):
+        spi = s.spi
+        if not any(k.spi == spi for k in known):
+            spi = known[min(i, len(known) - 1)].spi
+        data = s.session_data or (now[s.cs_id].session_data
+                                  if s.cs_id in now else os.urandom(4))
+        sessions.append(replace(s, policies=s.policies[:1],
+                                session_data=data, spi=spi))
+    hdr = replace(init.hdr, data_type=TRANSFER_RESP, v_flag=0,
+                  sessions=tuple(sessions), count=len(sessions))
+    stamp = bundle.stamp()
+    payloads = [stamp, idr(role, bundle.identities[role])]
+    if keys:
+        payloads.append(bundle.protection.seal(stamp, list(keys)))
+    resp = Message(hdr, payloads)
+    protect(resp, bundle.protection, init_raw)
+    complete_update(bundle, sessions, theirs + list(keys))
+    return resp.raw
+
+
+def accept_update_resp(bundle, role, init_raw, resp_raw):
+    """Verify the answer to one's own update; completes the bundle."""
+    init, resp = Message.decode(init_raw), Message.decode(resp_raw)
+    check_response_header(init, resp, TRANSFER_RESP)
+    verify(resp, bundle.protection, init_raw)
+    require(not resp.find(Randr) and not resp.find(Ticket),
+            "static payloads in the answer to an update")
+    require(resp.need(T) != init.need(T), "one T in both messages")
+    bundle.latest = max(bundle.latest,
+                        int.from_bytes(resp.need(T).value, "big"))
+    complete_update(bundle, resp.hdr.sessions,
+                    supplied(bundle, init, role)
+                    + supplied(bundle, resp, other(role)))
+
+
+def complete_update(bundle, sessions, keys):
+    bundle.keys = bundle.keys + keys
+    bundle.sessions = tuple(sessions)
+    check_sessions(bundle.sessions, bundle.keys)
 
 
 # --- MIKEY base ticket (Appendix A), for whoever knows the TPK -------------

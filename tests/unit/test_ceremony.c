@@ -250,9 +250,9 @@ static void test_shares(void **state)
 
 #define TOKENS                                                                                     \
     "tokens:\n"                                                                                    \
-    "  - {name: A, module: m.so, serial: \"1\"}\n"                                                 \
-    "  - {name: B, module: m.so, label: b}\n"                                                      \
-    "  - {name: V, module: m.so, fresh: true}\n"
+    "  - {name: A, module: m.so, serial: \"1\", entropy: e}\n"                                     \
+    "  - {name: B, module: m.so, label: b, entropy: e}\n"                                          \
+    "  - {name: V, module: m.so, fresh: true, entropy: e}\n"
 #define PEOPLE                                                                                     \
     "people:\n"                                                                                    \
     "  - {role: CA, name: Ann}\n"                                                                  \
@@ -302,7 +302,7 @@ static void site_refused(const char *old, const char *new, const char *word)
 static void test_site_shape(void **state)
 {
     (void)state;
-    site_refused("serial: \"1\"", "serial: \"1\", pin: \"1234\"", "unknown key 'pin'");
+    site_refused("serial: \"1\"", "serial: \"1\", so_pin: \"1234\"", "unknown key 'so_pin'");
     site_refused("serial: \"1\"", "serial: \"1\", fresh: true", "needs one of");
     site_refused(", label: b", "", "needs one of");
     site_refused("name: B", "name: A", "come once");

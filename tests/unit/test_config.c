@@ -128,7 +128,9 @@ static void unknown_repeated_and_missing_keys_are_named(void **state)
                     "custody.backend must be pkcs11 or tpm");
     refused_instead("  pin: prompt\n", "  pin: prompt\n  backend: tpm\n", 4, "a TPM has none");
     refused_instead("  pin: prompt\n", "  pin: prompt\n  tcti: 'device:/dev/tpmrm0'\n", 7,
-                    "only backend tpm has one");
+                    "only backend tpm and a sealed PIN");
+    refused_instead("  pin: prompt\n", "  pin: tpm:./user.sealed\n", 3,
+                    "custody.tcti must be the way to a TPM");
     refused_instead("store:\n  path: kms.db\n", "", 1, "the file lacks the required key 'store'");
     refused_with("{a: b}: c\n", 9, "unknown key");
 }
@@ -239,9 +241,9 @@ static void each_further_token_is_checked_like_the_first(void **state)
 static void a_pin_in_the_file_is_refused_and_not_repeated(void **state)
 {
     (void)state;
-    static const char *const pins[] = {SECRET,        "'" SECRET "'",   "pin:" SECRET,
-                                       "'fd:'",       "prompt " SECRET, "Prompt",
-                                       "env:" SECRET, "file:" SECRET,   "'file:'"};
+    static const char *const pins[] = {
+        SECRET,   "'" SECRET "'", "pin:" SECRET,  "'fd:'",   "prompt " SECRET,
+        "Prompt", "env:" SECRET,  "file:" SECRET, "'file:'", "tpm:" SECRET};
     for (size_t i = 0; i < sizeof pins / sizeof pins[0]; i++)
         refused_instead("prompt", pins[i], 6, "custody.pin must be a source of the PIN");
     refused_instead("prompt", "[" SECRET "]", 6, "'pin' must be a single value");
@@ -345,6 +347,7 @@ static void a_full_file_is_taken_and_its_paths_made_absolute(void **state)
                "  environment:\n    - SOFTHSM2_CONF=/etc/s.conf\n    - EMPTY=\n"
                "  init_args: \"configdir='sql:/x' flags=\"\n  quirks: [no-local, max-sessions=9]\n"
                "  more_tokens:\n    - {module: n.so, uri: 'pkcs11:token=u', pin: file:./p}\n"
+               "    - {module: n.so, uri: 'pkcs11:token=v', pin: tpm:./s, tcti: 'tabrmd:'}\n"
                "  keep_pin: false\n  stall_ms: 100\n  pin_records: refused\n  compromised: "
                "open-with-warning\n"
                "  registry: {file: keys, signers: [a.pem, /b.pem], need: 1, rehearsal: true}\n"
@@ -366,7 +369,9 @@ static void a_full_file_is_taken_and_its_paths_made_absolute(void **state)
     assert_string_equal(c->custody.token.init_args, "configdir='sql:/x' flags=");
     assert_int_equal(c->custody.token.quirks_count, 2);
     assert_string_equal(c->custody.token.quirks[1], "max-sessions=9");
-    assert_int_equal(c->custody.more_tokens_count, 1);
+    assert_int_equal(c->custody.more_tokens_count, 2);
+    snprintf(want, sizeof want, "tpm:%s/./s", dir);
+    assert_string_equal(c->custody.more_tokens[1].pin, want);
     assert_string_equal(c->custody.more_tokens[0].module, "n.so");
     snprintf(want, sizeof want, "file:%s/./p", dir);
     assert_string_equal(c->custody.more_tokens[0].pin, want);

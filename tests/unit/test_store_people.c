@@ -61,6 +61,35 @@ static void subscriber_add_is_all_or_nothing(void **state)
     add(p, BOB, NULL);
 }
 
+/* What the store says of somebody, as a line: "none | identity identity | group ". */
+struct facts {
+    char text[3][256];
+};
+
+static enum tbs_err join_fact(void *ctx, enum store_fact fact, const char *text)
+{
+    struct facts *facts = ctx;
+    if (fact != STORE_FACT_ROLE)
+        strcat(strcat(facts->text[fact], text), " ");
+    else
+        strcpy(facts->text[fact], text);
+    return TBS_OK;
+}
+
+static struct facts facts_of(struct place *p, int64_t id, time_t now)
+{
+    struct facts facts = {0};
+    assert_ok(store_facts(p->store, id, now, join_fact, &facts, &diag));
+    return facts;
+}
+
+static bool is_member(struct place *p, const char *group, int64_t id, time_t now)
+{
+    char name[256];
+    snprintf(name, sizeof name, "%s ", group);
+    return strstr(facts_of(p, id, now).text[STORE_FACT_GROUP], name) != NULL;
+}
+
 static void subscriber_is_disabled_and_enabled(void **state)
 {
     struct place *p = *state;
@@ -87,7 +116,6 @@ static void subscriber_goes_with_all_that_is_his(void **state)
     struct place *p = *state;
     struct store_subscriber before, s;
     struct store_credential c;
-    bool member = true;
     assert_ok(store_identity_owner(p->store, str(ALICE), &before, &diag));
     assert_ok(store_role_set(p->store, str(ALICE), STORE_ROLE_FOCUS, &diag));
     assert_ok(store_subscriber_remove(p->store, str(ALICE_TEL), &diag));
@@ -96,10 +124,10 @@ static void subscriber_goes_with_all_that_is_his(void **state)
                  store_identity_owner(p->store, str(ALICE_TEL), &s, &diag));
     assert_fails(TBS_ERR_NOT_FOUND, "alice-phone",
                  store_find_credential(p->store, str("alice-phone"), &c, &diag));
-    assert_ok(store_is_member(p->store, str(TEAM), before.id, NOW, &member, &diag));
-    assert_false(member);
-    enum store_role role;
-    assert_fails(TBS_ERR_NOT_FOUND, "id", store_role(p->store, before.id, &role, &diag));
+    struct facts facts = {0};
+    assert_fails(TBS_ERR_NOT_FOUND, "id",
+                 store_facts(p->store, before.id, NOW, join_fact, &facts, &diag));
+    assert_string_equal(facts.text[STORE_FACT_GROUP], "");
     assert_fails(TBS_ERR_NOT_FOUND, ALICE, store_subscriber_remove(p->store, str(ALICE), &diag));
     assert_int_equal(subscribers(p), 1);
     /* The last id is not given out again. */
@@ -301,15 +329,8 @@ static enum tbs_err join_member(void *ctx, const struct store_member *member)
 static bool is_member_at(struct place *p, time_t now)
 {
     struct store_subscriber bob;
-    bool yes = false, listed;
-    char groups[256] = "";
     assert_ok(store_identity_owner(p->store, str(BOB), &bob, &diag));
-    assert_ok(store_is_member(p->store, str(TEAM), bob.id, now, &yes, &diag));
-    assert_ok(store_groups_of(p->store, bob.id, now, join_identity, groups, &diag));
-    listed = strcmp(groups, TEAM " ") == 0;
-    assert_true(listed || groups[0] == '\0');
-    assert_int_equal(yes, listed);
-    return yes;
+    return is_member(p, TEAM, bob.id, now);
 }
 
 static void memberships_begin_and_end(void **state)
@@ -346,14 +367,13 @@ static void groups_have_members(void **state)
     assert_ok(store_identity_owner(p->store, str(BOB), &bob, &diag));
     assert_ok(store_group_exists(p->store, str("SIP:team@EXAMPLE.org"), &yes, &diag));
     assert_true(yes);
-    assert_ok(store_is_member(p->store, str("SIP:team@EXAMPLE.org"), alice.id, NOW, &yes, &diag));
-    assert_true(yes);
-    assert_ok(store_is_member(p->store, str(TEAM), bob.id, NOW, &yes, &diag));
-    assert_false(yes);
+    struct facts facts = facts_of(p, alice.id, NOW);
+    assert_string_equal(facts.text[STORE_FACT_ROLE], "none");
+    assert_string_equal(facts.text[STORE_FACT_IDENTITY], ALICE " " ALICE_TEL " ");
+    assert_string_equal(facts.text[STORE_FACT_GROUP], TEAM " ");
+    assert_false(is_member(p, TEAM, bob.id, NOW));
     assert_ok(store_group_add(p->store, str("sip:All@x.org"), str(""), &diag));
-    yes = true;
-    assert_ok(store_is_member(p->store, str("sip:All@x.org"), alice.id, NOW, &yes, &diag));
-    assert_false(yes);
+    assert_false(is_member(p, "sip:All@x.org", alice.id, NOW));
     assert_ok(store_group_list(p->store, join_group, text, &diag));
     assert_string_equal(text, "sip:All@x.org= " TEAM "=The team ");
 
@@ -362,18 +382,14 @@ static void groups_have_members(void **state)
     assert_ok(store_member_list(p->store, str(TEAM), join_member, text, &diag));
     assert_string_equal(text, ALICE " " BOB " ");
     assert_ok(store_member_remove(p->store, str(TEAM), str(ALICE), &diag));
-    assert_ok(store_is_member(p->store, str(TEAM), alice.id, NOW, &yes, &diag));
-    assert_false(yes);
-    assert_ok(store_is_member(p->store, str(TEAM), bob.id, NOW, &yes, &diag));
-    assert_true(yes);
+    assert_false(is_member(p, TEAM, alice.id, NOW));
+    assert_true(is_member(p, TEAM, bob.id, NOW));
 
     assert_ok(store_group_remove(p->store, str(TEAM), &diag));
     assert_ok(store_group_exists(p->store, str(TEAM), &yes, &diag));
     assert_false(yes);
     assert_ok(store_group_add(p->store, str(TEAM), str(""), &diag));
-    yes = true;
-    assert_ok(store_is_member(p->store, str(TEAM), bob.id, NOW, &yes, &diag)); /* not as before */
-    assert_false(yes);
+    assert_false(is_member(p, TEAM, bob.id, NOW)); /* not as before */
 }
 
 static void group_errors_name_what_is_wrong(void **state)
@@ -390,7 +406,6 @@ static void group_errors_name_what_is_wrong(void **state)
     assert_fails(TBS_ERR_NOT_FOUND, "x@x.org", store_group_remove(s, str("sip:x@x.org"), &diag));
     assert_fails(TBS_ERR_NOT_FOUND, ALICE, store_group_remove(s, str(ALICE), &diag));
     assert_fails(TBS_ERR_MALFORMED, "team", store_group_exists(s, str("team"), &yes, &diag));
-    assert_fails(TBS_ERR_MALFORMED, "team", store_is_member(s, str("team"), 1, NOW, &yes, &diag));
     assert_fails(TBS_ERR_EXISTS, ALICE, store_member_add(s, str(TEAM), str(ALICE), ALWAYS, &diag));
     assert_fails(TBS_ERR_NOT_FOUND, "x@x.org",
                  store_member_add(s, str("sip:x@x.org"), str(ALICE), ALWAYS, &diag));
@@ -407,28 +422,28 @@ static void roles_are_set_changed_and_cleared(void **state)
 {
     struct place *p = *state;
     struct store_subscriber bob;
-    enum store_role role = STORE_ROLE_NONE;
+    enum store_role parsed;
     for (int r = STORE_ROLE_TRANSCODER; r <= STORE_ROLE_EMERGENCY; r++) {
-        enum store_role parsed;
         assert_ok(store_role_parse(store_role_name((enum store_role)r), &parsed, &diag));
         assert_int_equal(parsed, r);
         assert_ok(store_role_set(p->store, str(BOB), (enum store_role)r, &diag));
         assert_ok(store_identity_owner(p->store, str(BOB), &bob, &diag));
         assert_int_equal(bob.role, r);
-        assert_ok(store_role(p->store, bob.id, &role, &diag));
-        assert_int_equal(role, r);
+        assert_string_equal(facts_of(p, bob.id, NOW).text[STORE_FACT_ROLE],
+                            store_role_name((enum store_role)r));
     }
     for (int twice = 0; twice < 2; twice++) {
         assert_ok(store_role_set(p->store, str(BOB), STORE_ROLE_NONE, &diag));
-        assert_ok(store_role(p->store, bob.id, &role, &diag));
-        assert_int_equal(role, STORE_ROLE_NONE);
+        assert_string_equal(facts_of(p, bob.id, NOW).text[STORE_FACT_ROLE], "none");
     }
-    assert_fails(TBS_ERR_NOT_FOUND, "4711", store_role(p->store, 4711, &role, &diag));
+    struct facts facts;
+    assert_fails(TBS_ERR_NOT_FOUND, "4711",
+                 store_facts(p->store, 4711, NOW, join_fact, &facts, &diag));
     assert_fails(TBS_ERR_NOT_FOUND, "eve@e.org",
                  store_role_set(p->store, str("eve@e.org"), STORE_ROLE_FOCUS, &diag));
     assert_fails(TBS_ERR_INVALID, "99",
                  store_role_set(p->store, str(BOB), (enum store_role)99, &diag));
-    assert_fails(TBS_ERR_NOT_FOUND, "'Focus'", store_role_parse("Focus", &role, &diag));
+    assert_fails(TBS_ERR_NOT_FOUND, "'Focus'", store_role_parse("Focus", &parsed, &diag));
 }
 
 int main(void)

@@ -14,8 +14,9 @@ const char *argp_program_version = "tbs-admin " TBS_VERSION;
 struct admin_options admin_options;
 
 static const struct admin_command *const groups[] = {
-    admin_init_commands, admin_backup_commands, admin_subscriber_commands, admin_group_commands,
-    admin_key_commands,  admin_audit_commands,  admin_token_commands,      admin_policy_commands};
+    admin_init_commands,  admin_backup_commands, admin_subscriber_commands,
+    admin_group_commands, admin_key_commands,    admin_audit_commands,
+    admin_token_commands, admin_policy_commands, admin_pin_commands};
 
 enum tbs_err admin_config(struct admin *a, struct tbs_diag *diag)
 {
@@ -43,6 +44,16 @@ enum tbs_err admin_custody(struct admin *a, struct tbs_diag *diag)
     if (!err)
         err = custody_open(&tokens.custody, &a->custody, diag);
     return err ? err : custody_session_open(a->custody, &a->session, diag);
+}
+
+void admin_close(struct admin *a)
+{
+    audit_close(a->audit);
+    store_close(a->store);
+    custody_session_close(a->session);
+    key_registry_free(a->registry);
+    custody_close(a->custody);
+    config_free(a->config);
 }
 
 struct tbs_bytes admin_text(const char *word)
@@ -129,7 +140,6 @@ enum option_key {
     KEY_MODULE,
     KEY_LISTEN,
     KEY_MANAGEMENT,
-    KEY_KEK,
     KEY_ALG,
     KEY_SECONDS,
     KEY_SESSIONS,
@@ -137,9 +147,15 @@ enum option_key {
     KEY_FROM,
     KEY_UNTIL,
     KEY_AT,
+    KEY_PIN_SOURCE,
+    KEY_PCRS,
+    KEY_SIGN,
+    KEY_TO_SIGN,
+    KEY_SIGNATURE,
     KEY_PUBLIC_KEY, /* the last of those with one argument */
     KEY_PIN_FILE,
     KEY_APPLICATION,
+    KEY_EXPECT,
 };
 
 /* Where the argument of an option goes. */
@@ -156,7 +172,6 @@ static const char **const arguments[] = {
     [KEY_MODULE] = &admin_options.module,
     [KEY_LISTEN] = &admin_options.listen,
     [KEY_MANAGEMENT] = &admin_options.management,
-    [KEY_KEK] = &admin_options.kek,
     [KEY_ALG] = &admin_options.alg,
     [KEY_SECONDS] = &admin_options.seconds,
     [KEY_SESSIONS] = &admin_options.sessions,
@@ -164,6 +179,11 @@ static const char **const arguments[] = {
     [KEY_FROM] = &admin_options.from,
     [KEY_UNTIL] = &admin_options.until,
     [KEY_AT] = &admin_options.at,
+    [KEY_PIN_SOURCE] = &admin_options.pin_source,
+    [KEY_PCRS] = &admin_options.pcrs,
+    [KEY_SIGN] = &admin_options.sign,
+    [KEY_TO_SIGN] = &admin_options.to_sign,
+    [KEY_SIGNATURE] = &admin_options.signature,
     [KEY_PUBLIC_KEY] = &admin_options.public_key,
 };
 
@@ -192,6 +212,11 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
         if (admin_options.n_applications == TICKET_APPS_MAX)
             argp_error(state, "--application comes at most %d times", TICKET_APPS_MAX);
         admin_options.applications[admin_options.n_applications++] = arg;
+        return 0;
+    case KEY_EXPECT:
+        if (admin_options.n_expected == ADMIN_EXPECTED_MAX)
+            argp_error(state, "--expect comes at most %d times", ADMIN_EXPECTED_MAX);
+        admin_options.expected[admin_options.n_expected++] = arg;
         return 0;
     case KEY_PIN_FILE:
         if (admin_options.n_pin_files == ADMIN_PIN_FILES_MAX)
@@ -224,8 +249,9 @@ static char *help_filter(int key, const char *text, void *input)
     fputs("Commands:\n", f);
     for (size_t g = 0; g < sizeof groups / sizeof *groups; g++)
         for (const struct admin_command *c = groups[g]; c->noun; c++)
-            fprintf(f, "  %s%s%s %s\n      %s\n", c->noun, c->verb ? " " : "",
-                    c->verb ? c->verb : "", c->words, c->summary);
+            if (c->summary)
+                fprintf(f, "  %s%s%s %s\n      %s\n", c->noun, c->verb ? " " : "",
+                        c->verb ? c->verb : "", c->words, c->summary);
     fprintf(f, "\n%s", text);
     fclose(f);
     return out;
@@ -258,13 +284,8 @@ static const struct argp argp = {
             {"module", KEY_MODULE, "FILE", 0, "init: SoftHSM's PKCS#11 module", 2},
             {"listen", KEY_LISTEN, "ADDR:PORT", 0, "init: (default 127.0.0.1:8087)", 2},
             {"management", KEY_MANAGEMENT, "ADDR:PORT", 0, "init: (default 127.0.0.1:8088)", 2},
-            {"kek", KEY_KEK, "gcm|hmac", 0,
-             "init: how stored keys are wrapped (default gcm; hmac for tokens and connections "
-             "without AES-GCM)",
-             2},
             {"alg", KEY_ALG, "ALGORITHM", 0,
-             "keys generate: of a TPK hmac-sha256 (default, suite 256) or hmac-sha1 (suite 128), "
-             "of a KEK gcm (default) or hmac",
+             "keys generate: of a TPK hmac-sha256 (default, suite 256) or hmac-sha1 (suite 128)",
              3},
             {"id", KEY_ID, "ID", 0,
              "keys generate: tpk-..., kek-... or audit-... (default: by the month, such as "
@@ -277,11 +298,26 @@ static const struct argp argp = {
             {"at", KEY_AT, "TIME", 0,
              "policy explain-...: in UTC, such as 2026-12-31T18:00:00Z (default now)", 5},
             {"public-key", KEY_PUBLIC_KEY, "FILE", 0,
-             "audit verify: the public keys that signed, in PEM", 3},
+             "audit verify: the public keys that signed, in PEM; pin seal: the one that will sign",
+             3},
             {"seconds", KEY_SECONDS, "N", 0, "token-bench: for each kind of operation (default 1)",
              4},
             {"sessions", KEY_SESSIONS, "N", 0,
              "token-bench: up to so many (default: server.workers, and on while it gains)", 4},
+            {"sign", KEY_SIGN, "KEY", 0,
+             "pin seal, reseal: sign with this private key on P-256, in PEM", 6},
+            {"to-sign", KEY_TO_SIGN, "FILE", 0,
+             "pin reseal: write what is to be signed elsewhere (openssl dgst -sha256 -sign)", 6},
+            {"signature", KEY_SIGNATURE, "FILE", 0, "pin reseal: take that signature", 6},
+            {"pcrs", KEY_PCRS, "N,...", 0,
+             "pin seal, reseal: the state is the values of these PCRs (default 7, or as before)",
+             6},
+            {"expect", KEY_EXPECT, "N=HEX", 0,
+             "pin reseal: the value that a PCR will have; may be repeated", 6},
+            {"pin-source", KEY_PIN_SOURCE, "SOURCE", 0,
+             "pin seal: fd:N, file:PATH, credential:NAME, prompt (default) or shares, which asks "
+             "custodians for theirs",
+             6},
             {0},
         },
     .parser = parse_option,
@@ -293,7 +329,7 @@ static const struct argp argp = {
            "sip:alice@example.net --psk-id alice-phone --psk-out alice-phone.psk\n\n"
            "Exit status: 0 done, 1 failed, 2 usage, 3 configuration; of audit verify 4 broken, 5 "
            "forged, 6 unfinished, 7 unsigned; of token-test 4 fit with remarks, 5 unfit or "
-           "dangerous; of policy check 4 findings.",
+           "dangerous; of policy check 4 findings; of pin test 4 a PCR differs.",
     .help_filter = help_filter,
 };
 
@@ -355,11 +391,6 @@ int main(int argc, char **argv)
     argp_err_exit_status = EXIT_USAGE;
     argp_parse(&argp, argc, argv, 0, NULL, &words);
     status = run(&admin, &words);
-    audit_close(admin.audit);
-    store_close(admin.store);
-    custody_session_close(admin.session);
-    key_registry_free(admin.registry);
-    custody_close(admin.custody);
-    config_free(admin.config);
+    admin_close(&admin);
     return status;
 }

@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "kms/subject.h"
 #include "policies/cases.h"
 #include "tools/tbs-admin/admin.h"
 
@@ -46,84 +47,21 @@ static enum tbs_err policy_test(struct admin *a, int n, char **words, struct tbs
 
 /* --- explain: the store says who somebody is --- */
 
-struct person {
-    struct store *store;
-    struct store_subscriber subscriber;
-    time_t now;
-};
-
-static enum tbs_err owns(void *ctx, struct tbs_bytes identity, bool *ret_owns,
-                         struct tbs_diag *diag)
-{
-    struct person *p = ctx;
-    struct store_subscriber owner;
-    enum tbs_err err = store_identity_owner(p->store, identity, &owner, diag);
-
-    if (err && err != TBS_ERR_NOT_FOUND && err != TBS_ERR_MALFORMED && err != TBS_ERR_LIMIT)
-        return err;
-    *ret_owns = !err && owner.id == p->subscriber.id;
-    return TBS_OK;
-}
-
-static enum tbs_err is_member(void *ctx, struct tbs_bytes group, bool *ret_member,
-                              struct tbs_diag *diag)
-{
-    struct person *p = ctx;
-    enum tbs_err err = store_is_member(p->store, group, p->subscriber.id, p->now, ret_member, diag);
-
-    if (err != TBS_ERR_MALFORMED && err != TBS_ERR_LIMIT)
-        return err;
-    *ret_member = false;
-    return TBS_OK;
-}
-
-struct told {
-    policy_name_fn *fn;
-    void *arg;
-};
-
-static enum tbs_err tell(void *ctx, const struct store_identity *name)
-{
-    const struct told *told = ctx;
-
-    return told->fn(told->arg, tbs_bytes_str(name->uri));
-}
-
-static enum tbs_err each_identity(void *ctx, policy_name_fn *fn, void *arg, struct tbs_diag *diag)
-{
-    struct person *p = ctx;
-    struct told told = {fn, arg};
-
-    return store_identities_of(p->store, p->subscriber.id, tell, &told, diag);
-}
-
-static enum tbs_err each_group(void *ctx, policy_name_fn *fn, void *arg, struct tbs_diag *diag)
-{
-    struct person *p = ctx;
-    struct told told = {fn, arg};
-
-    return store_groups_of(p->store, p->subscriber.id, p->now, tell, &told, diag);
-}
-
 static enum tbs_err find_person(struct admin *a, const char *identity, uint64_t now,
-                                struct person *p, struct policy_subject *ret_subject,
+                                struct kms_subject *person, struct policy_subject *ret_subject,
                                 struct tbs_diag *diag)
 {
+    struct store_subscriber found;
     enum tbs_err err = admin_store(a, STORE_READ_ONLY, diag);
 
     if (!err)
-        err = store_identity_owner(a->store, admin_text(identity), &p->subscriber, diag);
+        err = store_identity_owner(a->store, admin_text(identity), &found, diag);
+    if (!err)
+        err = kms_subject_load(a->store, found.id, tbs_unix_from_ntp(now), person, diag);
     if (err)
         return err;
-    p->store = a->store;
-    p->now = tbs_unix_from_ntp(now);
-    *ret_subject = (struct policy_subject){.ctx = p,
-                                           .owns = owns,
-                                           .is_member = is_member,
-                                           .each_identity = each_identity,
-                                           .each_group = each_group,
-                                           .identity = {MIKEY_ID_URI, admin_text(identity)},
-                                           .role = store_role_name(p->subscriber.role)};
+    *ret_subject =
+        kms_subject_asked(person, (struct ticket_id){MIKEY_ID_URI, admin_text(identity)});
     return TBS_OK;
 }
 
@@ -168,7 +106,7 @@ static enum tbs_err explain_request(struct admin *a, int n, char **words, struct
     struct policy_rules *rules = NULL;
     struct ticket_policy wish;
     struct policy_subject who;
-    struct person person;
+    struct kms_subject person KMS_SUBJECT_AUTO = {0};
     struct policy_request request = {.initiator = &who, .desired = &wish};
     enum tbs_err err = wish_of(n - 2, words + 2, &wish, &request.now, diag);
 
@@ -189,7 +127,7 @@ static enum tbs_err explain_resolve(struct admin *a, int n, char **words, struct
     struct policy_rules *rules = NULL;
     struct ticket_policy ticket;
     struct policy_subject who;
-    struct person person;
+    struct kms_subject person KMS_SUBJECT_AUTO = {0};
     struct policy_resolve resolve = {.responder = &who, .ticket = &ticket};
     enum tbs_err err = wish_of(n - 3, words + 3, &ticket, &resolve.now, diag);
 

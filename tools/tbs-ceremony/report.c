@@ -11,20 +11,10 @@
 #include "ceremony/script.h"
 #include "tools/tbs-ceremony/ceremony.h"
 #include "tools/tbs-ceremony/paper.h"
+#include "tools/tbs-ceremony/report.h"
 
 #define TEXT_MAX 700
 #define RECORD_MAX (64u << 20)
-
-static const char *get(const json_t *line, const char *name)
-{
-    const char *text = json_string_value(json_object_get(line, name));
-    return text ? text : "";
-}
-
-static bool is(const json_t *line, const char *type)
-{
-    return strcmp(get(line, "type"), type) == 0;
-}
 
 /* --- One line of the record --- */
 
@@ -32,9 +22,9 @@ static void put_token(struct paper *paper, const json_t *line)
 {
     char text[TEXT_MAX];
     snprintf(text, sizeof text, "%.64s: %.64s, serial %.64s, firmware %.16s, module %.200s",
-             get(line, "token"), get(line, "model"),
-             get(line, "serial")[0] ? get(line, "serial") : "none yet", get(line, "firmware"),
-             get(line, "module"));
+             report_text(line, "token"), report_text(line, "model"),
+             report_text(line, "serial")[0] ? report_text(line, "serial") : "none yet",
+             report_text(line, "firmware"), report_text(line, "module"));
     paper_fact(paper, "Token", text);
 }
 
@@ -49,7 +39,7 @@ static void put_attack(struct paper *paper, const json_t *line)
         refused += json_is_true(json_object_get(attempt, "refused"));
     }
     snprintf(text, sizeof text, "%zu of %zu attempts on %.64s were refused", refused,
-             json_array_size(attempts), get(line, "id"));
+             json_array_size(attempts), report_text(line, "id"));
     paper_fact(paper, "Attacks", text);
 }
 
@@ -74,9 +64,9 @@ static void put_short(struct paper *paper, const json_t *line)
                   {"share-rebuild", "PIN rebuilt", "token", ""}};
     char text[TEXT_MAX];
     for (size_t i = 0; i < sizeof shorts / sizeof *shorts; i++)
-        if (is(line, shorts[i].type)) {
-            const char *second = get(line, shorts[i].second);
-            snprintf(text, sizeof text, "%.200s%s%.200s", get(line, shorts[i].first),
+        if (report_is(line, shorts[i].type)) {
+            const char *second = report_text(line, shorts[i].second);
+            snprintf(text, sizeof text, "%.200s%s%.200s", report_text(line, shorts[i].first),
                      second[0] ? ": " : "", second);
             paper_fact(paper, shorts[i].label, text);
         }
@@ -88,13 +78,14 @@ static void put_inventory(struct paper *paper, const json_t *line)
     size_t i, len;
     json_t *object;
     const json_t *objects = json_object_get(line, "objects");
-    len = (size_t)snprintf(text, sizeof text, "%.64s holds %zu objects:", get(line, "token"),
-                           json_array_size(objects));
+    len =
+        (size_t)snprintf(text, sizeof text, "%.64s holds %zu objects:", report_text(line, "token"),
+                         json_array_size(objects));
     json_array_foreach(objects, i, object)
     {
         if (len < sizeof text)
             len += (size_t)snprintf(text + len, sizeof text - len, "%s %.64s", i ? "," : "",
-                                    get(object, "id"));
+                                    report_text(object, "id"));
     }
     paper_fact(paper, "Inventory", text);
 }
@@ -102,32 +93,33 @@ static void put_inventory(struct paper *paper, const json_t *line)
 static void put_odd(struct paper *paper, const json_t *line)
 {
     char text[TEXT_MAX];
-    if (is(line, "exception"))
-        snprintf(text, sizeof text, "Exception: %.300s. %.60s decided: %.60s", get(line, "text"),
-                 get(line, "by"), get(line, "decision"));
-    else if (is(line, "waiver"))
+    if (report_is(line, "exception"))
+        snprintf(text, sizeof text, "Exception: %.300s. %.60s decided: %.60s",
+                 report_text(line, "text"), report_text(line, "by"), report_text(line, "decision"));
+    else if (report_is(line, "waiver"))
         snprintf(text, sizeof text, "Waiver of %.60s for %.64s, by %.60s: %.300s",
-                 get(line, "rule"), get(line, "of"), get(line, "by"), get(line, "reason"));
+                 report_text(line, "rule"), report_text(line, "of"), report_text(line, "by"),
+                 report_text(line, "reason"));
     else
         snprintf(text, sizeof text, "%s at step %.64s",
-                 is(line, "resume") ? "Interrupted, and resumed" : "Cleaned up or aborted",
-                 get(line, "step"));
+                 report_is(line, "resume") ? "Interrupted, and resumed" : "Cleaned up or aborted",
+                 report_text(line, "step"));
     paper_warning(paper, text);
 }
 
 static void put_line(struct paper *paper, const json_t *line)
 {
-    if (is(line, "step") && strcmp(get(line, "phase"), "begin") == 0) {
-        paper_step(paper, get(line, "id"), get(line, "title"));
-        paper_fact(paper, "Time", get(line, "time"));
-    } else if (is(line, "token-info")) {
+    if (report_is(line, "step") && strcmp(report_text(line, "phase"), "begin") == 0) {
+        paper_step(paper, report_text(line, "id"), report_text(line, "title"));
+        paper_fact(paper, "Time", report_text(line, "time"));
+    } else if (report_is(line, "token-info")) {
         put_token(paper, line);
-    } else if (is(line, "attack")) {
+    } else if (report_is(line, "attack")) {
         put_attack(paper, line);
-    } else if (is(line, "inventory")) {
+    } else if (report_is(line, "inventory")) {
         put_inventory(paper, line);
-    } else if (is(line, "exception") || is(line, "waiver") || is(line, "resume") ||
-               is(line, "abort")) {
+    } else if (report_is(line, "exception") || report_is(line, "waiver") ||
+               report_is(line, "resume") || report_is(line, "abort")) {
         put_odd(paper, line);
     } else {
         put_short(paper, line);
@@ -144,10 +136,12 @@ static void put_people(struct paper *paper, const json_t *lines)
     paper_row(paper, true, (const char *[]){"role", "name", "signed in", "public key, SHA-256"}, 4);
     json_array_foreach(lines, i, line)
     {
-        if (is(line, "role-signin"))
+        if (report_is(line, "role-signin"))
             paper_row(paper, false,
-                      (const char *[]){get(line, "role"), get(line, "name"), get(line, "time"),
-                                       get(line, "key")[0] ? get(line, "key") : "on paper"},
+                      (const char *[]){report_text(line, "role"), report_text(line, "name"),
+                                       report_text(line, "time"),
+                                       report_text(line, "key")[0] ? report_text(line, "key")
+                                                                   : "on paper"},
                       4);
     }
 }
@@ -161,8 +155,9 @@ static void put_signatures(struct paper *paper, const json_t *lines)
     json_array_foreach(lines, i, line)
     {
         char who[TEXT_MAX];
-        snprintf(who, sizeof who, "%.60s (%.60s)", get(line, "name"), get(line, "role"));
-        if (is(line, "role-signin"))
+        snprintf(who, sizeof who, "%.60s (%.60s)", report_text(line, "name"),
+                 report_text(line, "role"));
+        if (report_is(line, "role-signin"))
             paper_sign(paper, who);
     }
 }
@@ -172,12 +167,15 @@ static void put_record(struct paper *paper, const json_t *lines, const char *hea
     size_t i;
     json_t *line;
     const json_t *open = json_array_get(lines, 0);
-    paper_fact(paper, "Began", get(open, "time"));
-    paper_fact(paper, "Ended", get(json_array_get(lines, json_array_size(lines) - 1), "time"));
-    paper_words(paper, "Script", get(open, "script_sha256"));
-    paper_words(paper, "Program", get(open, "tool_sha256"));
+    paper_fact(paper, "Began", report_text(open, "time"));
+    paper_fact(paper, "Ended",
+               report_text(json_array_get(lines, json_array_size(lines) - 1), "time"));
+    paper_words(paper, "Script", report_text(open, "script_sha256"));
+    paper_words(paper, "Program", report_text(open, "tool_sha256"));
     paper_words(paper, "Last line of the record", head);
     put_people(paper, lines);
+    report_devices(paper, lines);
+    report_keys(paper, lines);
     paper_heading(paper, "What was done");
     json_array_foreach(lines, i, line) put_line(paper, line);
     put_signatures(paper, lines);
@@ -224,7 +222,7 @@ static enum tbs_err print_report(const struct options *options, int n, char **wo
     if (err != TBS_OK)
         return err;
     const json_t *open = json_array_get(lines, 0);
-    snprintf(title, sizeof title, "Record of the ceremony %.100s", get(open, "ceremony"));
+    snprintf(title, sizeof title, "Record of the ceremony %.100s", report_text(open, "ceremony"));
     struct paper *paper = paper_new(title, json_is_true(json_object_get(open, "rehearsal")));
     if (paper) {
         put_record(paper, lines, head);

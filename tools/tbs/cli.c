@@ -130,6 +130,19 @@ json_t *cli_flags(unsigned flags)
     return json_string(letters);
 }
 
+bool cli_protocol(const char *text, enum tbs_protocol *ret_protocol)
+{
+    static const enum tbs_protocol known[] = {TBS_PROTOCOL_SRTP, TBS_PROTOCOL_TLS,
+                                              TBS_PROTOCOL_CMS};
+
+    for (size_t i = 0; i < sizeof known / sizeof *known; i++)
+        if (strcasecmp(text, tbs_protocol_name(known[i])) == 0) {
+            *ret_protocol = known[i];
+            return true;
+        }
+    return false;
+}
+
 uint32_t cli_duration(const char *text)
 {
     static const struct {
@@ -160,4 +173,33 @@ long cli_number(const char *text, long max)
     errno = 0;
     n = strtol(text, &end, 10);
     return *text == '\0' || *end != '\0' || errno || n < 0 || n > max ? -1 : n;
+}
+
+bool cli_key(const char *text, struct tbs_key_wish *ret_key)
+{
+    static const struct {
+        const char *name;
+        enum tbs_key_kind kind;
+    } kinds[] = {{"tgk", TBS_TGK}, {"tek", TBS_TEK}, {"gtgk", TBS_GTGK}};
+    size_t n = strcspn(text, "+:");
+    long len = 0;
+    bool known = false;
+
+    *ret_key = (struct tbs_key_wish){0};
+    for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++)
+        if (strncmp(text, kinds[i].name, n) == 0 && kinds[i].name[n] == '\0') {
+            ret_key->kind = kinds[i].kind;
+            known = true;
+        }
+    text += n;
+    if (strncmp(text, "+salt", 5) == 0) {
+        ret_key->salt = true;
+        text += 5;
+    }
+    if (text[0] == ':')
+        len = cli_number(text + 1, 32);
+    else if (text[0] != '\0')
+        known = false;
+    ret_key->len = (size_t)len;
+    return known && len >= 0;
 }

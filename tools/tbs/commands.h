@@ -11,17 +11,14 @@ enum {
     EXIT_UNAVAILABLE = 4, /* no answer, or one that says: later */
 };
 
-struct tbs_command {
-    const char *name;
-    int (*run)(int argc, char **argv);
-    const char *summary;
-};
-
 int cmd_request(int argc, char **argv);
 int cmd_offer(int argc, char **argv);
 int cmd_resolve(int argc, char **argv);
 int cmd_answer(int argc, char **argv);
 int cmd_finish(int argc, char **argv);
+int cmd_update(int argc, char **argv);
+int cmd_update_answer(int argc, char **argv);
+int cmd_update_finish(int argc, char **argv);
 int cmd_inspect(int argc, char **argv);
 int cmd_ladder(int argc, char **argv);
 

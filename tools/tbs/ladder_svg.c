@@ -1,5 +1,6 @@
 #include <string.h>
 
+#include "base/markup.h"
 #include "ladder.h"
 #include "text.h"
 
@@ -50,27 +51,6 @@ static size_t line_of(size_t party)
     return MARGIN + party * GAP;
 }
 
-static void put_escaped(FILE *out, const char *text)
-{
-    for (; *text; text++)
-        switch (*text) {
-        case '<':
-            fputs("&lt;", out);
-            break;
-        case '>':
-            fputs("&gt;", out);
-            break;
-        case '&':
-            fputs("&amp;", out);
-            break;
-        case '"':
-            fputs("&quot;", out);
-            break;
-        default:
-            fputc(*text, out);
-        }
-}
-
 static size_t left_of(const struct flow_step *step)
 {
     return line_of(step->from < step->to ? step->from : step->to);
@@ -118,7 +98,7 @@ static void put_facts(FILE *out, const struct flow_step *step, size_t y)
         while (text_line(&rest, fact_columns(step), line)) {
             y += LINE_HEIGHT;
             fprintf(out, "<text class=\"fact mask\" x=\"%zu\" y=\"%zu\">", left_of(step) + 14, y);
-            put_escaped(out, line);
+            tbs_put_markup_text(out, line);
             fputs("</text>\n", out);
         }
     }
@@ -154,7 +134,7 @@ static size_t put_step(FILE *out, const struct flow_step *step, size_t y)
 
     fprintf(out, "<text class=\"title mask %s\" x=\"%zu\" y=\"%zu\">", classes[step->kind],
             left_of(step) + 14, title);
-    put_escaped(out, step->title);
+    tbs_put_markup_text(out, step->title);
     fputs("</text>\n", out);
     put_facts(out, step, title);
     put_arrow(out, step, end);
@@ -173,7 +153,7 @@ static void put_box(FILE *out, const struct flow *flow, size_t party, size_t y)
             "<rect class=\"box\" x=\"%zu\" y=\"%zu\" width=\"%d\" height=\"%d\" rx=\"6\"/>\n"
             "<text class=\"name\" x=\"%zu\" y=\"%zu\">",
             x - BOX_WIDTH / 2, y, BOX_WIDTH, BOX_HEIGHT, x, y + BOX_HEIGHT / 2 + 5);
-    put_escaped(out, line);
+    tbs_put_markup_text(out, line);
     fputs("</text>\n", out);
 }
 
@@ -193,7 +173,7 @@ static void put_title(FILE *out, const struct flow *flow)
     fputs("<title>MIKEY-TICKET exchanges: ", out);
     for (size_t i = 0; i < flow->n_parties; i++) {
         fputs(i ? ", " : "", out);
-        put_escaped(out, flow->party[i]);
+        tbs_put_markup_text(out, flow->party[i]);
     }
     fputs("</title>\n", out);
 }

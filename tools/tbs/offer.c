@@ -5,15 +5,18 @@
 #include "base/file.h"
 #include "cli.h"
 #include "keep.h"
+#include "own_keys.h"
 #include "signalling.h"
 
-enum { KEY_SDP = 256, KEY_LEVEL, KEY_SRTP };
+enum { KEY_SDP = 256, KEY_LEVEL, KEY_SRTP, KEY_PROTOCOL };
 
 struct offer {
     struct cli cli;
     const char *ticket, *to, *sdp, *out;
     enum tbs_srtp srtp;
+    enum tbs_protocol protocol;
     int level;
+    struct own_keys own;
 };
 
 static bool read_profile(const char *text, enum tbs_srtp *ret_srtp)
@@ -34,6 +37,9 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
     struct offer *o = state->input;
 
     switch (key) {
+    case ARGP_KEY_INIT:
+        state->child_inputs[0] = &o->own;
+        return 0;
     case 't':
         o->to = arg;
         return 0;
@@ -51,6 +57,10 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
             argp_error(state, "--srtp takes %s or %s",
                        tbs_srtp_name(TBS_SRTP_AES_256_CM_HMAC_SHA1_80),
                        tbs_srtp_name(TBS_SRTP_AES_CM_128_HMAC_SHA1_80));
+        return 0;
+    case KEY_PROTOCOL:
+        if (!cli_protocol(arg, &o->protocol))
+            argp_error(state, "--protocol takes srtp, tls or cms, not '%s'", arg);
         return 0;
     case KEY_LEVEL:
         if (!signalling_level(arg, &o->level))
@@ -77,12 +87,16 @@ static const struct argp argp = {
             {"srtp", KEY_SRTP, "PROFILE", 0,
              "AES_256_CM_HMAC_SHA1_80 or AES_CM_128_HMAC_SHA1_80 (default: as the ticket's suite)",
              0},
+            {"protocol", KEY_PROTOCOL, "NAME", 0,
+             "what the keys are for: srtp (default), tls (a pre-shared key) or cms", 0},
             {"out", 'o', "FILE", 0, "the offer, or without --sdp the message (- for stdout)", 0},
             {0},
         },
     .parser = parse_option,
+    .children = (const struct argp_child[]){{&own_keys_argp, 0, NULL, 0}, {0}},
     .doc = "Makes a TRANSFER_INIT with a ticket. Each m line gets two crypto sessions, one for "
-           "each direction: 1 and 2, 3 and 4, and so on; without an SDP there are 1 and 2.\v"
+           "each direction: 1 and 2, 3 and 4, and so on; without an SDP there are 1 and 2. For "
+           "TLS or CMS there is one alone.\v"
            "Example:\n"
            "  tbs offer --ticket bob.ticket --to sip:bob@example.net --sdp my.sdp "
            "--out offer.sdp\n\n"
@@ -100,8 +114,9 @@ static enum tbs_err make_sessions(const struct offer *o, size_t n,
     for (size_t i = 0; i < n; i++) {
         struct tbs_crypto_session *s = &sessions[i];
 
-        *s = (struct tbs_crypto_session){.id = (uint8_t)(i + 1), .srtp = o->srtp};
-        s->has_ssrc = i % 2 == 0;
+        *s = (struct tbs_crypto_session){
+            .id = (uint8_t)(i + 1), .protocol = o->protocol, .srtp = o->srtp};
+        s->has_ssrc = o->protocol == TBS_PROTOCOL_SRTP && i % 2 == 0;
         if (s->has_ssrc && RAND_bytes((unsigned char *)&s->ssrc, sizeof s->ssrc) != 1)
             return tbs_fail(diag, TBS_ERR_CRYPTO, "OpenSSL gave no random octets");
     }
@@ -121,7 +136,7 @@ static enum tbs_err read_sdp(const struct offer *o, char ids[TBS_SDP_IDS_MAX], s
     return err;
 }
 
-static enum tbs_err run(const struct offer *o, struct tbs_diag *diag)
+static enum tbs_err run(struct offer *o, struct tbs_diag *diag)
 {
     struct tbs_crypto_session sessions[TBS_SESSIONS_MAX];
     char ids[TBS_SDP_IDS_MAX];
@@ -130,10 +145,16 @@ static enum tbs_err run(const struct offer *o, struct tbs_diag *diag)
     size_t n = 2;
     enum tbs_err err = o->sdp ? read_sdp(o, ids, &n, diag) : TBS_OK;
 
+    if (o->protocol != TBS_PROTOCOL_SRTP)
+        n = 1;
     if (!err)
         err = make_sessions(o, n, sessions, diag);
     if (!err)
         err = keep_read_ticket(o->ticket, &ticket, diag);
+    if (!err)
+        err = own_keys_read(&o->own, diag);
+    if (!err && o->own.n > 0)
+        err = tbs_ticket_supply(ticket, o->own.key, o->own.n, diag);
     if (!err)
         err = tbs_transfer_begin(ticket, o->to, sessions, n, o->sdp ? ids : NULL,
                                  tbs_clock_system(), &transfer, diag);
@@ -154,5 +175,6 @@ int cmd_offer(int argc, char **argv)
 
     argp_parse(&argp, argc, argv, 0, NULL, &o);
     err = run(&o, &diag);
+    own_keys_free(&o.own);
     return err ? cli_fail(&o.cli, err, diag.text) : EXIT_OK;
 }

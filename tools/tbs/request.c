@@ -4,7 +4,15 @@
 #include "cli.h"
 #include "tools/common/private_file.h"
 
-enum { KEY_APP = 256, KEY_VALID, KEY_REUSE, KEY_NO_FORKING };
+enum {
+    KEY_APP = 256,
+    KEY_VALID,
+    KEY_REUSE,
+    KEY_NO_FORKING,
+    KEY_INITIATOR_KEYS,
+    KEY_RESPONDER_KEYS,
+    KEY_NO_ANSWER,
+};
 
 struct request {
     struct cli cli;
@@ -13,36 +21,6 @@ struct request {
     const char *to[TBS_RESPONDERS_MAX], *apps[TBS_APPS_MAX];
     struct tbs_key_wish keys[TBS_KEYS_MAX];
 };
-
-/* TYPE[+salt][:OCTETS] */
-static bool read_key(const char *text, struct tbs_key_wish *key)
-{
-    static const struct {
-        const char *name;
-        enum tbs_key_kind kind;
-    } kinds[] = {{"tgk", TBS_TGK}, {"tek", TBS_TEK}, {"gtgk", TBS_GTGK}};
-    size_t n = strcspn(text, "+:");
-    long len = 0;
-    bool known = false;
-
-    *key = (struct tbs_key_wish){0};
-    for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++)
-        if (strncmp(text, kinds[i].name, n) == 0 && kinds[i].name[n] == '\0') {
-            key->kind = kinds[i].kind;
-            known = true;
-        }
-    text += n;
-    if (strncmp(text, "+salt", 5) == 0) {
-        key->salt = true;
-        text += 5;
-    }
-    if (text[0] == ':')
-        len = cli_number(text + 1, 32);
-    else if (text[0] != '\0')
-        known = false;
-    key->len = (size_t)len;
-    return known && len >= 0;
-}
 
 static void add_text(struct argp_state *state, const char **list, size_t *n, size_t max,
                      const char *text)
@@ -67,8 +45,13 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
         add_text(state, r->apps, &r->wish.n_apps, TBS_APPS_MAX, arg);
         return 0;
     case 'k':
-        if (r->wish.n_keys == TBS_KEYS_MAX || !read_key(arg, &r->keys[r->wish.n_keys++]))
-            argp_error(state, "--key takes tgk, tek or gtgk, +salt, :OCTETS, at most %d times",
+        if (strcmp(arg, "none") == 0) {
+            r->wish.no_keys = true;
+            return 0;
+        }
+        if (r->wish.n_keys == TBS_KEYS_MAX || !cli_key(arg, &r->keys[r->wish.n_keys++]))
+            argp_error(state,
+                       "--key takes tgk, tek or gtgk, +salt, :OCTETS, at most %d times; or none",
                        TBS_KEYS_MAX);
         return 0;
     case KEY_VALID:
@@ -79,8 +62,17 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
     case KEY_REUSE:
         r->wish.flags |= TBS_REUSE;
         return 0;
+    case KEY_INITIATOR_KEYS:
+        r->wish.flags |= TBS_INITIATOR_KEYS;
+        return 0;
+    case KEY_RESPONDER_KEYS:
+        r->wish.flags |= TBS_RESPONDER_KEYS;
+        return 0;
     case KEY_NO_FORKING:
         r->wish.flags &= ~(unsigned)TBS_FORKING;
+        return 0;
+    case KEY_NO_ANSWER:
+        r->wish.flags &= ~(unsigned)(TBS_FORKING | TBS_RESPONSE | TBS_RANDRR);
         return 0;
     case 'o':
         r->out = arg;
@@ -104,11 +96,19 @@ static const struct argp argp = {
              0},
             {"key", 'k', "TYPE", 0,
              "tgk, tek or gtgk, then +salt, then :OCTETS as wanted; repeatable (default: the KMS "
-             "decides, usually one tgk)",
+             "decides, usually one tgk); or none: you or the Responder will supply them",
              0},
             {"app", KEY_APP, "ID", 0, "an application it is for; repeatable (default: all)", 0},
             {"reuse", KEY_REUSE, NULL, 0, "for several sessions", 0},
             {"no-forking", KEY_NO_FORKING, NULL, 0, "the same keys for all who resolve it", 0},
+            {"no-answer", KEY_NO_ANSWER, NULL, 0,
+             "the keys are ready at once, without an answer; for messages and groups. Implies "
+             "--no-forking",
+             0},
+            {"initiator-keys", KEY_INITIATOR_KEYS, NULL, 0,
+             "you may supply session keys, such as new ones in mid-call", 0},
+            {"responder-keys", KEY_RESPONDER_KEYS, NULL, 0, "the Responder may supply session keys",
+             0},
             {0},
         },
     .parser = parse_option,

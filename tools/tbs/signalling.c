@@ -12,13 +12,14 @@
 void signalling_free(struct signalling *signalling)
 {
     tbs_buf_free(&signalling->message);
+    tbs_buf_free(&signalling->sdp);
 }
 
 enum tbs_err signalling_read(const char *path, int level, struct signalling *ret_signalling,
                              struct tbs_diag *diag)
 {
     struct tbs_buf content TBS_BUF_AUTO = tbs_buf();
-    struct signalling s = {.message = tbs_buf(), .in_sdp = true};
+    struct signalling s = {.message = tbs_buf(), .sdp = tbs_buf(), .in_sdp = true};
     enum tbs_err err = file_read(path, &content, diag);
 
     if (err)
@@ -29,8 +30,12 @@ enum tbs_err signalling_read(const char *path, int level, struct signalling *ret
         s.in_sdp = false;
     } else {
         err = tbs_sdp_extract(tbs_buf_view(&content), level, &s.message, s.ids, diag);
+        s.sdp = content;
+        content = tbs_buf();
     }
-    if (!err)
+    if (err)
+        signalling_free(&s);
+    else
         *ret_signalling = s;
     return err;
 }
@@ -38,6 +43,23 @@ enum tbs_err signalling_read(const char *path, int level, struct signalling *ret
 const char *signalling_ids(const struct signalling *signalling)
 {
     return signalling->in_sdp ? signalling->ids : NULL;
+}
+
+enum tbs_err signalling_check_offer(const struct signalling *offer, int level, unsigned allow,
+                                    struct tbs_diag *diag)
+{
+    return offer->in_sdp ? tbs_sdp_check_offer(tbs_buf_view(&offer->sdp), level, allow, diag)
+                         : TBS_OK;
+}
+
+enum tbs_err signalling_check_answer(const struct signalling *offer,
+                                     const struct signalling *answer, int level, unsigned allow,
+                                     struct tbs_diag *diag)
+{
+    if (!offer->in_sdp || !answer->in_sdp)
+        return TBS_OK;
+    return tbs_sdp_check_answer(tbs_buf_view(&offer->sdp), tbs_buf_view(&answer->sdp), level, allow,
+                                diag);
 }
 
 enum tbs_err signalling_write(const char *path, const char *sdp_path, int level,
@@ -62,6 +84,17 @@ bool signalling_level(const char *text, int *ret_level)
         *ret_level = TBS_SDP_SESSION;
     else if (number > 0)
         *ret_level = (int)number - 1;
+    else
+        return false;
+    return true;
+}
+
+bool signalling_allow(const char *text, unsigned *allow)
+{
+    if (strcmp(text, "clear") == 0)
+        *allow |= TBS_SDP_ALLOW_CLEAR;
+    else if (strcmp(text, "other-keys") == 0)
+        *allow |= TBS_SDP_ALLOW_OTHER_KEYS;
     else
         return false;
     return true;

@@ -165,6 +165,9 @@ extern const CK_BYTE p11_p256[P11_P256_LEN];
 enum tbs_err p11_read_point(struct p11_token *token, const char *id,
                             uint8_t ret_point[CUSTODY_POINT_LEN], struct tbs_diag *diag);
 
+/* A signature of two halves, as a token gives it, in DER. */
+bool p11_ecdsa_der(const uint8_t *raw, size_t len, struct tbs_buf *ret_der);
+
 /* --- keys.c --- */
 
 struct p11_objects {

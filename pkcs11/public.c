@@ -2,6 +2,7 @@
  * private key has signed for it: custody does that. */
 #include "call.h"
 
+#include <openssl/ecdsa.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -46,4 +47,24 @@ enum tbs_err p11_read_point(struct p11_token *token, const char *id,
                        id, token->name, o.n);
     free(o.handles);
     return err;
+}
+
+bool p11_ecdsa_der(const uint8_t *raw, size_t len, struct tbs_buf *der)
+{
+    ECDSA_SIG *sig = ECDSA_SIG_new();
+    BIGNUM *r = BN_bin2bn(raw, (int)len / 2, NULL),
+           *s = BN_bin2bn(raw + len / 2, (int)len / 2, NULL);
+    unsigned char *out = NULL;
+    int size = 0;
+    if (sig && r && s && ECDSA_SIG_set0(sig, r, s) == 1) {
+        r = s = NULL;
+        size = i2d_ECDSA_SIG(sig, &out);
+    }
+    if (size > 0)
+        tbs_put_bytes(der, tbs_bytes(out, (size_t)size));
+    OPENSSL_free(out);
+    BN_free(r);
+    BN_free(s);
+    ECDSA_SIG_free(sig);
+    return size > 0 && !der->failed;
 }

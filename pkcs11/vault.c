@@ -248,6 +248,11 @@ enum tbs_err p11_vault_login(struct vault *base, bool as_so, struct tbs_bytes pi
     return TBS_OK;
 }
 
+bool vault_was_wrong_pin(const struct tbs_diag *diag)
+{
+    return diag && diag->raw == CKR_PIN_INCORRECT;
+}
+
 void p11_vault_logout(struct vault *base)
 {
     struct p11_vault *vault = p11_vault(base);
@@ -279,6 +284,17 @@ static enum tbs_err p11_vault_init_pin(struct vault *base, struct tbs_bytes so_p
     return err;
 }
 
+static enum tbs_err p11_vault_set_so_pin(struct vault *base, struct tbs_bytes old_pin,
+                                         struct tbs_bytes new_pin, struct tbs_diag *diag)
+{
+    struct p11_vault *vault = p11_vault(base);
+    VAULT_TRY(p11_vault_login(base, true, old_pin, diag));
+    enum tbs_err err = WITNESSED(vault, json_object(), diag, C_SetPIN, vault->session,
+                                 pin_data(old_pin), old_pin.len, pin_data(new_pin), new_pin.len);
+    p11_vault_logout(base);
+    return err;
+}
+
 /* --- The backend --- */
 
 static bool p11_vault_has_officers(const struct vault *base)
@@ -305,6 +321,7 @@ const struct vault_ops vault_pkcs11 = {
     .info = p11_vault_info,
     .init_token = p11_vault_init_token,
     .init_pin = p11_vault_init_pin,
+    .set_so_pin = p11_vault_set_so_pin,
     .login = p11_vault_login,
     .logout = p11_vault_logout,
     .rest = p11_vault_rest,
@@ -314,6 +331,7 @@ const struct vault_ops vault_pkcs11 = {
     .transport_trust = p11_vault_transport_trust,
     .generate_replicated = p11_vault_generate_replicated,
     .unwrap = p11_vault_unwrap,
+    .unwrap_escrowed = p11_vault_unwrap_escrowed,
     .inventory = p11_vault_inventory,
     .destroy_objects = p11_vault_destroy_objects,
     .check = p11_vault_check,

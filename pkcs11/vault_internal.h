@@ -73,6 +73,10 @@ enum tbs_err p11_vault_generate_replicated(struct vault *base, const char *templ
 enum tbs_err p11_vault_unwrap(struct vault *base, const char *template, const char *id,
                               const char *transport, enum oaep_hash oaep, struct tbs_bytes wrapped,
                               json_t **ret_key, struct tbs_diag *diag);
+enum tbs_err p11_vault_unwrap_escrowed(struct vault *base, const char *template, const char *id,
+                                       struct tbs_bytes pkcs8, enum oaep_hash oaep,
+                                       struct tbs_bytes wrapped, json_t **ret_key,
+                                       json_t **ret_visiting, struct tbs_diag *diag);
 /* vault_look.c */
 enum tbs_err p11_vault_inventory(struct vault *base, json_t **ret_objects, struct tbs_diag *diag);
 /* vault_destroy.c */

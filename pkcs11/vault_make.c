@@ -275,23 +275,107 @@ enum tbs_err p11_vault_generate_replicated(struct vault *base, const char *templ
     return err;
 }
 
+static enum tbs_err unwrap_by(struct p11_vault *v, const char *template, const char *id,
+                              CK_OBJECT_HANDLE key, enum oaep_hash oaep, struct tbs_bytes wrapped,
+                              json_t **ret_key, struct tbs_diag *diag)
+{
+    const struct key_template *of;
+    struct attribute_list t = {0}, inner = {0};
+    CK_MECHANISM mechanism = vault_oaep(oaep);
+    CK_OBJECT_HANDLE object;
+    VAULT_TRY(find_template(template, &of, diag));
+    put_name(&t, id);
+    VAULT_TRY(vault_put_given(v, &t, &inner, of, TEMPLATE_RESTORED, diag));
+    enum tbs_err err =
+        WITNESSED(v, announce(id, "CKM_RSA_PKCS_OAEP"), diag, C_UnwrapKey, v->session, &mechanism,
+                  key, (CK_BYTE *)wrapped.data, wrapped.len, t.list, t.n, &object);
+    VAULT_TRY(tell_hash(v, err, oaep, diag));
+    return tell(v, object, 0, ret_key, diag);
+}
+
 enum tbs_err p11_vault_unwrap(struct vault *base, const char *template, const char *id,
                               const char *transport, enum oaep_hash oaep, struct tbs_bytes wrapped,
                               json_t **ret_key, struct tbs_diag *diag)
 {
     struct p11_vault *vault = p11_vault(base);
-    const struct key_template *of;
-    struct attribute_list t = {0}, inner = {0};
-    CK_MECHANISM mechanism = vault_oaep(oaep);
-    CK_OBJECT_HANDLE key, object;
-    VAULT_TRY(find_template(template, &of, diag));
+    CK_OBJECT_HANDLE key;
     VAULT_TRY(vault_none(vault, CKO_SECRET_KEY, id, diag));
     VAULT_TRY(vault_find(vault, CKO_PRIVATE_KEY, transport, &key, diag));
+    return unwrap_by(vault, template, id, key, oaep, wrapped, ret_key, diag);
+}
+
+/* --- From escrow --- */
+
+static const struct {
+    const char *name;
+    CK_ATTRIBUTE_TYPE type;
+} numbers[] = {{OSSL_PKEY_PARAM_RSA_N, CKA_MODULUS},
+               {OSSL_PKEY_PARAM_RSA_E, CKA_PUBLIC_EXPONENT},
+               {OSSL_PKEY_PARAM_RSA_D, CKA_PRIVATE_EXPONENT},
+               {OSSL_PKEY_PARAM_RSA_FACTOR1, CKA_PRIME_1},
+               {OSSL_PKEY_PARAM_RSA_FACTOR2, CKA_PRIME_2},
+               {OSSL_PKEY_PARAM_RSA_EXPONENT1, CKA_EXPONENT_1},
+               {OSSL_PKEY_PARAM_RSA_EXPONENT2, CKA_EXPONENT_2},
+               {OSSL_PKEY_PARAM_RSA_COEFFICIENT1, CKA_COEFFICIENT}};
+#define N_NUMBERS (sizeof numbers / sizeof *numbers)
+#define NUMBER_LEN (VAULT_RSA_BITS / 8)
+
+/* The numbers live in `room`, of N_NUMBERS * NUMBER_LEN octets. */
+static bool put_numbers(struct attribute_list *t, EVP_PKEY *key, uint8_t *room)
+{
+    bool ok = EVP_PKEY_is_a(key, "RSA") && EVP_PKEY_get_bits(key) == VAULT_RSA_BITS;
+    for (size_t i = 0; ok && i < N_NUMBERS; i++, room += NUMBER_LEN) {
+        BIGNUM *n = NULL;
+        ok = EVP_PKEY_get_bn_param(key, numbers[i].name, &n) == 1 && BN_num_bytes(n) <= NUMBER_LEN;
+        if (ok)
+            vault_put(t, numbers[i].type, room, (size_t)BN_bn2bin(n, room));
+        BN_clear_free(n);
+    }
+    return ok;
+}
+
+static enum tbs_err let_in(struct p11_vault *v, struct tbs_bytes pkcs8, CK_OBJECT_HANDLE *ret,
+                           struct tbs_diag *diag)
+{
+    static const char id[] = "escrow";
+    const struct key_template *of;
+    struct attribute_list t = {0}, inner = {0};
+    TBS_SECRET_AUTO struct tbs_secret room = {0};
+    const unsigned char *at = pkcs8.data;
+    VAULT_TRY(find_template("escrow-rsa-3072-v1", &of, diag));
+    VAULT_TRY(tbs_secret_alloc(N_NUMBERS * NUMBER_LEN, &room, diag));
+    EVP_PKEY *key = d2i_AutoPrivateKey(NULL, &at, (long)pkcs8.len);
+    bool ok = key && put_numbers(&t, key, room.data);
+    EVP_PKEY_free(key);
+    if (!ok)
+        return tbs_fail(diag, TBS_ERR_MALFORMED, "the escrow key is not RSA of %d bits",
+                        VAULT_RSA_BITS);
     put_name(&t, id);
-    VAULT_TRY(vault_put_given(vault, &t, &inner, of, TEMPLATE_RESTORED, diag));
-    enum tbs_err err =
-        WITNESSED(vault, announce(id, "CKM_RSA_PKCS_OAEP"), diag, C_UnwrapKey, vault->session,
-                  &mechanism, key, (CK_BYTE *)wrapped.data, wrapped.len, t.list, t.n, &object);
-    VAULT_TRY(tell_hash(vault, err, oaep, diag));
-    return tell(vault, object, 0, ret_key, diag);
+    VAULT_TRY(vault_put_given(v, &t, &inner, of, TEMPLATE_VISITING, diag));
+    return WITNESSED(v, announce(id, "none"), diag, C_CreateObject, v->session, t.list, t.n, ret);
+}
+
+enum tbs_err p11_vault_unwrap_escrowed(struct vault *base, const char *template, const char *id,
+                                       struct tbs_bytes pkcs8, enum oaep_hash oaep,
+                                       struct tbs_bytes wrapped, json_t **ret_key,
+                                       json_t **ret_visiting, struct tbs_diag *diag)
+{
+    struct p11_vault *vault = p11_vault(base);
+    CK_OBJECT_HANDLE visitor;
+    json_t *key = NULL, *attributes;
+    VAULT_TRY(vault_none(vault, CKO_SECRET_KEY, id, diag));
+    VAULT_TRY(let_in(vault, pkcs8, &visitor, diag));
+    attributes = vault_attributes(vault, visitor);
+    enum tbs_err err = unwrap_by(vault, template, id, visitor, oaep, wrapped, &key, diag);
+    enum tbs_err end = WITNESSED(vault, announce("escrow", "none"), err == TBS_OK ? diag : NULL,
+                                 C_DestroyObject, vault->session, visitor);
+    err = err != TBS_OK ? err : end;
+    if (err == TBS_OK) {
+        *ret_key = key;
+        *ret_visiting = attributes;
+        return TBS_OK;
+    }
+    json_decref(key);
+    json_decref(attributes);
+    return err;
 }

@@ -82,26 +82,6 @@ enum tbs_err vault_spki(struct p11_vault *v, CK_OBJECT_HANDLE object, struct tbs
 
 /* --- Signing --- */
 
-static bool to_der(const uint8_t *raw, size_t len, struct tbs_buf *der)
-{
-    ECDSA_SIG *sig = ECDSA_SIG_new();
-    BIGNUM *r = BN_bin2bn(raw, (int)len / 2, NULL),
-           *s = BN_bin2bn(raw + len / 2, (int)len / 2, NULL);
-    unsigned char *out = NULL;
-    int size = 0;
-    if (sig && r && s && ECDSA_SIG_set0(sig, r, s) == 1) {
-        r = s = NULL;
-        size = i2d_ECDSA_SIG(sig, &out);
-    }
-    if (size > 0)
-        tbs_put_bytes(der, tbs_bytes(out, (size_t)size));
-    OPENSSL_free(out);
-    BN_free(r);
-    BN_free(s);
-    ECDSA_SIG_free(sig);
-    return size > 0 && !der->failed;
-}
-
 /* Logs in anew for this one signature where the key asks for it. */
 static CK_RV sign_hash(struct p11_vault *v, CK_OBJECT_HANDLE key, struct tbs_bytes pin,
                        uint8_t hash[HASH_LEN], uint8_t ret_raw[SIGNATURE_LEN], CK_ULONG *ret_len)
@@ -133,7 +113,7 @@ enum tbs_err p11_vault_sign(struct vault *base, const char *id, struct tbs_bytes
     CK_RV rv = sign_hash(vault, key, pin, hash, raw, &raw_len);
     if (rv != CKR_OK)
         return p11_fail(diag, rv, "signing with key %s", id);
-    return to_der(raw, raw_len, ret_signature)
+    return p11_ecdsa_der(raw, raw_len, ret_signature)
                ? TBS_OK
                : tbs_fail(diag, TBS_ERR_CRYPTO, "a signature of key %s is none", id);
 }
@@ -166,7 +146,7 @@ static enum tbs_err signs_for(struct p11_vault *v, CK_OBJECT_HANDLE object, EVP_
     CK_RV rv = sign_hash(v, object, pin, hash, raw, &len);
     if (rv != CKR_OK && !is_another(rv))
         return p11_fail(diag, rv, "trying which key signs");
-    *ret_is = rv == CKR_OK && to_der(raw, len, &der) && verifies(public, hash, &der);
+    *ret_is = rv == CKR_OK && p11_ecdsa_der(raw, len, &der) && verifies(public, hash, &der);
     return TBS_OK;
 }
 

@@ -182,8 +182,9 @@ static json_t *steps_of(const struct script *s)
         const struct script_step *step = &s->steps[i];
         json_array_append_new(
             list,
-            json_pack("{s:s, s:s, s:s, s:b, s:o, s:o, s:o, s:o}", "id", step->id, "do",
-                      step->action, "key", step->key ? step->key : "", "shares", step->shares, "on",
+            json_pack("{s:s, s:s, s:s, s:s, s:b, s:o, s:o, s:o, s:o}", "id", step->id, "do",
+                      step->action, "key", step->key ? step->key : "", "from",
+                      step->from ? step->from : "", "shares", step->shares, "on",
                       strings(step->on, step->on_count), "to", strings(step->to, step->to_count),
                       "present", present_of(step), "sign", strings(step->sign, step->sign_count)));
     }

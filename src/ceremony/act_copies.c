@@ -62,15 +62,13 @@ static enum tbs_err record_parent(struct run *run, struct run_token *token, cons
                   diag);
 }
 
-static enum tbs_err trust_one(struct run *run, struct run_token *token, const char *of,
-                              struct tbs_diag *diag)
+enum tbs_err keys_trust(struct run *run, struct run_token *token, const char *of,
+                        struct tbs_bytes spki, struct tbs_diag *diag)
 {
-    TBS_BUF_AUTO struct tbs_buf spki = tbs_buf();
     json_t *trusted = json_object_get(run->state, "trusted"), *key = NULL;
     char id[VAULT_ID_MAX + 1];
-    keys_transport_id(of, id);
-    TRY(keys_decode(keys_text(json_object_get(run->state, "transport"), of), &spki, diag));
-    TRY(vault_transport_trust(token->vault, id, tbs_buf_view(&spki), &key, diag));
+    keys_recipient_id(run, of, id);
+    TRY(vault_transport_trust(token->vault, id, spki, &key, diag));
     if (!trusted) {
         trusted = json_object();
         json_object_set_new(run->state, "trusted", trusted);
@@ -85,6 +83,14 @@ static enum tbs_err trust_one(struct run *run, struct run_token *token, const ch
                                : record_trusted(run, token, id, key, diag);
     json_decref(key);
     return err;
+}
+
+static enum tbs_err trust_one(struct run *run, struct run_token *token, const char *of,
+                              struct tbs_diag *diag)
+{
+    TBS_BUF_AUTO struct tbs_buf spki = tbs_buf();
+    TRY(keys_decode(keys_text(json_object_get(run->state, "transport"), of), &spki, diag));
+    return keys_trust(run, token, of, tbs_buf_view(&spki), diag);
 }
 
 enum tbs_err act_trust(struct run *run, struct tbs_diag *diag)
@@ -126,9 +132,11 @@ static const char *find_signer(const struct run *run, const struct run_token *to
     return NULL;
 }
 
-/* What both tokens know. */
+/* What both know; an escrow key is opened by this program, which knows all. */
 static enum oaep_hash oaep_between(struct run *run, const struct run_token *token, const char *to)
 {
+    if (keys_is_escrow(run, to))
+        return token->site->oaep;
     return token->site->oaep == OAEP_SHA_1 ? OAEP_SHA_1 : token_of(run, to)->site->oaep;
 }
 
@@ -151,6 +159,41 @@ static json_t *blob_object(struct run *run, const struct run_token *token, const
         "seq", seq, "created", now, "wrapped", wrapped, "rehearsal", run->rehearsal);
 }
 
+enum tbs_err keys_sign(struct run *run, struct run_token *token, struct tbs_buf *text,
+                       struct tbs_diag *diag)
+{
+    const char *signer = find_signer(run, token);
+    if (!signer)
+        return tbs_fail(diag, TBS_ERR_NOT_FOUND,
+                        "token %s has no ceremony key to sign the wrapped key with", token->name);
+    return token_sign_lines(run, token, signer, text, diag);
+}
+
+static enum tbs_err recipient_spki(const struct run *run, const char *to, struct tbs_buf *spki,
+                                   struct tbs_diag *diag)
+{
+    return keys_decode(keys_is_escrow(run, to)
+                           ? keys_escrow_spki(run, to)
+                           : keys_text(json_object_get(run->state, "transport"), to),
+                       spki, diag);
+}
+
+/* For the ceremony that will need it. */
+static enum tbs_err keep_escrowed(struct run *run, const char *to, const struct tbs_buf *text,
+                                  struct tbs_diag *diag)
+{
+    json_t *key = keys_known(run, run->step->key), *all = json_object_get(key, "escrowed");
+    if (!keys_is_escrow(run, to))
+        return TBS_OK;
+    if (!all) {
+        all = json_object();
+        json_object_set_new(key, "escrowed", all);
+    }
+    return json_object_set_new(all, to, json_stringn((const char *)text->data, text->len)) == 0
+               ? TBS_OK
+               : run_no_memory(diag);
+}
+
 static enum tbs_err write_blob(struct run *run, struct run_token *token, const char *to,
                                const json_t *key, struct tbs_diag *diag)
 {
@@ -158,20 +201,17 @@ static enum tbs_err write_blob(struct run *run, struct run_token *token, const c
     TBS_BUF_AUTO struct tbs_buf spki = tbs_buf();
     char id[VAULT_ID_MAX + 1], recipient[SCRIPT_HEX_LEN + 1], hex[SCRIPT_HEX_LEN + 1];
     char path[RUN_PATH];
-    const char *signer = find_signer(run, token);
-    keys_transport_id(to, id);
-    if (!signer)
-        return tbs_fail(diag, TBS_ERR_NOT_FOUND,
-                        "token %s has no ceremony key to sign the wrapped key with", token->name);
-    TRY(keys_decode(keys_text(json_object_get(run->state, "transport"), to), &spki, diag));
+    keys_recipient_id(run, to, id);
+    TRY(recipient_spki(run, to, &spki, diag));
     TRY(load_sha256(tbs_buf_view(&spki), recipient, diag));
     json_t *object =
         blob_object(run, token, to, key, recipient, keys_text(json_object_get(key, "wrapped"), id));
     enum tbs_err err = object ? signed_lines_start(object, &text, diag) : run_no_memory(diag);
     json_decref(object);
     if (err == TBS_OK)
-        err = token_sign_lines(run, token, signer, &text, diag);
+        err = keys_sign(run, token, &text, diag);
     TRY(err);
+    TRY(keep_escrowed(run, to, &text, diag));
     blob_path(run, run->step->key, to, path);
     TRY(load_sha256(tbs_buf_view(&text), hex, diag));
     TRY(file_replace(path, 0644, tbs_buf_view(&text), diag));
@@ -194,9 +234,8 @@ enum tbs_err act_replicate(struct run *run, struct tbs_diag *diag)
     enum tbs_err err = token_login(run, token, false, diag);
     for (unsigned i = 0; err == TBS_OK && i < n; i++) {
         spki[i] = tbs_buf();
-        keys_transport_id(run->step->to[i], ids[i]);
-        err = keys_decode(keys_text(json_object_get(run->state, "transport"), run->step->to[i]),
-                          &spki[i], diag);
+        keys_recipient_id(run, run->step->to[i], ids[i]);
+        err = recipient_spki(run, run->step->to[i], &spki[i], diag);
         recipients[i] = (struct vault_recipient){ids[i], oaep_between(run, token, run->step->to[i]),
                                                  tbs_buf_view(&spki[i])};
     }
@@ -233,27 +272,48 @@ static enum tbs_err add_signers(const struct run *run, struct signed_signers *si
     return TBS_OK;
 }
 
-/* Signed by a ceremony key, for this token, and of no other key: a wrapped key says itself nothing
- * of where it comes from. */
-static enum tbs_err verify_blob(const struct run *run, const struct run_token *token,
-                                const struct signed_lines *lines, struct tbs_diag *diag)
+enum tbs_err keys_verify_signed(const struct run *run, const struct signed_lines *lines,
+                                struct tbs_diag *diag)
 {
     struct signed_signers signers = {0};
     enum tbs_err err = add_signers(run, &signers, diag);
     if (err == TBS_OK)
         err = signed_lines_verify(lines, &signers, 1, NULL, diag);
     signed_signers_free(&signers);
-    if (err != TBS_OK)
-        return err;
+    return err;
+}
+
+/* Signed by a ceremony key, for this recipient, and of no other key: a wrapped key says itself
+ * nothing of where it comes from. */
+static enum tbs_err verify_blob(const struct run *run, const char *to,
+                                const struct signed_lines *lines, struct tbs_diag *diag)
+{
+    TRY(keys_verify_signed(run, lines, diag));
     if (strcmp(keys_text(lines->object, "id"), run->step->key) != 0 ||
-        strcmp(keys_text(lines->object, "to"), token->name) != 0 ||
+        strcmp(keys_text(lines->object, "to"), to) != 0 ||
         strcmp(keys_text(lines->object, "template"), keys_script(run)->template) != 0 ||
         !json_equal(json_object_get(lines->object, "check"),
                     json_object_get(keys_known(run, run->step->key), "check")))
         return tbs_fail(diag, TBS_ERR_DENIED,
-                        "the wrapped key for token %s is of another key, template or recipient",
-                        token->name);
+                        "the wrapped key for %s is of another key, template or recipient", to);
     return TBS_OK;
+}
+
+enum tbs_err keys_read_blob(const struct run *run, struct tbs_bytes text, const char *to,
+                            struct tbs_buf *wrapped, enum oaep_hash *ret_hash,
+                            struct tbs_diag *diag)
+{
+    struct signed_lines lines;
+    TRY(signed_lines_read(text, BLOB_TYPE, &lines, diag));
+    enum tbs_err err = verify_blob(run, to, &lines, diag);
+    if (err == TBS_OK && !oaep_hash_find(keys_text(lines.object, "hash"), ret_hash))
+        err = tbs_fail(diag, TBS_ERR_UNSUPPORTED,
+                       "the wrapped key for %s: there is no hash '%.20s' for OAEP here", to,
+                       keys_text(lines.object, "hash"));
+    if (err == TBS_OK)
+        err = keys_decode(keys_text(lines.object, "wrapped"), wrapped, diag);
+    signed_lines_free(&lines);
+    return err;
 }
 
 static enum tbs_err read_blob(struct run *run, const struct run_token *token,
@@ -261,19 +321,27 @@ static enum tbs_err read_blob(struct run *run, const struct run_token *token,
                               struct tbs_diag *diag)
 {
     TBS_BUF_AUTO struct tbs_buf text = tbs_buf();
-    struct signed_lines lines;
     char path[RUN_PATH];
     blob_path(run, run->step->key, token->name, path);
     TRY(file_read(path, &text, diag));
-    TRY(signed_lines_read(tbs_buf_view(&text), BLOB_TYPE, &lines, diag));
-    enum tbs_err err = verify_blob(run, token, &lines, diag);
-    if (err == TBS_OK && !oaep_hash_find(keys_text(lines.object, "hash"), ret_hash))
-        err = tbs_fail(diag, TBS_ERR_UNSUPPORTED, "%.300s: there is no hash '%.20s' for OAEP here",
-                       path, keys_text(lines.object, "hash"));
-    if (err == TBS_OK)
-        err = keys_decode(keys_text(lines.object, "wrapped"), wrapped, diag);
-    signed_lines_free(&lines);
-    return err;
+    return keys_read_blob(run, tbs_buf_view(&text), token->name, wrapped, ret_hash, diag);
+}
+
+enum tbs_err keys_restored(struct run *run, struct run_token *token, const json_t *key,
+                           struct tbs_diag *diag)
+{
+    const struct script_key *k = keys_script(run);
+    TRY(record(
+        run, "unwrap",
+        json_pack("{s:s, s:s, s:s*}", "token", token->name, "id", k->id, "from", run->step->from),
+        diag));
+    TRY(keys_judge(run, token, k->id, k->template, key, KEY_RESTORED, diag));
+    if (!json_equal(json_object_get(key, "check"),
+                    json_object_get(keys_known(run, k->id), "check")))
+        return tbs_fail(diag, TBS_ERR_AUTH,
+                        "key %s on token %s has another check value than where it was made", k->id,
+                        token->name);
+    return keys_add_holder(run, token, k->id, "restored", diag);
 }
 
 static enum tbs_err restore_one(struct run *run, struct run_token *token, struct tbs_diag *diag)
@@ -288,17 +356,9 @@ static enum tbs_err restore_one(struct run *run, struct run_token *token, struct
     TRY(token_login(run, token, false, diag));
     TRY(vault_unwrap(token->vault, k->template, k->id, id, hash, tbs_buf_view(&wrapped), &key,
                      diag));
-    enum tbs_err err =
-        record(run, "unwrap", json_pack("{s:s, s:s}", "token", token->name, "id", k->id), diag);
-    if (err == TBS_OK)
-        err = keys_judge(run, token, k->id, k->template, key, KEY_RESTORED, diag);
-    if (err == TBS_OK && !json_equal(json_object_get(key, "check"),
-                                     json_object_get(keys_known(run, k->id), "check")))
-        err = tbs_fail(diag, TBS_ERR_AUTH,
-                       "key %s on token %s has another check value than where it was made", k->id,
-                       token->name);
+    enum tbs_err err = keys_restored(run, token, key, diag);
     json_decref(key);
-    return err == TBS_OK ? keys_add_holder(run, token, k->id, "restored", diag) : err;
+    return err;
 }
 
 enum tbs_err act_restore(struct run *run, struct tbs_diag *diag)

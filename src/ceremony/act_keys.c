@@ -27,6 +27,14 @@ void keys_transport_id(const char *token, char ret_id[VAULT_ID_MAX + 1])
     snprintf(ret_id, VAULT_ID_MAX + 1, "transport-%.50s", token);
 }
 
+void keys_recipient_id(const struct run *run, const char *to, char ret_id[VAULT_ID_MAX + 1])
+{
+    if (keys_is_escrow(run, to))
+        snprintf(ret_id, VAULT_ID_MAX + 1, "%s", to);
+    else
+        keys_transport_id(to, ret_id);
+}
+
 enum tbs_err keys_decode(const char *base64, struct tbs_buf *octets, struct tbs_diag *diag)
 {
     return tbs_base64_decode(tbs_bytes_str(base64), octets)
@@ -83,14 +91,14 @@ static enum tbs_err find_faults(struct run *run, const struct run_token *token, 
     return err;
 }
 
-static enum tbs_err judge_attributes(struct run *run, const struct run_token *token, const char *id,
-                                     const struct rules_subject *subject, struct tbs_diag *diag)
+enum tbs_err keys_judge_attributes(struct run *run, const struct run_token *token, const char *id,
+                                   const struct rules_subject *subject, struct tbs_diag *diag)
 {
     json_t *findings = NULL;
     TRY(find_faults(run, token, id, subject, &findings, diag));
     const char *first = first_finding(findings);
     enum tbs_err err =
-        record(run, "attr",
+        record(run, subject->profile == TEMPLATE_VISITING ? "visit" : "attr",
                json_pack("{s:s, s:s, s:s, s:O, s:b, s:O, s:s}", "token", token->name, "id", id,
                          "profile", template_profile_name(subject->profile), "attributes",
                          subject->attributes, "reopened", subject->reopened, "findings", findings,
@@ -113,7 +121,7 @@ static enum tbs_err read_and_judge(struct run *run, struct run_token *token, con
                             template_class(subject.template, subject.profile), &again, diag));
     subject.attributes = again;
     subject.reopened = true;
-    enum tbs_err err = judge_attributes(run, token, id, &subject, diag);
+    enum tbs_err err = keys_judge_attributes(run, token, id, &subject, diag);
     if (err == TBS_OK && !json_equal(again, told))
         err = tbs_fail(diag, TBS_ERR_DENIED,
                        "token %s tells a new process other attributes of key %s than the one that "
@@ -302,7 +310,7 @@ static enum tbs_err destroy_on(struct run *run, struct run_token *token, const j
 }
 
 /* An AES key's check value is bound to the id that the key had; a pair has its public key. */
-static enum tbs_err destroy_everywhere(struct run *run, const json_t *key, struct tbs_diag *diag)
+static enum tbs_err destroy_on_all(struct run *run, const json_t *key, struct tbs_diag *diag)
 {
     const json_t *check = json_object_get(key, "check");
     json_t *whole = json_pack("{s:s, s:s, s:s, s:O*}", "method", keys_text(check, "method"),
@@ -330,9 +338,45 @@ enum tbs_err act_destroy(struct run *run, struct tbs_diag *diag)
                             "token %s holds key %s, too, and is not in this step",
                             keys_text(token, "serial"), id);
     }
-    TRY(destroy_everywhere(run, key, diag));
+    TRY(destroy_on_all(run, key, diag));
     json_object_set_new(key, "tokens", json_array());
     return strcmp(keys_text(key, "role"), "canary") == 0
                ? TBS_OK
                : registry_change(run, id, "destroyed", diag);
+}
+
+/* --- On some tokens only --- */
+
+static void remove_holder(json_t *key, const char *serial)
+{
+    json_t *tokens = json_object_get(key, "tokens");
+    for (size_t i = json_array_size(tokens); i > 0; i--)
+        if (strcmp(keys_text(json_array_get(tokens, i - 1), "serial"), serial) == 0)
+            json_array_remove(tokens, i - 1);
+}
+
+static bool is_elsewhere(const struct run *run, const json_t *key)
+{
+    size_t i;
+    const json_t *token;
+    json_array_foreach(json_object_get(key, "tokens"), i, token)
+    {
+        if (!is_among(run, keys_text(token, "serial")))
+            return true;
+    }
+    return false;
+}
+
+enum tbs_err act_withdraw(struct run *run, struct tbs_diag *diag)
+{
+    json_t *key = keys_known(run, run->step->key);
+    if (!key || !is_elsewhere(run, key))
+        return tbs_fail(diag, TBS_ERR_DENIED,
+                        "no other token holds key %s: it would be lost; destroy it, if that is "
+                        "what is meant",
+                        run->step->key);
+    TRY(destroy_on_all(run, key, diag));
+    for (unsigned i = 0; i < run->step->on_count; i++)
+        remove_holder(key, token_serial(run, run->step->on[i]));
+    return TBS_OK;
 }

@@ -222,7 +222,8 @@ static enum tbs_err sign_by_people(struct run *run, struct tbs_buf *text, struct
     for (size_t i = 0; i < run->n_people; i++)
         for (unsigned r = 0; r < run->step->sign_count; r++) {
             struct run_person *p = &run->people[i];
-            if (!p->here || !p->signer.key || strcmp(p->site->role, run->step->sign[r]) != 0)
+            if (!p->here || p->signer.spki.len == 0 ||
+                strcmp(p->site->role, run->step->sign[r]) != 0)
                 continue;
             struct signed_maker maker = signer_maker(&p->signer);
             TRY(signed_lines_sign(text, &maker, diag));

@@ -62,13 +62,62 @@ static enum tbs_err open_to_initialise(struct run *run, struct run_token *token,
     return TBS_OK;
 }
 
-/* The user's PIN that the step at hand sets. */
-static enum tbs_err new_user_pin(struct run *run, struct run_token *token, struct tbs_diag *diag)
+static enum tbs_err make_pins(struct run *run, struct run_token *token, struct new_pins *pins,
+                              struct tbs_diag *diag)
 {
     if (run->step->shares)
-        return shares_new_pin(run, token, diag);
-    shares_forget(run, token);
-    return token_pin(run, token, false, true, diag);
+        return shares_new_pins(run, token, pins, diag);
+    TRY(token_pin(run, token, false, true, diag));
+    return tbs_secret_copy(tbs_secret_view(&token->user), &pins->user, diag);
+}
+
+/* What is there twice for the security officers and the user: the call, and who knows the PIN. */
+static enum tbs_err give_pin(struct run *run, struct run_token *token, bool so,
+                             const struct new_pins *pins, struct tbs_diag *diag)
+{
+    const struct tbs_secret *pin = so ? &pins->so : &pins->user;
+    struct tbs_secret *known = so ? &token->so : &token->user;
+    TRY(shares_expect(run, token, so, pins->set, diag));
+    TRY(so ? vault_set_so_pin(token->vault, tbs_secret_view(known), tbs_secret_view(pin), diag)
+           : vault_init_pin(token->vault, tbs_secret_view(&token->so), tbs_secret_view(pin), diag));
+    tbs_secret_free(known);
+    TRY(tbs_secret_copy(tbs_secret_view(pin), known, diag));
+    if (run->rehearsal && pins->set)
+        TRY(rehearsal_keep_pin(run, token->name, so, tbs_secret_view(pin), diag));
+    return shares_settle(run, token, so, diag);
+}
+
+/* The security officers' PIN is known by now. Where people know it, it stays. */
+static enum tbs_err set_pins(struct run *run, struct run_token *token, struct tbs_diag *diag)
+{
+    struct new_pins pins = {0};
+    enum tbs_err err = make_pins(run, token, &pins, diag);
+    token_logout(token);
+    if (err == TBS_OK)
+        err = give_pin(run, token, false, &pins, diag);
+    if (err == TBS_OK && pins.set && vault_has_officers(token->vault))
+        err = give_pin(run, token, true, &pins, diag);
+    new_pins_free(&pins);
+    return err;
+}
+
+/* One that is in shares serves again when a step that was cut off begins anew; else people type
+ * it. */
+static enum tbs_err first_so_pin(struct run *run, struct run_token *token, struct tbs_diag *diag)
+{
+    if (!vault_is_initialised(token->vault))
+        TRY(shares_forget(run, token, diag));
+    if (!shares_set(run, token, true) && !shares_in_doubt(run, token, true)) {
+        if (run->step->shares && vault_has_officers(token->vault))
+            console_say(run->console,
+                        "The security officers' PIN of token %s serves until the shares are "
+                        "proven; then the token gets another, which nobody knows.",
+                        token->name);
+        return token_pin(run, token, true, true, diag);
+    }
+    TRY(token_login(run, token, true, diag));
+    token_logout(token);
+    return TBS_OK;
 }
 
 enum tbs_err act_initialise(struct run *run, struct tbs_diag *diag)
@@ -78,12 +127,10 @@ enum tbs_err act_initialise(struct run *run, struct tbs_diag *diag)
     json_t *info = NULL;
     snprintf(label, sizeof label, "tbs-%.27s", token->name);
     TRY(open_to_initialise(run, token, label, diag));
-    TRY(token_pin(run, token, true, true, diag));
+    TRY(first_so_pin(run, token, diag));
     TRY(vault_init_token(token->vault, label, tbs_secret_view(&token->so), diag));
     token->as_user = token->as_so = false;
-    TRY(new_user_pin(run, token, diag));
-    TRY(vault_init_pin(token->vault, tbs_secret_view(&token->so), tbs_secret_view(&token->user),
-                       diag));
+    TRY(set_pins(run, token, diag));
     TRY(token_remember(run, token, diag));
     TRY(vault_info(token->vault, &info, diag));
     console_say(run->console, "Token %s is '%s', serial %s.", token->name, label,
@@ -94,12 +141,8 @@ enum tbs_err act_initialise(struct run *run, struct tbs_diag *diag)
 enum tbs_err act_set_pin(struct run *run, struct tbs_diag *diag)
 {
     struct run_token *token = token_of(run, run->step->on[0]);
-    TRY(token_open(run, token, diag));
-    TRY(token_pin(run, token, true, false, diag));
-    TRY(new_user_pin(run, token, diag));
-    token_logout(token);
-    TRY(vault_init_pin(token->vault, tbs_secret_view(&token->so), tbs_secret_view(&token->user),
-                       diag));
+    TRY(token_login(run, token, true, diag));
+    TRY(set_pins(run, token, diag));
     return token_login(run, token, false, diag);
 }
 
@@ -174,7 +217,7 @@ static void expect_transports(const struct run *run, const char *token, json_t *
         expect_pair(expected, id, "transport-rsa-3072-unwrap-v1", NULL);
     json_object_foreach(json_object_get(json_object_get(run->state, "trusted"), token), of, check)
     {
-        keys_transport_id(of, id);
+        keys_recipient_id(run, of, id);
         expect(expected, id, "transport-public-wrap-v1", TEMPLATE_TRUSTED, check);
     }
 }

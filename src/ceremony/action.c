@@ -31,17 +31,18 @@ const struct action actions[] = {
      .shares = true,
      .after = {"{on}.initialised"},
      .summary = "the token is erased (C_InitToken) and gets the PIN of the security officers and "
-                "that of the user (C_InitPIN)"},
+                "that of the user (C_InitPIN); with shares, both are made and split (C_SetPIN)"},
     {.name = "set-pin",
      .class = STEP_IRREVERSIBLE,
      .on = NEED_ONE,
      .shares = true,
      .before = {"{on}.initialised"},
-     .summary = "the user's PIN is set anew by the security officers; the one of before is gone"},
+     .summary = "the user's PIN is set anew by the security officers, and with shares theirs, too; "
+                "those of before are gone"},
     {.name = "check-shares",
      .class = STEP_OBSERVE,
      .on = NEED_ONE,
-     .before = {"{on}.shared"},
+     .key_or_on = true,
      .summary = "each custodian types the own share, which is checked alone; nothing is rebuilt"},
     {.name = "generate",
      .class = STEP_CREATE,
@@ -78,6 +79,30 @@ const struct action actions[] = {
      .before = {"{on}.transport", "{key}.blob-{on}"},
      .after = {"{key}.on-{on}"},
      .summary = "the wrapped key is unwrapped in the token, and its check value compared"},
+    {.name = "escrow",
+     .class = STEP_CREATE,
+     .on = NEED_ONE,
+     .key = true,
+     .before = {"{on}.initialised"},
+     .after = {"{key}.escrow", "{key}.trusted-on-{on}"},
+     .summary = "a pair is made in this computer; its private half is sealed under a share key, "
+                "which becomes shares, and the token trusts its public half"},
+    {.name = "reseal",
+     .class = STEP_IRREVERSIBLE,
+     .on = NEED_ONE,
+     .key = true,
+     .before = {"{on}.initialised", "{key}.escrow"},
+     .summary = "the escrow key is rebuilt from shares and sealed under another share key, which "
+                "becomes new shares"},
+    {.name = "recover",
+     .class = STEP_CREATE,
+     .on = NEED_MANY,
+     .key = true,
+     .from = true,
+     .before = {"{on}.initialised", "{key}.blob-{from}"},
+     .after = {"{key}.on-{on}", "{key}.from-{from}"},
+     .summary = "the escrow key is rebuilt from shares and is in the token for one call, in which "
+                "the wrapped key is unwrapped; its check value is compared"},
     {.name = "attack",
      .class = STEP_OBSERVE,
      .on = NEED_ONE,
@@ -144,6 +169,13 @@ const struct action actions[] = {
      .of_tpm = true,
      .before = {"{on}.identified"},
      .summary = "the TPM quotes PCRs 0 to 7 (TPM2_Quote), over the head of the record so far"},
+    {.name = "withdraw",
+     .class = STEP_DESTROY,
+     .on = NEED_MANY,
+     .key = true,
+     .before = {"{key}.on-{on}"},
+     .summary = "every object with the key's check value is destroyed on these tokens; others keep "
+                "the key"},
     {.name = NULL},
 };
 
@@ -172,14 +204,15 @@ static void fill(const char *pattern, const struct script_step *step, unsigned o
     } marks[] = {{"{on}", step->on_count ? step->on[on] : ""},
                  {"{to}", step->to_count ? step->to[to] : ""},
                  {"{key}", step->key ? step->key : ""},
+                 {"{from}", step->from ? step->from : ""},
                  {"{state}", step->state ? step->state : ""}};
     size_t len = 0;
     fact[0] = 0;
     while (*pattern) {
         size_t i = 0;
-        while (i < 4 && strncmp(pattern, marks[i].mark, strlen(marks[i].mark)) != 0)
+        while (i < 5 && strncmp(pattern, marks[i].mark, strlen(marks[i].mark)) != 0)
             i++;
-        if (i < 4) {
+        if (i < 5) {
             put(fact, &len, marks[i].value, strlen(marks[i].value));
             pattern += strlen(marks[i].mark);
         } else {

@@ -11,10 +11,12 @@ struct action {
     const char *name;
     enum step_class class;
     enum need on, to;
-    bool key, state, type, sign, shares; /* takes these; key, state, type must be there then */
-    bool of_tpm;                         /* its tokens must be TPMs */
-    /* Facts, in which {on}, {to}, {key} and {state} stand for what the step names, each of several
-     * in turn. */
+    /* Takes these; key, from, state, type must be there then. */
+    bool key, from, state, type, sign, shares;
+    bool key_or_on; /* takes one of them */
+    bool of_tpm;    /* its tokens must be TPMs */
+    /* Facts, in which {on}, {to}, {key}, {from} and {state} stand for what the step names, each of
+     * several in turn. */
     const char *before[3], *after[3];
     const char *summary; /* what will happen, for the person at the terminal */
 };

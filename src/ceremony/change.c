@@ -57,7 +57,11 @@ static enum tbs_err sign_by_two(const struct change *c, const struct signed_sign
     enum tbs_err err = TBS_OK;
     for (size_t i = 0; err == TBS_OK && i < CHANGE_KEYS; i++) {
         struct signer signer;
-        err = signer_open(c->keys[i], &signer, diag);
+        const struct signer_place place = {.key = c->keys[i],
+                                           .module = c->module,
+                                           .publics = c->signers,
+                                           .n_publics = c->n_signers};
+        err = signer_open(&place, &signer, diag);
         if (err != TBS_OK)
             break;
         struct signed_maker maker = signer_maker(&signer);

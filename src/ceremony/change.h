@@ -11,7 +11,8 @@ struct change {
     const char
         *signers[SIGNED_SIGNERS_MAX]; /* public keys in PEM, of which two must have signed it */
     size_t n_signers;
-    const char *keys[CHANGE_KEYS]; /* private keys in PEM, of two different signers */
+    const char *keys[CHANGE_KEYS]; /* private keys of two different signers (signer.h) */
+    const char *module;            /* of those in tokens; NULL: none */
     const char *id;
     enum registry_state state;
     time_t now;

@@ -49,7 +49,10 @@ struct run {
     json_t *state; /* what the steps so far have brought about; whole in each step's end */
     const struct script_step *step;
     bool stopped;
-    bool redo; /* the step at hand had begun before */
+    bool off_record;             /* after a ceremony: nobody signs in, and nothing is recorded */
+    bool redo;                   /* the step at hand had begun before */
+    struct tbs_secret share_key; /* of an escrow key, once its shares were typed */
+    char share_key_of[SCRIPT_ID_MAX + 1];
     size_t n_tokens, n_people, n_tpms;
     pid_t tpms[SCRIPT_TOKENS_MAX]; /* software TPMs of a rehearsal that run */
     struct run_token tokens[SCRIPT_TOKENS_MAX];
@@ -69,6 +72,8 @@ void run_path(const struct run *run, const char *name, char ret_path[RUN_PATH]);
 enum tbs_err run_no_memory(struct tbs_diag *diag);
 /* Of a run of zeros with, at most, its folder and script. */
 enum tbs_err run_load(struct run *run, const char *folder, struct tbs_diag *diag);
+/* What the ceremony of a folder has left behind; the caller owns it. TBS_ERR_DENIED: not closed. */
+enum tbs_err run_closing_state(const char *folder, json_t **ret_state, struct tbs_diag *diag);
 /* Terminal, tokens' place, and people. */
 enum tbs_err run_enter(struct run *run, bool automatic, struct tbs_diag *diag);
 enum tbs_err run_steps(struct run *run, unsigned from, enum run_end *ret_end,
@@ -164,16 +169,43 @@ enum tbs_err token_read_back_key(struct run *run, struct run_token *token, const
 enum tbs_err registry_change(struct run *run, const char *id, const char *state,
                              struct tbs_diag *diag);
 
-/* --- act_shares.c: the user's PIN in the hands of a quorum --- */
+/* --- shares_state.c: which PIN is in which set of shares ---
+ *
+ * In the state: "shares": {token: {"so", "user": [set or null]}}: the set that holds the PIN, or
+ * null for a PIN that people know. After a call that sets a PIN and whose answer never came there
+ * are several, the latest first; whoever logs in next finds out. A set is {"set", "need", "role",
+ * "commitments": [hex], "holders": [names]}, both lists in the order of the shares. */
 
-bool shares_hold_pin(const struct run *run, const struct run_token *token);
-/* It will be a PIN as any other. */
-void shares_forget(struct run *run, const struct run_token *token);
-/* Makes a PIN of the user, hands out its shares, and proves them; the token does not have it yet.
- * TBS_ERR_DENIED when somebody cannot type the share back. */
-enum tbs_err shares_new_pin(struct run *run, struct run_token *token, struct tbs_diag *diag);
-/* Rebuilds the PIN from the shares of people who are here; TBS_ERR_DENIED when they are too few. */
-enum tbs_err shares_pin(struct run *run, struct run_token *token, struct tbs_diag *diag);
+/* NULL: people know the PIN. */
+const json_t *shares_set(const struct run *run, const struct run_token *token, bool so);
+bool shares_in_doubt(const struct run *run, const struct run_token *token, bool so);
+/* Before a call that sets the PIN: from now on it may be in this set (NULL: people know it). */
+enum tbs_err shares_expect(struct run *run, const struct run_token *token, bool so, json_t *set,
+                           struct tbs_diag *diag);
+/* What was expected last is so. */
+enum tbs_err shares_settle(struct run *run, const struct run_token *token, bool so,
+                           struct tbs_diag *diag);
+/* It is not, where there is a doubt. */
+enum tbs_err shares_discard(struct run *run, const struct run_token *token, bool so,
+                            struct tbs_diag *diag);
+/* The token has no PINs any more. */
+enum tbs_err shares_forget(struct run *run, const struct run_token *token, struct tbs_diag *diag);
+
+/* --- shares_new.c, shares_type.c: both PINs of a token in the hands of a quorum --- */
+
+struct new_pins {
+    json_t *set; /* NULL: people know them */
+    struct tbs_secret so, user;
+};
+void new_pins_free(struct new_pins *pins);
+/* Makes PINs, hands out their shares, and proves them; the token does not have them yet. Into
+ * zeros, and to be freed on an error, too. TBS_ERR_DENIED when somebody cannot type the share back.
+ */
+enum tbs_err shares_new_pins(struct run *run, struct run_token *token, struct new_pins *pins,
+                             struct tbs_diag *diag);
+/* Rebuilds a PIN that is in shares, and the other if it is in the same set, from the shares of
+ * people who are here; TBS_ERR_DENIED when they are too few. */
+enum tbs_err shares_pin(struct run *run, struct run_token *token, bool so, struct tbs_diag *diag);
 
 /* --- step.c --- */
 
@@ -186,8 +218,9 @@ enum tbs_err step_take_inventories(struct run *run, struct tbs_diag *diag);
 typedef enum tbs_err act(struct run *run, struct tbs_diag *diag);
 act act_bags, act_media, act_confirm, act_hashes, act_clock, act_inspect, act_initialise,
     act_set_pin, act_check_shares, act_generate, act_transport, act_trust, act_replicate,
-    act_restore, act_attack, act_check, act_inventory, act_checkpoint, act_state, act_registry,
-    act_destroy, act_identify, act_certify, act_quote;
+    act_restore, act_escrow, act_reseal, act_recover, act_withdraw, act_attack, act_check,
+    act_inventory, act_checkpoint, act_state, act_registry, act_destroy, act_identify, act_certify,
+    act_quote;
 
 /* --- rehearsal.c --- */
 
@@ -208,13 +241,13 @@ enum tbs_err rehearsal_enter(struct run *run, const char *tokens, struct tbs_dia
  * one that no rehearsal has set: nothing is tried at random. */
 enum tbs_err rehearsal_pin(const struct run *run, const char *token, bool so, bool new,
                            struct tbs_secret *ret_pin, struct tbs_diag *diag);
-/* A PIN of the user that was made elsewhere, and the words of a share, by its number. */
-enum tbs_err rehearsal_keep_pin(const struct run *run, const char *token, struct tbs_bytes pin,
-                                struct tbs_diag *diag);
-enum tbs_err rehearsal_keep_share(const struct run *run, const char *token, unsigned number,
-                                  struct tbs_bytes words, struct tbs_diag *diag);
-enum tbs_err rehearsal_share(const struct run *run, const char *token, unsigned number,
-                             struct tbs_secret *ret_words, struct tbs_diag *diag);
+/* A PIN that was made elsewhere, and the words of a share, by its set and number. */
+enum tbs_err rehearsal_keep_pin(const struct run *run, const char *token, bool so,
+                                struct tbs_bytes pin, struct tbs_diag *diag);
+enum tbs_err rehearsal_keep_share(const struct run *run, const char *token, unsigned set,
+                                  unsigned number, struct tbs_bytes words, struct tbs_diag *diag);
+enum tbs_err rehearsal_share(const struct run *run, const char *token, unsigned set,
+                             unsigned number, struct tbs_secret *ret_words, struct tbs_diag *diag);
 
 /* --- rehearsal_tpm.c: software TPMs (swtpm), each in the tokens' folder --- */
 

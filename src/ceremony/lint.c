@@ -90,6 +90,17 @@ static void check_quorum(struct linter *l)
                   "one absent person is too many; that needs a waiver of the rule quorum-all");
 }
 
+/* Whoever waives a quorum signs for it, and not on a list of their own. */
+static bool signs_record(const struct script *script, const char *role)
+{
+    for (unsigned i = 0; i < script->steps_count; i++)
+        for (unsigned j = 0; j < script->steps[i].sign_count; j++)
+            if (strcmp(script->steps[i].action, "checkpoint") == 0 &&
+                strcmp(script->steps[i].sign[j], role) == 0)
+                return true;
+    return false;
+}
+
 static void check_waivers(struct linter *l)
 {
     for (unsigned i = 0; i < l->script->waivers_count; i++) {
@@ -100,6 +111,12 @@ static void check_waivers(struct linter *l)
             script_find_token(l->script, w->of) < 0)
             lint_tell(l, path, "waiver", "the waiver of %s is of %s, which is no key and no token",
                       w->rule, w->of);
+        if ((strcmp(w->of, "quorum") == 0 || strcmp(w->rule, "R8") == 0) &&
+            !signs_record(l->script, w->by))
+            lint_tell(l, path, "waiver",
+                      "the waiver of %s must be by a role that signs the record in a checkpoint, "
+                      "and %s is none",
+                      w->rule, w->by);
     }
 }
 
@@ -165,7 +182,7 @@ static void check_pin_pads(struct linter *l, const struct site *site)
             step->shares && step->on_count ? site_find_token(site, step->on[0]) : NULL;
         if (token && token->pin_pad)
             lint_tell(l, "tokens", "pin-pad",
-                      "step %s splits the PIN of token %s, which takes PINs at its own pad only",
+                      "step %s splits the PINs of token %s, which takes PINs at its own pad only",
                       step->id, token->name);
     }
 }

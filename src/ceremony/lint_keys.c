@@ -7,13 +7,14 @@
 #include "templates/prover.h"
 
 /* A role, and whether its keys may leave the token where they were made. What can be made anew
- * needs no copy. */
+ * needs no copy. An escrow key was never in a token. */
 static const struct {
     const char *name;
-    bool may_leave, has_period;
-} key_roles[] = {{"tpk", true, true},       {"kek", true, true},  {"audit", false, true},
-                 {"ceremony", false, true}, {"tls", false, true}, {"envelope", false, true},
-                 {"canary", true, false}};
+    bool has_period;
+    enum { STAYS, MAY_LEAVE, OUTSIDE } place;
+} key_roles[] = {{"tpk", true, MAY_LEAVE},     {"kek", true, MAY_LEAVE},  {"audit", true, STAYS},
+                 {"ceremony", true, STAYS},    {"tls", true, STAYS},      {"envelope", true, STAYS},
+                 {"canary", false, MAY_LEAVE}, {"escrow", false, OUTSIDE}};
 
 #define PROTECT_DAYS_MAX 1095
 #define PROCESS_DAYS_MAX 3650
@@ -35,13 +36,26 @@ static void check_role(struct linter *l, const char *path, const struct script_k
 {
     for (size_t i = 0; i < sizeof key_roles / sizeof *key_roles; i++)
         if (strcmp(key_roles[i].name, key->role) == 0) {
-            if (!key_roles[i].may_leave && key->custody != CUSTODY_SITE_ONLY)
+            if (key_roles[i].place == STAYS && key->custody != CUSTODY_SITE_ONLY)
                 lint_tell(l, path, "custody", "key %s: keys of role %s are site-only", key->id,
+                          key->role);
+            if (key_roles[i].place == OUTSIDE && key->custody != CUSTODY_ESCROWED)
+                lint_tell(l, path, "custody", "key %s: keys of role %s are escrowed", key->id,
                           key->role);
             check_period(l, path, key, key_roles[i].has_period);
             return;
         }
     lint_tell(l, path, "unknown-role", "key %s: there is no key role '%s'", key->id, key->role);
+}
+
+/* Somebody answers for its being in this computer's memory. */
+static void check_escrow(struct linter *l, const char *path, const struct script_key *key)
+{
+    if (strcmp(key->role, "escrow") == 0 && !script_waives(l->script, "R8", key->id))
+        lint_tell(l, path, "R8",
+                  "key %s is made and opened in this computer's memory; that needs a waiver of the "
+                  "rule R8",
+                  key->id);
 }
 
 /* --- Templates --- */
@@ -58,12 +72,11 @@ static void check_template(struct linter *l, const char *path, const struct scri
     if (strncmp(key->template, key->role, role) != 0 || key->template[role] != '-')
         lint_tell(l, path, "template-role", "key %s of role %s cannot be of template %s", key->id,
                   key->role, key->template);
-    if (key->custody != CUSTODY_ESCROWED &&
-        strcmp(template->custody, key_custody_name(key->custody)) != 0)
+    /* What is wrapped to tokens can be wrapped to an escrow key as well. */
+    bool escrowed = key->custody == CUSTODY_ESCROWED && strcmp(template->custody, "site-only") != 0;
+    if (!escrowed && strcmp(template->custody, key_custody_name(key->custody)) != 0)
         lint_tell(l, path, "custody", "key %s: template %s makes %s keys, not %s", key->id,
                   key->template, template->custody, key_custody_name(key->custody));
-    if (key->custody == CUSTODY_ESCROWED)
-        lint_tell(l, path, "custody", "key %s: no template here makes escrowed keys", key->id);
 }
 
 static void tell_leaks(struct linter *l, const json_t *verdict)
@@ -108,9 +121,12 @@ static void prove(struct linter *l)
 
 static bool is_used(const struct script *script, const char *id)
 {
-    for (unsigned i = 0; i < script->steps_count; i++)
-        if (script->steps[i].key && strcmp(script->steps[i].key, id) == 0)
+    for (unsigned i = 0; i < script->steps_count; i++) {
+        const struct script_step *step = &script->steps[i];
+        if ((step->key && strcmp(step->key, id) == 0) ||
+            (step->from && strcmp(step->from, id) == 0))
             return true;
+    }
     return false;
 }
 
@@ -125,6 +141,7 @@ void lint_keys(struct linter *l)
                       key->id);
         check_role(l, path, key);
         check_template(l, path, key);
+        check_escrow(l, path, key);
         if (!is_used(l->script, key->id))
             lint_tell(l, path, "unused", "no step does anything with key %s", key->id);
     }

@@ -6,6 +6,18 @@
 
 /* --- Signing in --- */
 
+static enum tbs_err open_key(struct run *run, struct run_person *person, struct tbs_diag *diag)
+{
+    const char *public = person->site->public;
+    const struct signer_place place = {.key = person->site->key,
+                                       .module = person->site->module,
+                                       .publics = &public,
+                                       .n_publics = public != NULL};
+    if (signer_is_uri(place.key))
+        console_say(run->console, "%s signs with a key in a token.", person->site->name);
+    return signer_open(&place, &person->signer, diag);
+}
+
 static enum tbs_err ask_for(struct run *run, struct run_person *person, struct tbs_diag *diag)
 {
     const struct script_role *role = script_find_role(run->script->script, person->site->role);
@@ -21,7 +33,7 @@ static enum tbs_err ask_for(struct run *run, struct run_person *person, struct t
         console_say(run->console, "The site names %s for this role.", person->site->name);
     }
     person->here = true;
-    return person->site->key ? signer_open(person->site->key, &person->signer, diag) : TBS_OK;
+    return person->site->key ? open_key(run, person, diag) : TBS_OK;
 }
 
 static enum tbs_err record_person(struct run *run, struct run_person *person, struct tbs_diag *diag)

@@ -11,6 +11,10 @@
 
 enum tbs_err record(struct run *run, const char *type, json_t *fields, struct tbs_diag *diag)
 {
+    if (run->off_record) {
+        json_decref(fields);
+        return fields ? TBS_OK : run_no_memory(diag);
+    }
     return transcript_append(run->transcript, type, fields, diag);
 }
 
@@ -118,7 +122,7 @@ enum tbs_err record_sign(struct run *run, char *const *roles, unsigned n, struct
     for (size_t i = 0; i < run->n_people; i++)
         for (unsigned r = 0; r < n; r++) {
             struct run_person *p = &run->people[i];
-            if (!p->here || !p->signer.key || strcmp(p->site->role, roles[r]) != 0)
+            if (!p->here || p->signer.spki.len == 0 || strcmp(p->site->role, roles[r]) != 0)
                 continue;
             struct signed_maker maker = signer_maker(&p->signer);
             TRY(checkpoint(run, p->site->name, &maker, diag));

@@ -256,35 +256,35 @@ enum tbs_err rehearsal_pin(const struct run *run, const char *token, bool so, bo
     return pin_read_for(so ? "PIN of the security officers" : "user's PIN", source, ret_pin, diag);
 }
 
-enum tbs_err rehearsal_keep_pin(const struct run *run, const char *token, struct tbs_bytes pin,
-                                struct tbs_diag *diag)
+enum tbs_err rehearsal_keep_pin(const struct run *run, const char *token, bool so,
+                                struct tbs_bytes pin, struct tbs_diag *diag)
 {
     char file[RUN_PATH];
-    TRY(file_of(run, token, "user-pin", file, diag));
+    TRY(file_of(run, token, so ? "so-pin" : "user-pin", file, diag));
     return file_replace(file, 0600, pin, diag);
 }
 
-static enum tbs_err share_file(const struct run *run, const char *token, unsigned number,
-                               char ret_file[RUN_PATH], struct tbs_diag *diag)
+static enum tbs_err share_file(const struct run *run, const char *token, unsigned set,
+                               unsigned number, char ret_file[RUN_PATH], struct tbs_diag *diag)
 {
-    char what[20];
-    snprintf(what, sizeof what, "share-%u", number);
+    char what[30];
+    snprintf(what, sizeof what, "set-%u.share-%u", set, number);
     return file_of(run, token, what, ret_file, diag);
 }
 
-enum tbs_err rehearsal_keep_share(const struct run *run, const char *token, unsigned number,
-                                  struct tbs_bytes words, struct tbs_diag *diag)
+enum tbs_err rehearsal_keep_share(const struct run *run, const char *token, unsigned set,
+                                  unsigned number, struct tbs_bytes words, struct tbs_diag *diag)
 {
     char file[RUN_PATH];
-    TRY(share_file(run, token, number, file, diag));
+    TRY(share_file(run, token, set, number, file, diag));
     return file_replace(file, 0600, words, diag);
 }
 
-enum tbs_err rehearsal_share(const struct run *run, const char *token, unsigned number,
-                             struct tbs_secret *ret_words, struct tbs_diag *diag)
+enum tbs_err rehearsal_share(const struct run *run, const char *token, unsigned set,
+                             unsigned number, struct tbs_secret *ret_words, struct tbs_diag *diag)
 {
     char file[RUN_PATH], source[RUN_PATH + 8];
-    TRY(share_file(run, token, number, file, diag));
+    TRY(share_file(run, token, set, number, file, diag));
     snprintf(source, sizeof source, "file:%s", file);
     return pin_read_for("share", source, ret_words, diag);
 }

@@ -9,6 +9,7 @@
 struct place {
     const json_t *open;    /* its first line */
     const json_t *state;   /* after the last step that ended; not owned */
+    json_t *pins;          /* {token: what may hold its PINs}, where that has changed since */
     unsigned done;         /* steps that ended */
     const char *began;     /* the step that began and did not end; NULL: none */
     const char *call, *on; /* the last call announced in it, and its token */
@@ -24,8 +25,10 @@ static const char *text_of(const json_t *line, const char *key)
 static void follow(struct place *p, const json_t *line)
 {
     const char *at = text_of(line, "at");
-    if (json_object_get(line, "state"))
+    if (json_object_get(line, "state")) {
         p->state = json_object_get(line, "state");
+        json_object_clear(p->pins);
+    }
     if (strcmp(at, "step-begin") == 0) {
         p->began = text_of(line, "step");
         p->call = NULL;
@@ -38,6 +41,8 @@ static void follow(struct place *p, const json_t *line)
         p->answered = false;
     } else if (strcmp(at, "after") == 0) {
         p->answered = true;
+    } else if (strcmp(at, "pins") == 0) {
+        json_object_set(p->pins, text_of(line, "token"), json_object_get(line, "shares"));
     } else if (strcmp(at, "close") == 0) {
         p->closed = true;
     }
@@ -178,6 +183,18 @@ static enum tbs_err check_tokens(struct run *run, struct tbs_diag *diag)
 
 /* --- Going on --- */
 
+/* A token has the PINs that a step gave it, whether the step has ended or not. */
+static enum tbs_err take_state(struct run *run, const struct place *p, struct tbs_diag *diag)
+{
+    run->state = json_deep_copy(p->state);
+    json_t *shares = json_object_get(run->state, "shares");
+    if (run->state && !shares) {
+        shares = json_object();
+        json_object_set_new(run->state, "shares", shares);
+    }
+    return shares && json_object_update(shares, p->pins) == 0 ? TBS_OK : run_no_memory(diag);
+}
+
 static enum tbs_err tell(struct run *run, const struct place *p, struct tbs_diag *diag)
 {
     if (p->began)
@@ -203,9 +220,7 @@ static enum tbs_err return_to(struct run *run, const char *folder, bool automati
     TRY(find_place(*lines, p, diag));
     run->rehearsal = json_is_true(json_object_get(p->open, "rehearsal"));
     TRY(check_hashes(run, p, diag));
-    run->state = json_deep_copy(p->state);
-    if (!run->state)
-        return run_no_memory(diag);
+    TRY(take_state(run, p, diag));
     TRY(record_reopen(run, diag));
     TRY(run_enter(run, automatic, diag));
     run->redo = p->began != NULL;
@@ -220,13 +235,17 @@ enum tbs_err run_resume(const char *folder, bool automatic, enum run_end *ret_en
                         struct tbs_diag *diag)
 {
     struct run *run = calloc(1, sizeof *run);
-    struct place place = {0};
+    struct place place = {.pins = json_object()};
     json_t *lines = NULL;
-    if (!run)
+    if (!run || !place.pins) {
+        free(run);
+        json_decref(place.pins);
         return run_no_memory(diag);
+    }
     enum tbs_err err = return_to(run, folder, automatic, &place, &lines, diag);
     if (err == TBS_OK)
         err = run_steps(run, place.done, ret_end, diag);
+    json_decref(place.pins);
     json_decref(lines);
     run_free(run);
     return err;
@@ -245,15 +264,19 @@ enum tbs_err run_abort(const char *folder, bool automatic, enum run_end *ret_end
                        struct tbs_diag *diag)
 {
     struct run *run = calloc(1, sizeof *run);
-    struct place place = {0};
+    struct place place = {.pins = json_object()};
     json_t *lines = NULL;
-    if (!run)
+    if (!run || !place.pins) {
+        free(run);
+        json_decref(place.pins);
         return run_no_memory(diag);
+    }
     enum tbs_err err = return_to(run, folder, automatic, &place, &lines, diag);
     if (err == TBS_OK)
         err = close_aborted(run, &place, diag);
     if (err == TBS_OK)
         *ret_end = RUN_ABORTED;
+    json_decref(place.pins);
     json_decref(lines);
     run_free(run);
     return err;

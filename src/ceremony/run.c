@@ -140,13 +140,12 @@ enum tbs_err run_load(struct run *run, const char *folder, struct tbs_diag *diag
     return hash_this_program(run->tool, diag);
 }
 
-/* What the ceremony before left behind goes on: tokens, keys, transport keys, registry. */
-static enum tbs_err take_over(struct run *run, const char *after, struct tbs_diag *diag)
+enum tbs_err run_closing_state(const char *folder, json_t **ret_state, struct tbs_diag *diag)
 {
     char path[RUN_PATH];
     json_t *lines = NULL;
     struct journal *journal;
-    snprintf(path, sizeof path, "%s/journal.jsonl", after);
+    snprintf(path, sizeof path, "%s/journal.jsonl", folder);
     TRY(journal_reopen(path, &journal, &lines, diag));
     journal_close(journal);
     const json_t *last = json_array_get(lines, json_array_size(lines) - 1);
@@ -154,12 +153,18 @@ static enum tbs_err take_over(struct run *run, const char *after, struct tbs_dia
     const char *at = json_string_value(json_object_get(last, "at"));
     enum tbs_err err = TBS_OK;
     if (!at || strcmp(at, "close") != 0 || !state)
-        err = tbs_fail(diag, TBS_ERR_DENIED, "the ceremony in %.200s is not closed", after);
-    else if (!(run->state = json_deep_copy(state)))
+        err = tbs_fail(diag, TBS_ERR_DENIED, "the ceremony in %.200s is not closed", folder);
+    else if (!(*ret_state = json_deep_copy(state)))
         err = run_no_memory(diag);
     json_decref(lines);
-    if (err != TBS_OK)
-        return err;
+    return err;
+}
+
+/* What the ceremony before left behind goes on: tokens, keys, transport keys, registry. */
+static enum tbs_err take_over(struct run *run, const char *after, struct tbs_diag *diag)
+{
+    char path[RUN_PATH];
+    TRY(run_closing_state(after, &run->state, diag));
     if ((json_object_get(run->state, "rehearsal") != NULL) != run->rehearsal)
         return tbs_fail(diag, TBS_ERR_DENIED,
                         "a rehearsal goes on after a rehearsal only, and a real one after a real "
@@ -281,6 +286,7 @@ void run_free(struct run *run)
     for (size_t i = 0; i < run->n_tokens; i++)
         token_close(&run->tokens[i]);
     rehearsal_tpm_stop(run);
+    tbs_secret_free(&run->share_key);
     people_leave(run);
     record_end(run);
     journal_close(run->journal);

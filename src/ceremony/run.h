@@ -17,7 +17,7 @@
 #include <stdbool.h>
 
 #include "base/bytes.h"
-#include "base/error.h"
+#include "base/secret.h"
 
 struct run_options {
     const char *script;    /* ceremony.yaml; NULL: it is `text` */
@@ -58,6 +58,13 @@ enum tbs_err run_resume(const char *folder, bool automatic, enum run_end *ret_en
  * must be true as for run_resume. */
 enum tbs_err run_abort(const char *folder, bool automatic, enum run_end *ret_end,
                        struct tbs_diag *diag);
+
+/* The user's PIN of a token, for the KMS that logs in with it, rebuilt from the shares of any who
+ * hold enough of them; they type them at the terminal. The folder is that of the last ceremony with
+ * this token. Nothing is recorded, and no token is asked. TBS_ERR_DENIED when the ceremony is not
+ * closed, or nobody can type enough shares; TBS_ERR_NOT_FOUND no such token, or no shares. */
+enum tbs_err run_hand_over(const char *folder, const char *token, bool automatic,
+                           struct tbs_secret *ret_pin, struct tbs_diag *diag);
 
 /* The other end of reading a token back: a ceremony starts /proc/self/exe with the one argument
  * "read-back", and whoever hears that calls this, after secret memory is ready, and nothing else.

@@ -57,6 +57,7 @@ static const cyaml_schema_field_t step_fields[] = {
     CYAML_FIELD_ENUM("class", CYAML_FLAG_STRICT, struct script_step, class, classes, 4),
     CYAML_FIELD_ENUM("abort", CYAML_FLAG_STRICT | MAY, struct script_step, abort, aborts, 3),
     TEXT("key", MAY, struct script_step, key, SCRIPT_ID_MAX),
+    TEXT("from", MAY, struct script_step, from, SCRIPT_ID_MAX),
     TEXT("state", MAY, struct script_step, state, SCRIPT_ID_MAX),
     TEXT("confirm", 0, struct script_step, confirm, SCRIPT_ID_MAX),
     TEXT("say", MAY, struct script_step, say, SCRIPT_TEXT_MAX),

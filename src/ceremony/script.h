@@ -50,11 +50,11 @@ struct script_step {
     char *id, *title, *action;
     enum step_class class;
     enum step_abort abort;
-    char *key, *state, *confirm, *say; /* NULL: none */
+    char *key, *from, *state, *confirm, *say; /* NULL: none */
     char **on, **to, **present, **sign, **type, **required, **ensures;
     unsigned on_count, to_count, present_count, sign_count, type_count, required_count,
         ensures_count;
-    bool shares; /* the user's PIN that it sets is split among the quorum's people */
+    bool shares; /* it sets both PINs, and splits them among the quorum's people */
 };
 
 struct script_waiver {
@@ -130,7 +130,8 @@ struct site_token {
 
 struct site_person {
     char *role, *name;
-    char *key; /* a private key in PEM, which signs for the role; NULL: signs on paper */
+    char *key; /* a private key, which signs for the role (signer.h); NULL: signs on paper */
+    char *module, *public; /* of a key in a token, else NULL */
 };
 
 struct site {

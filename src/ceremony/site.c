@@ -38,7 +38,10 @@ static const cyaml_schema_value_t token_entry = {
 static const cyaml_schema_field_t person_fields[] = {
     TEXT("role", 0, struct site_person, role, SCRIPT_ID_MAX),
     TEXT("name", 0, struct site_person, name, SCRIPT_ID_MAX),
-    TEXT("key", MAY, struct site_person, key, PATH_MAX), CYAML_FIELD_END};
+    TEXT("key", MAY, struct site_person, key, PATH_MAX),
+    TEXT("module", MAY, struct site_person, module, PATH_MAX),
+    TEXT("public", MAY, struct site_person, public, PATH_MAX),
+    CYAML_FIELD_END};
 static const cyaml_schema_value_t person_entry = {
     CYAML_VALUE_MAPPING(CYAML_FLAG_DEFAULT, struct site_person, person_fields)};
 
@@ -76,6 +79,23 @@ static enum tbs_err check_tokens(const struct site_file *f, struct tbs_diag *dia
     return TBS_OK;
 }
 
+/* A key in a token needs to be told what a file says of itself. */
+static enum tbs_err check_people(const struct site_file *f, struct tbs_diag *diag)
+{
+    for (unsigned i = 0; i < f->site->people_count; i++) {
+        const struct site_person *p = &f->site->people[i];
+        bool in_token = p->key && strncmp(p->key, "pkcs11:", 7) == 0;
+        char path[40];
+        snprintf(path, sizeof path, "people.%u", i);
+        if ((p->module != NULL) != in_token || (p->public != NULL) != in_token)
+            return tbs_fail(diag, TBS_ERR_CONFIG,
+                            "%.200s:%zu: %s: 'module' and 'public' go with a key that is named by "
+                            "pkcs11:, and with no other",
+                            f->name, tbs_yaml_keys_line(f->lines, path), p->name);
+    }
+    return TBS_OK;
+}
+
 enum tbs_err site_load(const char *file, struct site_file **ret_file, struct tbs_diag *diag)
 {
     struct site_file *f = calloc(1, sizeof *f);
@@ -95,6 +115,8 @@ enum tbs_err site_load(const char *file, struct site_file **ret_file, struct tbs
     f->lines = l.lines;
     memcpy(f->sha256, l.sha256, sizeof f->sha256);
     err = check_tokens(f, diag);
+    if (err == TBS_OK)
+        err = check_people(f, diag);
     if (err == TBS_OK)
         *ret_file = f;
     else

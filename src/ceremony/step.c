@@ -22,6 +22,10 @@ static const struct {
     {"trust", act_trust},
     {"replicate", act_replicate},
     {"restore", act_restore},
+    {"escrow", act_escrow},
+    {"reseal", act_reseal},
+    {"recover", act_recover},
+    {"withdraw", act_withdraw},
     {"attack", act_attack},
     {"check", act_check},
     {"inventory", act_inventory},
@@ -62,10 +66,11 @@ static void show_shares(struct run *run, const struct script_step *step)
 {
     const struct script_quorum *q = &run->script->script->quorum;
     char text[160];
-    if (!step->shares)
+    bool escrow = strcmp(step->action, "escrow") == 0 || strcmp(step->action, "reseal") == 0;
+    if (!step->shares && !escrow)
         return;
-    snprintf(text, sizeof text, "one for each of the %u of role %.60s, of which %u rebuild the PIN",
-             q->people, q->role, q->need);
+    snprintf(text, sizeof text, "one for each of the %u of role %.60s, of which %u rebuild %s",
+             q->people, q->role, q->need, step->shares ? "both PINs" : "the share key");
     console_show(run->console, "Shares", text);
 }
 
@@ -81,6 +86,7 @@ static void show(struct run *run, unsigned index, const struct action *action)
     console_show(run->console, "What happens", action->summary);
     show_list(run, "On", step->on, step->on_count);
     show_list(run, "To", step->to, step->to_count);
+    console_show(run->console, "From", step->from);
     show_key(run, step);
     show_shares(run, step);
     console_show(run->console, "New state", step->state);

@@ -156,8 +156,8 @@ enum tbs_err token_pin(struct run *run, struct run_token *token, bool so, bool n
         tbs_secret_free(pin);
     if (pin->len > 0 || token->site->pin_pad || (so && !vault_has_officers(token->vault)))
         return TBS_OK;
-    if (!so && !new &&shares_hold_pin(run, token))
-        return shares_pin(run, token, diag);
+    if (!new &&shares_set(run, token, so))
+        return shares_pin(run, token, so, diag);
     if (token->site->pin && !run->rehearsal)
         return tbs_fail(diag, TBS_ERR_DENIED,
                         "the site says where the PIN of token %s is, which is for rehearsals: here "
@@ -173,21 +173,32 @@ enum tbs_err token_pin(struct run *run, struct run_token *token, bool so, bool n
                : pin_read_for(what, "prompt", pin, diag);
 }
 
+/* What a call that was cut off should have set is tried first, and then what was there before. */
+static enum tbs_err try_pins(struct run *run, struct run_token *token, bool as_so,
+                             struct tbs_diag *diag)
+{
+    struct tbs_secret *pin = as_so ? &token->so : &token->user;
+    for (;;) {
+        TRY(token_pin(run, token, as_so, false, diag));
+        enum tbs_err err = vault_login(token->vault, as_so, tbs_secret_view(pin), diag);
+        if (err == TBS_OK)
+            return shares_settle(run, token, as_so, diag);
+        /* It may have been a slip: whoever resumes types it anew. */
+        tbs_secret_free(pin);
+        if (!vault_was_wrong_pin(diag) || !shares_in_doubt(run, token, as_so))
+            return err;
+        TRY(shares_discard(run, token, as_so, diag));
+    }
+}
+
 enum tbs_err token_login(struct run *run, struct run_token *token, bool as_so,
                          struct tbs_diag *diag)
 {
     TRY(token_open(run, token, diag));
     if ((as_so && !vault_has_officers(token->vault)) || (as_so ? token->as_so : token->as_user))
         return TBS_OK;
-    TRY(token_pin(run, token, as_so, false, diag));
     token->as_user = token->as_so = false;
-    enum tbs_err err =
-        vault_login(token->vault, as_so, tbs_secret_view(as_so ? &token->so : &token->user), diag);
-    if (err != TBS_OK) {
-        /* It may have been a slip: whoever resumes types it anew. */
-        tbs_secret_free(as_so ? &token->so : &token->user);
-        return err;
-    }
+    TRY(try_pins(run, token, as_so, diag));
     *(as_so ? &token->as_so : &token->as_user) = true;
     return TBS_OK;
 }

@@ -113,26 +113,27 @@ static void begin(struct verifier *v, const struct verify_folder *folder)
     v->rehearsal = v->closed = v->aborted = v->resumed = false;
     v->steps_done = v->line = 0;
     v->step = NULL;
+    v->new_set = NULL;
     v->lines = json_array();
     v->hashes = json_array();
     v->people = json_array();
     v->waivers = json_array();
     v->step_signed = json_object();
     v->step_seen = json_object();
-    v->blobs = json_object();
+    v->files = json_object();
     v->last_signed = json_object();
     v->report = json_pack("{s:s, s:s, s:[], s:[], s:O}", "ceremony",
                           verify_text(folder->script, "ceremony"), "folder", folder->path, "signed",
                           "remarks", "people", v->people);
     add(v, v->reports, json_incref(v->report));
     v->no_memory |= !v->lines || !v->hashes || !v->waivers || !v->step_signed || !v->step_seen ||
-                    !v->blobs || !v->last_signed;
+                    !v->files || !v->last_signed;
 }
 
 static void end(struct verifier *v)
 {
     json_t **all[] = {&v->lines,     &v->hashes, &v->people,      &v->waivers, &v->step_signed,
-                      &v->step_seen, &v->blobs,  &v->last_signed, &v->report};
+                      &v->step_seen, &v->files,  &v->last_signed, &v->report};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
         json_decref(*all[i]);
         *all[i] = NULL;
@@ -165,6 +166,7 @@ static enum tbs_err one(struct verifier *v, const struct verify_folder *folder)
         verify_files_end(v);
         if (!v->aborted)
             verify_tpm_end(v);
+        verify_wrapping_keys_end(v);
         take_head(v);
     }
     return err;

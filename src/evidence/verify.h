@@ -15,7 +15,7 @@ struct verify_folder {
         *path; /* transcript.jsonl, ceremony.yaml, site.yaml, keys/, blobs/, registry-N.jsonl */
     /* What its ceremony.yaml says: {"ceremony", "keys": [{"id", "role", "template"}], "roles":
      * [{"id", "not_with": [id]}], "waivers": [{"rule", "of"}], "steps": [{"id", "do", "key",
-     * "on": [token], "to": [token], "present": [{"role", "least"}], "sign": [role]}]} */
+     * "from", "on": [token], "to": [token], "present": [{"role", "least"}], "sign": [role]}]} */
     const json_t *script;
 };
 

@@ -165,7 +165,7 @@ static bool check_signatures(struct verifier *v, const char *name, const struct 
     return ceremony;
 }
 
-static void check_flag(struct verifier *v, const char *name, const json_t *object)
+void verify_flag(struct verifier *v, const char *name, const json_t *object)
 {
     bool rehearsal = json_is_true(json_object_get(object, "rehearsal"));
     if (rehearsal != v->rehearsal)
@@ -182,12 +182,13 @@ static void check_recipient(struct verifier *v, const char *name, const json_t *
 {
     char transport[FILE_NAME_MAX];
     const char *to = verify_text(line, "to"), *is = verify_text(blob, "recipient");
-    snprintf(transport, sizeof transport, "transport-%.100s", to);
+    snprintf(transport, sizeof transport, "%s%.100s", verify_is_escrow(v, to) ? "" : "transport-",
+             to);
     const char *must = verify_text(json_object_get(v->keys, transport), "value");
     if (!must[0] || strcmp(is, must) != 0 || strcmp(verify_text(line, "recipient_spki"), must) != 0)
         verify_tell(v, "recipient", v->line,
                     "%.200s is wrapped for the wrong recipient: %.64s is not the transport key of "
-                    "token %.64s",
+                    "%.64s",
                     name, is, to);
 }
 
@@ -224,35 +225,54 @@ static void check_blob(struct verifier *v, const char *name, const json_t *blob,
                     verify_text(key, "value"));
     check_recipient(v, name, blob, line);
     check_hash(v, name, blob, line);
-    check_flag(v, name, blob);
+    verify_flag(v, name, blob);
+}
+
+bool verify_signed_file(struct verifier *v, const char *name, const char *type, const char *sha256,
+                        struct signed_lines *ret_lines)
+{
+    char hex[TRANSCRIPT_HEX_LEN + 1];
+    struct tbs_buf text TBS_BUF_AUTO = tbs_buf();
+    if (!read_file(v, name, &text))
+        return false;
+    hash_hex(tbs_buf_view(&text), hex);
+    if (strcmp(hex, sha256) != 0)
+        verify_tell(v, "blob", v->line,
+                    "%.200s is not what was written in the ceremony: its SHA-256 is %s", name, hex);
+    if (signed_lines_read(tbs_buf_view(&text), type, ret_lines, v->diag) != TBS_OK) {
+        verify_tell(v, "blob", v->line, "%.200s is no %s", name, type);
+        return false;
+    }
+    check_signatures(v, name, ret_lines);
+    return true;
+}
+
+void verify_expect_file(struct verifier *v, const char *name, const json_t *line, json_t *set)
+{
+    verify_set(
+        v, v->files, name,
+        json_pack("{s:O, s:I, s:O?}", "line", line, "number", (json_int_t)v->line, "set", set));
 }
 
 void verify_wrap(struct verifier *v, const json_t *line)
 {
-    char name[FILE_NAME_MAX], hex[TRANSCRIPT_HEX_LEN + 1];
+    char name[FILE_NAME_MAX];
     const char *id = verify_text(line, "id"), *to = verify_text(line, "to");
-    struct tbs_buf text TBS_BUF_AUTO = tbs_buf();
-    struct signed_lines lines;
+    json_t *key = json_object_get(v->keys, id);
     snprintf(name, sizeof name, "blobs/%.64s.%.64s.blob", id, to);
-    verify_set(v, v->blobs, name + strlen("blobs/"), json_true());
-    if (!json_object_get(v->keys, id)) {
+    verify_expect_file(v, name, line, NULL);
+    if (!key)
         verify_tell(v, "key", v->line, "nothing says how key %.64s came to be wrapped", id);
+    else
+        verify_set(v, json_object_get(key, "wrapped"), to, json_true());
+}
+
+static void check_wrapped(struct verifier *v, const char *name, const json_t *line)
+{
+    struct signed_lines lines;
+    if (!json_object_get(v->keys, verify_text(line, "id")) ||
+        !verify_signed_file(v, name, BLOB_TYPE, verify_text(line, "blob_sha256"), &lines))
         return;
-    }
-    verify_set(v, json_object_get(json_object_get(v->keys, id), "wrapped"), to, json_true());
-    if (!read_file(v, name, &text))
-        return;
-    hash_hex(tbs_buf_view(&text), hex);
-    if (strcmp(hex, verify_text(line, "blob_sha256")) != 0)
-        verify_tell(v, "blob", v->line,
-                    "%.200s is not what was written in the ceremony: its SHA-256 "
-                    "is %s",
-                    name, hex);
-    if (signed_lines_read(tbs_buf_view(&text), BLOB_TYPE, &lines, v->diag) != TBS_OK) {
-        verify_tell(v, "blob", v->line, "%.200s is no wrapped key", name);
-        return;
-    }
-    check_signatures(v, name, &lines);
     check_blob(v, name, lines.object, line);
     signed_lines_free(&lines);
 }
@@ -302,23 +322,42 @@ void verify_registry(struct verifier *v, const json_t *line)
                     verify_set(v, v->step_signed, verify_text(person, "role"), json_true());
             }
         }
-    check_flag(v, name, registry.lines.object);
+    verify_flag(v, name, registry.lines.object);
     check_entries(v, &registry);
     registry_free(&registry);
 }
 
 /* --- The end --- */
 
+static void check_expected(struct verifier *v)
+{
+    const char *name;
+    json_t *entry;
+    json_object_foreach(v->files, name, entry)
+    {
+        const json_t *line = json_object_get(entry, "line");
+        v->line = (size_t)json_integer_value(json_object_get(entry, "number"));
+        if (strcmp(verify_text(line, "type"), "wrap") == 0)
+            check_wrapped(v, name, line);
+        else
+            verify_escrow_file(v, name, line, json_object_get(entry, "set"));
+    }
+    v->line = 0;
+}
+
 void verify_files_end(struct verifier *v)
 {
-    char path[PATH_MAX];
+    char path[PATH_MAX], name[PATH_MAX];
     const struct dirent *entry;
     DIR *dir = verify_path(v, "blobs", path) ? opendir(path) : NULL;
-    while (dir && (entry = readdir(dir)))
-        if (entry->d_name[0] != '.' && !json_object_get(v->blobs, entry->d_name))
+    check_expected(v);
+    while (dir && (entry = readdir(dir))) {
+        snprintf(name, sizeof name, "blobs/%s", entry->d_name);
+        if (entry->d_name[0] != '.' && !json_object_get(v->files, name))
             verify_tell(v, "blob", 0,
                         "blobs/ has a file of which the record does not speak: %.200s",
                         entry->d_name);
+    }
     if (dir)
         closedir(dir);
 }

@@ -20,9 +20,10 @@ struct verifier {
     json_t *keys;    /* id: {"role", "template", "method", "value", "wrapped": {token: true}} */
     json_t *objects; /* token: {"CLASS id": true}, as they must be in its next inventory */
     json_t *keys_before, *objects_before;
-    json_t *shares;      /* token: {"line": its last share-commit, "holders": {number: name},
-                          * "proven": {number: true}} */
-    json_t *tpms;        /* token: {"id", "ak": its area, "storage", "signer": qualified Names} */
+    json_t
+        *shares;  /* token: sets that have its PINs, or had them before the step at hand: [{"line":
+                   * its share-commit, "holders": {number: name}, "proven": {number: true}}] */
+    json_t *tpms; /* token: {"id", "ak": its area, "storage", "signer": qualified Names} */
     json_t *tpm_serials; /* token: its serial, if it is in a TPM */
     json_t *tpm_names,
         *certified; /* "TOKEN ID": the key's Name, as it is and as it was certified */
@@ -44,7 +45,8 @@ struct verifier {
     const json_t *step;  /* that has begun; NULL: none */
     json_t *step_signed; /* {role or key id: true} */
     json_t *step_seen;   /* {"TYPE TOKEN": true}, its lines so far */
-    json_t *blobs;       /* {file: true}, those of which the record speaks */
+    json_t *new_set;     /* of shares, that the step has handed out; NULL: none */
+    json_t *files; /* {file in blobs/: {"line", "number", "set"}}, what the record says last */
     json_t *last_signed; /* {SPKI hash: true}, of those who signed all facts */
 };
 
@@ -84,11 +86,15 @@ void verify_steps_end(struct verifier *v);
 void verify_expect(struct verifier *v, const char *token, const char *class, const char *id);
 void verify_keygen(struct verifier *v, const json_t *line);
 void verify_attr(struct verifier *v, const json_t *line);
+/* Of attributes in a line that has a "profile" and a "verdict". */
+void verify_judge(struct verifier *v, const json_t *line, const char *template);
 void verify_kcv(struct verifier *v, const json_t *line);
 void verify_unwrap(struct verifier *v, const json_t *line);
 void verify_attack(struct verifier *v, const json_t *line);
 void verify_destroy(struct verifier *v, const json_t *line);
 void verify_inventory(struct verifier *v, const json_t *line);
+/* Of keys that wrap: what is in keys/ is what tokens hold. */
+void verify_wrapping_keys_end(struct verifier *v);
 
 /* --- verify_shares.c: PINs in the hands of a quorum --- */
 
@@ -98,6 +104,19 @@ void verify_share_rebuild(struct verifier *v, const json_t *line);
 void verify_api(struct verifier *v, const json_t *line);
 void verify_shares_begin(struct verifier *v); /* of a step */
 void verify_shares_end(struct verifier *v);
+/* Whether every share of it was typed back and proven. NULL: no. */
+bool verify_is_whole_set(const json_t *set);
+
+/* --- verify_escrow.c --- */
+
+void verify_escrow(struct verifier *v, const json_t *line);
+/* What was sealed under a set of shares, beside the record. */
+void verify_escrow_file(struct verifier *v, const char *name, const json_t *line,
+                        const json_t *set);
+void verify_visit(struct verifier *v, const json_t *line);
+void verify_escrow_end(struct verifier *v); /* of a step */
+bool verify_makes_shares_of_key(const json_t *step);
+bool verify_is_escrow(const struct verifier *v, const char *id);
 
 /* --- verify_tpm.c: what TPMs attest --- */
 
@@ -119,6 +138,15 @@ const struct signed_signer *verify_public_named(const struct verifier *v, const 
 /* The id of the ceremony key with this SPKI hash; NULL. */
 const char *verify_ceremony_key(const struct verifier *v, const char *key);
 bool verify_file_hash(struct verifier *v, const char *name, const char *what, const char *sha256);
+/* A line speaks of a file in blobs/, which is looked at at the end: a step that was cut off may
+ * have written it before. set: NULL, or of shares. */
+void verify_expect_file(struct verifier *v, const char *name, const json_t *line, json_t *set);
+/* A file beside the record: its hash, its form, and a ceremony key's signature. False: it cannot be
+ * read; else the caller frees *ret_lines. */
+bool verify_signed_file(struct verifier *v, const char *name, const char *type, const char *sha256,
+                        struct signed_lines *ret_lines);
+/* Whether what is signed says of rehearsal what the record does. */
+void verify_flag(struct verifier *v, const char *name, const json_t *object);
 void verify_wrap(struct verifier *v, const json_t *line);
 void verify_registry(struct verifier *v, const json_t *line);
 void verify_files_end(struct verifier *v);

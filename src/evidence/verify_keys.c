@@ -147,6 +147,8 @@ static const char *secret_class(const char *template)
 static const char *template_of(const struct verifier *v, const char *id, const char *named)
 {
     const json_t *key = verify_find(json_object_get(v->script, "keys"), id);
+    if (key && strcmp(verify_text(key, "role"), "escrow") == 0)
+        return TRUSTED_TEMPLATE; /* of its halves only the public one is ever made in a token */
     if (key)
         return verify_text(key, "template");
     bool alone = (strncmp(id, "transport-", 10) == 0 && strncmp(named, "transport-", 10) == 0) ||
@@ -154,18 +156,32 @@ static const char *template_of(const struct verifier *v, const char *id, const c
     return alone ? named : NULL;
 }
 
-/* No line tells the public half of a transport key; every inventory is held against it. */
-static void take_transport(struct verifier *v, json_t *key, const char *id)
+static bool wraps(const struct verifier *v, const char *id)
+{
+    return strcmp(verify_text(json_object_get(v->keys, id), "role"), "transport") == 0 ||
+           verify_is_escrow(v, id);
+}
+
+static const struct signed_signer *public_file(const struct verifier *v, const char *id)
 {
     char file[NAME_MAX_LEN];
     snprintf(file, sizeof file, "%.64s.pem", id);
-    const struct signed_signer *public = verify_public_named(v, file);
-    if (strcmp(verify_text(key, "role"), "transport") != 0 || verify_text(key, "value")[0])
-        return;
-    if (!public)
-        verify_tell(v, "key", v->line, "the public half of %.64s is not in keys/", id);
-    verify_set(v, key, "method", json_string("spki-sha256"));
-    verify_set(v, key, "value", json_string(public ? public->key : "unknown"));
+    return verify_public_named(v, file);
+}
+
+/* At the end: a step that was cut off made another one, whose file is gone. */
+void verify_wrapping_keys_end(struct verifier *v)
+{
+    const char *id;
+    json_t *key;
+    json_object_foreach(v->keys, id, key)
+    {
+        const struct signed_signer *public = wraps(v, id) ? public_file(v, id) : NULL;
+        if (public && strcmp(public->key, verify_text(key, "value")) != 0)
+            verify_tell(v, "check", v->line,
+                        "the public half of %.64s in keys/ is %.64s, and in the tokens %.64s", id,
+                        public->key, verify_text(key, "value"));
+    }
 }
 
 void verify_keygen(struct verifier *v, const json_t *line)
@@ -188,7 +204,8 @@ void verify_keygen(struct verifier *v, const json_t *line)
                         "wrapped");
         verify_set(v, v->keys, id, key);
     }
-    take_transport(v, key, id);
+    if (wraps(v, id) && !public_file(v, id))
+        verify_tell(v, "key", v->line, "the public half of %.64s is not in keys/", id);
     struct subject s = {token, id, is_trusted(named) ? "CKO_PUBLIC_KEY" : "",
                         json_object_get(line, "attributes")};
     check_key(v, &s, named);
@@ -200,27 +217,34 @@ void verify_keygen(struct verifier *v, const json_t *line)
         verify_expect(v, token, is_pair(named) ? "CKO_PRIVATE_KEY" : secret_class(named), id);
 }
 
-void verify_attr(struct verifier *v, const json_t *line)
+void verify_judge(struct verifier *v, const json_t *line, const char *template)
 {
-    const char *id = verify_text(line, "id");
-    const char *template = verify_text(json_object_get(v->keys, id), "template");
+    const char *id = verify_text(line, "id"), *profile = verify_text(line, "profile");
     struct subject s = {verify_text(line, "token"), id, "", json_object_get(line, "attributes")};
-    if (!json_is_true(json_object_get(line, "reopened")))
-        wrong(v, &s, "R17", "all attributes", "was not read back by a new process");
     if (strcmp(verify_text(line, "verdict"), "pass") != 0)
         verify_tell(v, "template", v->line,
                     "key %.64s on token %.64s was not as its template says, by the record's own "
                     "judgement",
                     id, s.token);
-    if (strcmp(verify_text(line, "profile"), "trusted") == 0) {
+    if (strcmp(profile, "trusted") == 0)
         s.class = "CKO_PUBLIC_KEY";
-        template = TRUSTED_TEMPLATE;
-    }
     if (!tpm_template(template))
         check_always(v, &s);
-    check_template(v, &s, template, verify_text(line, "profile"));
+    check_template(v, &s, template, profile);
     if (tpm_template(template))
         verify_name(v, s.token, id, s.attributes);
+}
+
+void verify_attr(struct verifier *v, const json_t *line)
+{
+    const char *id = verify_text(line, "id");
+    bool trusted = strcmp(verify_text(line, "profile"), "trusted") == 0;
+    struct subject s = {verify_text(line, "token"), id, "", NULL};
+    if (!json_is_true(json_object_get(line, "reopened")))
+        wrong(v, &s, "R17", "all attributes", "was not read back by a new process");
+    verify_judge(v, line,
+                 trusted ? TRUSTED_TEMPLATE
+                         : verify_text(json_object_get(v->keys, id), "template"));
 }
 
 /* --- Check values --- */
@@ -251,10 +275,13 @@ void verify_unwrap(struct verifier *v, const json_t *line)
 {
     const char *id = verify_text(line, "id"), *token = verify_text(line, "token");
     const json_t *key = json_object_get(v->keys, id);
-    if (!json_object_get(json_object_get(key, "wrapped"), token))
+    const char *from = verify_text(line, "from");
+    if (!json_object_get(json_object_get(key, "wrapped"), from[0] ? from : token))
         verify_tell(v, "blob", v->line,
-                    "key %.64s was unwrapped on token %.64s, to which nothing was wrapped", id,
-                    token);
+                    "key %.64s was unwrapped on token %.64s, and nothing was wrapped to %.64s", id,
+                    token, from[0] ? from : "it");
+    if (from[0] && strcmp(from, verify_text(v->step, "from")) != 0)
+        verify_tell(v, "escrow", v->line, "the script recovers nothing from %.64s here", from);
     verify_expect(v, token, secret_class(verify_text(key, "template")), id);
 }
 

@@ -95,7 +95,7 @@ enum tbs_err verify_read_record(struct verifier *v)
     if (!verify_path(v, "transcript.jsonl", path))
         return tbs_fail(v->diag, TBS_ERR_LIMIT, "the name of a folder is too long");
     enum tbs_err err = file_read(path, &text, v->diag);
-    const uint8_t *at = text.data, *stop = text.data + text.len, *line_end = NULL;
+    const uint8_t *at = text.data, *stop = at ? at + text.len : at, *line_end = NULL;
     bool good = err == TBS_OK;
     while (good && at < stop && (line_end = memchr(at, '\n', (size_t)(stop - at)))) {
         good = take_line(v, tbs_bytes(at, (size_t)(line_end - at)),
@@ -307,6 +307,8 @@ void verify_lines(struct verifier *v)
                  {"kcv", verify_kcv},
                  {"wrap", verify_wrap},
                  {"unwrap", verify_unwrap},
+                 {"escrow", verify_escrow},
+                 {"visit", verify_visit},
                  {"attack", verify_attack},
                  {"registry", verify_registry},
                  {"inventory", verify_inventory},

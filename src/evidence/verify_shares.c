@@ -9,12 +9,6 @@ static json_int_t number_of(const json_t *object, const char *name)
     return json_integer_value(json_object_get(object, name));
 }
 
-static bool sets_pin(const json_t *step)
-{
-    const char *action = verify_text(step, "do");
-    return strcmp(action, "initialise") == 0 || strcmp(action, "set-pin") == 0;
-}
-
 static const char *token_of(const json_t *step)
 {
     const char *token = json_string_value(json_array_get(json_object_get(step, "on"), 0));
@@ -26,11 +20,11 @@ static bool splits(const json_t *step)
     return json_is_true(json_object_get(step, "shares"));
 }
 
-/* The shares of the PIN of before are worth nothing from now on. */
+/* What was handed out before counts until the step has ended: its shares may rebuild the security
+ * officers' PIN, by which new ones are set. */
 void verify_shares_begin(struct verifier *v)
 {
-    if (v->step && sets_pin(v->step))
-        json_object_del(v->shares, token_of(v->step));
+    v->new_set = NULL;
 }
 
 /* --- A new set --- */
@@ -39,13 +33,16 @@ static void check_quorum(struct verifier *v, const json_t *line, size_t people)
 {
     const json_t *quorum = json_object_get(v->script, "quorum");
     const char *token = verify_text(line, "token");
-    if (!v->step || !splits(v->step) || strcmp(token_of(v->step), token) != 0)
-        verify_tell(v, "shares", v->line, "the script splits no PIN of token %.64s here", token);
+    bool pins = v->step && splits(v->step) && strcmp(token_of(v->step), token) == 0;
+    bool escrow = v->step && verify_makes_shares_of_key(v->step) &&
+                  strcmp(verify_text(v->step, "key"), token) == 0;
+    if (!pins && !escrow)
+        verify_tell(v, "shares", v->line, "the script splits nothing of %.64s here", token);
     else if (number_of(quorum, "need") != number_of(line, "need") ||
              number_of(quorum, "people") != (json_int_t)people ||
              strcmp(verify_text(quorum, "role"), verify_text(line, "role")) != 0)
         verify_tell(v, "shares", v->line,
-                    "the PIN of token %.64s was split for %lld of %zu, and the script's quorum is "
+                    "the shares of %.64s are %lld of %zu, and the script's quorum is "
                     "%lld of %lld",
                     token, (long long)number_of(line, "need"), people,
                     (long long)number_of(quorum, "need"), (long long)number_of(quorum, "people"));
@@ -65,31 +62,39 @@ static void check_commitments(struct verifier *v, const json_t *commitments)
     }
 }
 
+/* A set is its "line", and then "holders", "proven", and the calls that gave the token its PINs. */
 void verify_share_commit(struct verifier *v, const json_t *line)
 {
+    const char *token = verify_text(line, "token");
     const json_t *commitments = json_object_get(line, "commitments");
+    json_t *set = json_pack("{s:O, s:{}, s:{}}", "line", line, "holders", "proven");
     if (!json_is_integer(json_object_get(line, "set")))
         verify_tell(v, "shares", v->line, "line %zu does not say which set of shares it is",
                     v->line);
     check_quorum(v, line, json_array_size(commitments));
     check_commitments(v, commitments);
-    verify_set(v, v->shares, verify_text(line, "token"),
-               json_pack("{s:O, s:{}, s:{}}", "line", line, "holders", "proven"));
+    if (!json_object_get(v->shares, token))
+        verify_set(v, v->shares, token, json_array());
+    v->no_memory |= json_array_append_new(json_object_get(v->shares, token), set) != 0;
+    v->new_set = set;
 }
 
 /* --- Its shares --- */
 
-/* The set that a line speaks of, with its "line", "holders" and "proven"; NULL. */
+/* The set that a line speaks of; NULL. */
 static json_t *find_set(struct verifier *v, const json_t *line)
 {
-    json_t *set = json_object_get(v->shares, verify_text(line, "token"));
     const json_t *said = json_object_get(line, "set");
-    if (set && json_is_integer(said) &&
-        json_equal(said, json_object_get(json_object_get(set, "line"), "set")))
-        return set;
-    verify_tell(v, "shares", v->line,
-                "line %zu is about shares of a set that token %.64s does not have", v->line,
-                verify_text(line, "token"));
+    json_t *set;
+    size_t i;
+    json_array_foreach(json_object_get(v->shares, verify_text(line, "token")), i, set)
+    {
+        if (json_is_integer(said) &&
+            json_equal(said, json_object_get(json_object_get(set, "line"), "set")))
+            return set;
+    }
+    verify_tell(v, "shares", v->line, "line %zu is about shares of a set that %.64s does not have",
+                v->line, verify_text(line, "token"));
     return NULL;
 }
 
@@ -136,7 +141,7 @@ void verify_share_verify(struct verifier *v, const json_t *line)
     snprintf(number, sizeof number, "%lld", (long long)at);
     if (!said || strcmp(said, verify_text(line, "commitment")) != 0)
         verify_tell(v, "shares", v->line,
-                    "share %s of token %.64s is not the one that was committed to when it was "
+                    "share %s of %.64s is not the one that was committed to when it was "
                     "handed out",
                     number, verify_text(line, "token"));
     else
@@ -169,12 +174,12 @@ void verify_share_rebuild(struct verifier *v, const json_t *line)
     json_t *set = find_set(v, line), *group;
     size_t i;
     if (set && json_array_size(json_object_get(line, "groups")) == 0)
-        verify_tell(v, "shares", v->line, "line %zu rebuilt a PIN of no shares", v->line);
+        verify_tell(v, "shares", v->line, "line %zu rebuilt something of no shares", v->line);
     json_array_foreach(set ? json_object_get(line, "groups") : NULL, i, group)
     {
         if (!prove(set, group))
             verify_tell(v, "shares", v->line,
-                        "the PIN of token %.64s was rebuilt of shares that are too few, too many, "
+                        "what %.64s has in shares was rebuilt of ones that are too few, too many, "
                         "or were not typed",
                         verify_text(line, "token"));
     }
@@ -182,9 +187,8 @@ void verify_share_rebuild(struct verifier *v, const json_t *line)
 
 /* --- What comes of it --- */
 
-static bool is_whole(const struct verifier *v, const char *token)
+bool verify_is_whole_set(const json_t *set)
 {
-    const json_t *set = json_object_get(v->shares, token);
     const json_t *commitments = json_object_get(json_object_get(set, "line"), "commitments");
     return set && json_array_size(commitments) > 0 &&
            json_object_size(json_object_get(set, "proven")) == json_array_size(commitments);
@@ -194,25 +198,48 @@ static bool is_whole(const struct verifier *v, const char *token)
 void verify_api(struct verifier *v, const json_t *line)
 {
     const char *token = verify_text(line, "token"), *call = verify_text(line, "call");
-    if (v->step && splits(v->step) && strcmp(token, token_of(v->step)) == 0 &&
-        (strcmp(call, "C_InitPIN") == 0 || strcmp(call, "TPM2_Create") == 0) && !is_whole(v, token))
+    bool sets = strcmp(call, "C_InitPIN") == 0 || strcmp(call, "C_SetPIN") == 0 ||
+                strcmp(call, "TPM2_Create") == 0;
+    if (!sets || !v->step || !splits(v->step) || strcmp(token, token_of(v->step)) != 0)
+        return;
+    if (!verify_is_whole_set(v->new_set))
         verify_tell(v, "shares", v->line,
-                    "token %.64s got its PIN before every share of it was typed back and proven",
+                    "token %.64s got a PIN before every share of it was typed back and proven",
                     token);
+    else if (number_of(line, "rv") == 0)
+        verify_set(v, v->new_set, call, json_true());
+}
+
+/* Both of a PKCS#11 token; a TPM has no security officers. */
+static bool has_pins(const json_t *set)
+{
+    return (json_object_get(set, "C_InitPIN") && json_object_get(set, "C_SetPIN")) ||
+           json_object_get(set, "TPM2_Create");
+}
+
+/* From now on the last set has both PINs, and no other set has any. */
+static void end_split(struct verifier *v, const char *token)
+{
+    if (!verify_is_whole_set(v->new_set))
+        verify_tell(v, "shares", v->line, "not every share of the PINs of token %.64s was proven",
+                    token);
+    else if (!has_pins(v->new_set))
+        verify_tell(v, "shares", v->line,
+                    "token %.64s did not get both PINs that its shares rebuild", token);
+    else
+        verify_remark(
+            v, "the PINs of token %s are in %zu shares, %lld of which rebuild them, set %lld",
+            token, json_object_size(json_object_get(v->new_set, "proven")),
+            (long long)number_of(json_object_get(v->new_set, "line"), "need"),
+            (long long)number_of(json_object_get(v->new_set, "line"), "set"));
+    if (v->new_set)
+        verify_set(v, v->shares, token, json_pack("[O]", v->new_set));
 }
 
 void verify_shares_end(struct verifier *v)
 {
-    const char *token = token_of(v->step);
-    const json_t *set = json_object_get(v->shares, token);
-    if (!splits(v->step))
-        return;
-    if (!is_whole(v, token))
-        verify_tell(v, "shares", v->line, "not every share of the PIN of token %.64s was proven",
-                    token);
-    else
-        verify_remark(v, "the PIN of token %s is in %zu shares, %lld of which rebuild it, set %lld",
-                      token, json_object_size(json_object_get(set, "proven")),
-                      (long long)number_of(json_object_get(set, "line"), "need"),
-                      (long long)number_of(json_object_get(set, "line"), "set"));
+    if (splits(v->step))
+        end_split(v, token_of(v->step));
+    else if (strcmp(verify_text(v->step, "do"), "initialise") == 0)
+        json_object_del(v->shares, token_of(v->step));
 }

@@ -213,6 +213,10 @@ static void check_seen(struct verifier *v)
                 {"replicate", "on", {"keygen", "attr", "kcv"}},
                 {"replicate", "to", {"wrap"}},
                 {"restore", "on", {"unwrap", "attr", "kcv"}},
+                {"escrow", "on", {"keygen", "attr", "escrow"}},
+                {"reseal", "on", {"escrow"}},
+                {"recover", "on", {"visit", "unwrap", "attr"}},
+                {"recover", "on", {"kcv"}},
                 {"check", "on", {"kcv"}},
                 {"attack", "on", {"attack"}},
                 {"inventory", "on", {"inventory"}},
@@ -220,6 +224,7 @@ static void check_seen(struct verifier *v)
                 {"identify", "on", {"keygen", "attr", "identity"}},
                 {"certify", "on", {"certify"}},
                 {"quote", "on", {"quote"}},
+                {"withdraw", "on", {"destroy"}},
                 {"initialise", "on", {"token-info"}},
                 {"inspect", "on", {"token-info"}},
                 {"check-shares", "on", {"share-verify"}},
@@ -257,6 +262,7 @@ static void end_step(struct verifier *v, const json_t *line)
     check_signed(v);
     check_seen(v);
     verify_shares_end(v);
+    verify_escrow_end(v);
     v->step = NULL;
     v->steps_done++;
 }
@@ -341,6 +347,49 @@ void verify_checkpoint(struct verifier *v, const json_t *line)
 
 /* --- The end --- */
 
+static bool signs_record(const struct verifier *v, const char *role)
+{
+    size_t i, j;
+    json_t *step, *name;
+    json_array_foreach(json_object_get(v->script, "steps"), i, step)
+    {
+        json_array_foreach(json_object_get(step, "sign"), j, name)
+        {
+            if (strcmp(verify_text(step, "do"), "checkpoint") == 0 &&
+                strcmp(json_string_value(name), role) == 0)
+                return true;
+        }
+    }
+    return false;
+}
+
+/* One alone, or nobody who may be absent: somebody who signs the record must answer for that. */
+static void check_quorum(struct verifier *v)
+{
+    const json_t *quorum = json_object_get(v->script, "quorum");
+    json_int_t need = json_integer_value(json_object_get(quorum, "need"));
+    const char *rule = need == 1 ? "quorum-one" : "quorum-all";
+    size_t i;
+    json_t *waiver;
+    if (need == 0 || (need > 1 && need < json_integer_value(json_object_get(quorum, "people"))))
+        return;
+    json_array_foreach(v->waivers, i, waiver)
+    {
+        if (strcmp(verify_text(waiver, "rule"), rule) == 0 &&
+            strcmp(verify_text(waiver, "of"), "quorum") == 0 &&
+            signs_record(v, verify_text(waiver, "by"))) {
+            verify_warn(v, "%s: the quorum is %lld of %lld; the script waives that, by %.60s", rule,
+                        (long long)need,
+                        (long long)json_integer_value(json_object_get(quorum, "people")),
+                        verify_text(waiver, "by"));
+            return;
+        }
+    }
+    verify_tell(
+        v, "waiver", 0, "the quorum is %lld of %lld, and nobody who signs the record has waived %s",
+        (long long)need, (long long)json_integer_value(json_object_get(quorum, "people")), rule);
+}
+
 void verify_steps_end(struct verifier *v)
 {
     const json_t *next = next_step(v);
@@ -354,6 +403,7 @@ void verify_steps_end(struct verifier *v)
         verify_tell(v, "order", 0, "step %s is missing", verify_text(next, "id"));
     if (!v->closed)
         verify_tell(v, "close", 0, "the record is not closed: the ceremony is not over");
+    check_quorum(v);
     json_object_foreach(v->last_signed, key, value) people += !verify_ceremony_key(v, key);
     if (json_object_size(v->last_signed) == 0)
         verify_tell(v, "signature", 0, "nobody signed the end of the record");

@@ -456,39 +456,68 @@ static enum tbs_err add_profile(json_t *keys, const char *name, const struct key
                : tbs_fail(diag, TBS_ERR_NOMEM, "out of memory for the prover");
 }
 
+static enum tbs_err add_wrapping(json_t *wrapped, const char *by, const char *what,
+                                 struct tbs_diag *diag)
+{
+    return json_array_append_new(wrapped, json_pack("[s, s]", by, what)) == 0
+               ? TBS_OK
+               : tbs_fail(diag, TBS_ERR_NOMEM, "out of memory for the prover");
+}
+
+/* escrow: NULL where there is none. */
 static enum tbs_err add_template(json_t *keys, json_t *wrapped, const char *transport,
-                                 const struct key_template *template, struct tbs_diag *diag)
+                                 const char *escrow, const struct key_template *template,
+                                 struct tbs_diag *diag)
 {
     enum tbs_err err = TBS_OK;
+    bool leaves = (template->profiles & 1u << TEMPLATE_RESTORED) != 0;
     for (unsigned p = 0; p < TEMPLATE_N_PROFILES && err == TBS_OK; p++) {
         if (p != TEMPLATE_BORN && p != TEMPLATE_PUBLIC)
             err = add_profile(keys, template->name, template, (enum template_profile)p, diag);
     }
-    if (err == TBS_OK && (template->profiles & 1u << TEMPLATE_RESTORED) != 0 &&
-        json_array_append_new(wrapped, json_pack("[s, s]", transport, template->name)) != 0)
-        err = tbs_fail(diag, TBS_ERR_NOMEM, "out of memory for the prover");
+    if (err == TBS_OK && leaves)
+        err = add_wrapping(wrapped, transport, template->name, diag);
+    if (err == TBS_OK && leaves && escrow)
+        err = add_wrapping(wrapped, escrow, template->name, diag);
     return err;
+}
+
+/* The public half in the token that wraps by it. */
+static enum tbs_err add_trusted(json_t *keys, const char *name, struct tbs_diag *diag)
+{
+    const struct key_template *trusted = NULL;
+    enum tbs_err err = template_find("transport-public-wrap-v1", &trusted, diag);
+    return err == TBS_OK ? add_profile(keys, name, trusted, TEMPLATE_TRUSTED, diag) : err;
 }
 
 static enum tbs_err add_transport(json_t *keys, const char *name, struct tbs_diag *diag)
 {
-    const struct key_template *private = NULL, *trusted = NULL;
+    const struct key_template *private = NULL;
     enum tbs_err err = template_find(name, &private, diag);
     if (err == TBS_OK)
-        err = template_find("transport-public-wrap-v1", &trusted, diag);
-    if (err == TBS_OK)
         err = add_profile(keys, name, private, TEMPLATE_PRIVATE, diag);
-    return err == TBS_OK ? add_profile(keys, name, trusted, TEMPLATE_TRUSTED, diag) : err;
+    return err == TBS_OK ? add_trusted(keys, name, diag) : err;
+}
+
+static const char *find_escrow(const struct key_template *const *templates, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        if (templates[i]->profiles & 1u << TEMPLATE_VISITING)
+            return templates[i]->name;
+    return NULL;
 }
 
 enum tbs_err prover_prove_templates(const struct key_template *const *templates, size_t n,
                                     json_t **ret_verdict, struct tbs_diag *diag)
 {
     static const char transport[] = "transport-rsa-3072-unwrap-v1";
+    const char *escrow = find_escrow(templates, n);
     json_t *keys = json_array(), *wrapped = json_array();
     enum tbs_err err = add_transport(keys, transport, diag);
+    if (err == TBS_OK && escrow)
+        err = add_trusted(keys, escrow, diag);
     for (size_t i = 0; i < n && err == TBS_OK; i++)
-        err = add_template(keys, wrapped, transport, templates[i], diag);
+        err = add_template(keys, wrapped, transport, escrow, templates[i], diag);
     if (err == TBS_OK)
         err = prover_prove(keys, wrapped, ret_verdict, diag);
     json_decref(keys);

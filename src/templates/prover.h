@@ -23,7 +23,8 @@ enum tbs_err prover_prove(const json_t *keys, const json_t *wrapped, json_t **re
                           struct tbs_diag *diag);
 
 /* The same of tokens that hold keys of these templates at every stage that lasts, with the
- * transport keys that the replicated ones need, and every wrapped key stolen. */
+ * transport keys that the replicated ones need, and every wrapped key stolen; an escrow key among
+ * them wraps them, too. */
 enum tbs_err prover_prove_templates(const struct key_template *const *templates, size_t n,
                                     json_t **ret_verdict, struct tbs_diag *diag);
 

@@ -322,7 +322,7 @@ static enum tbs_err judge_key(struct judge *j, const struct rules_subject *s, st
         judge_area(j, s);
         judge_policy(j, s);
     }
-    if (!s->reopened && s->profile != TEMPLATE_BORN)
+    if (!s->reopened && s->profile != TEMPLATE_BORN && s->profile != TEMPLATE_VISITING)
         find(j, "R17", "", "the attributes were read in the session that made the key");
     return TBS_OK;
 }

@@ -12,7 +12,7 @@ static const char *const profile_names[TEMPLATE_N_PROFILES] = {
     [TEMPLATE_BORN] = "born",       [TEMPLATE_SITE_ONLY] = "site-only",
     [TEMPLATE_SEALED] = "sealed",   [TEMPLATE_RESTORED] = "restored",
     [TEMPLATE_PRIVATE] = "private", [TEMPLATE_PUBLIC] = "public",
-    [TEMPLATE_TRUSTED] = "trusted",
+    [TEMPLATE_TRUSTED] = "trusted", [TEMPLATE_VISITING] = "visiting",
 };
 
 const char *template_profile_name(enum template_profile profile)
@@ -88,6 +88,11 @@ static const struct row {
     RSA("envelope-rsa-3072-v1", "CKM_RSA_PKCS_KEY_PAIR_GEN", PAIR, OPENER),
     RSA("transport-rsa-3072-unwrap-v1", "CKM_RSA_PKCS_KEY_PAIR_GEN", PAIR, UNWRAPPER),
     RSA("transport-public-wrap-v1", NULL, BIT(TRUSTED), WRAPPER),
+    {{"escrow-rsa-3072-v1", "escrowed", NULL, "spki-sha256", BIT(VISITING), 0},
+     UNWRAPPER,
+     "CKK_RSA",
+     "CKM_RSA_PKCS_OAEP",
+     false},
 #undef SECRET
 #undef HMAC
 #undef REPLICATED
@@ -136,7 +141,8 @@ const char *template_rule_of_model(const char *model)
 
 /* --- Attributes --- */
 
-/* A column each for born, site-only, sealed, restored, private, public, trusted: T true, F false,
+/* A column each for born, site-only, sealed, restored, private, public, visiting, trusted: T true,
+ * F false,
  * - no such attribute or all the same, R by the template's role, ! what asks for a PIN. In lower
  * case: expected, but not given to the token, which has it from the born key. */
 static const struct attribute {
@@ -144,35 +150,35 @@ static const struct attribute {
     char at[TEMPLATE_N_PROFILES + 1];
     bool computed;
 } attributes[] = {
-    {"CKA_TOKEN", "FTTTTTT", false},
-    {"CKA_PRIVATE", "TTtTTFF", false},
-    {"CKA_SENSITIVE", "TTtTT--", false},
-    {"CKA_EXTRACTABLE", "TFFFF--", false},
-    {"CKA_WRAP_WITH_TRUSTED", "T-t----", false},
-    {"CKA_TRUSTED", "ffff-fT", false},
-    {"CKA_SIGN", "RRrRR--", false},
-    {"CKA_SIGN_RECOVER", "----F--", false},
-    {"CKA_VERIFY", "RRrR-RR", false},
-    {"CKA_VERIFY_RECOVER", "-----FF", false},
-    {"CKA_ENCRYPT", "RRrR-FF", false},
-    {"CKA_DECRYPT", "RRrRR--", false},
-    {"CKA_WRAP", "FFfF-FR", false},
-    {"CKA_UNWRAP", "FFfFR--", false},
-    {"CKA_DERIVE", "FFfFF--", false},
-    {"CKA_ALWAYS_AUTHENTICATE", "----!--", false},
-    {"CKA_COPYABLE", "TF-FFFF", false},
-    {"CKA_DESTROYABLE", "TTtTTTT", false},
-    {"CKA_MODIFIABLE", "TFFFFFF", false}, /* last of what is given */
-    {"CKA_LOCAL", "tttfttf", true},
-    {"CKA_ALWAYS_SENSITIVE", "tttft--", true},
-    {"CKA_NEVER_EXTRACTABLE", "ftfft--", true},
+    {"CKA_TOKEN", "FTTTTTFT", false},
+    {"CKA_PRIVATE", "TTtTTFTF", false},
+    {"CKA_SENSITIVE", "TTtTT-T-", false},
+    {"CKA_EXTRACTABLE", "TFFFF-F-", false},
+    {"CKA_WRAP_WITH_TRUSTED", "T-t-----", false},
+    {"CKA_TRUSTED", "ffff-f-T", false},
+    {"CKA_SIGN", "RRrRR-R-", false},
+    {"CKA_SIGN_RECOVER", "----F-F-", false},
+    {"CKA_VERIFY", "RRrR-R-R", false},
+    {"CKA_VERIFY_RECOVER", "-----F-F", false},
+    {"CKA_ENCRYPT", "RRrR-F-F", false},
+    {"CKA_DECRYPT", "RRrRR-R-", false},
+    {"CKA_WRAP", "FFfF-F-R", false},
+    {"CKA_UNWRAP", "FFfFR-R-", false},
+    {"CKA_DERIVE", "FFfFF-F-", false},
+    {"CKA_ALWAYS_AUTHENTICATE", "----!-!-", false},
+    {"CKA_COPYABLE", "TF-FFFFF", false},
+    {"CKA_DESTROYABLE", "TTtTTTTT", false},
+    {"CKA_MODIFIABLE", "TFFFFFFF", false}, /* last of what is given */
+    {"CKA_LOCAL", "tttfttff", true},
+    {"CKA_ALWAYS_SENSITIVE", "tttft-f-", true},
+    {"CKA_NEVER_EXTRACTABLE", "ftfft-f-", true},
 };
 
 #define N_ATTRIBUTES (sizeof attributes / sizeof *attributes)
 
 static const char *class_of(enum template_profile profile)
 {
-    if (profile == TEMPLATE_PRIVATE)
+    if (profile == TEMPLATE_PRIVATE || profile == TEMPLATE_VISITING)
         return "CKO_PRIVATE_KEY";
     return profile == TEMPLATE_PUBLIC || profile == TEMPLATE_TRUSTED ? "CKO_PUBLIC_KEY"
                                                                      : "CKO_SECRET_KEY";
@@ -232,7 +238,7 @@ static int put_others(json_t *all, const struct row *row, enum template_profile 
     if (profile != TEMPLATE_PUBLIC)
         failed |=
             json_object_set_new(all, "CKA_ALLOWED_MECHANISMS", json_pack("[s]", row->mechanism));
-    if (row->role == UNWRAPPER && profile == TEMPLATE_PRIVATE)
+    if (row->role == UNWRAPPER && profile != TEMPLATE_PUBLIC)
         failed |= json_object_set_new(all, "CKA_UNWRAP_TEMPLATE", unwrap_template());
     if (row->role == WRAPPER)
         failed |= json_object_set_new(all, "CKA_WRAP_TEMPLATE", wrap_template());

@@ -22,6 +22,7 @@ enum template_profile {
     TEMPLATE_RESTORED,  /* came wrapped from another token */
     TEMPLATE_PRIVATE,   /* the private half of a pair made in this token */
     TEMPLATE_PUBLIC,    /* its public half in the same token */
+    TEMPLATE_VISITING,  /* an escrow key's private half, for one call, as a session object */
     TEMPLATE_TRUSTED,   /* a transport pair's public half in the token that wraps to it */
     TEMPLATE_N_PROFILES
 };
@@ -32,7 +33,7 @@ bool template_profile_find(const char *name, enum template_profile *ret_profile)
 
 struct key_template {
     const char *name;         /* "tpk-hmac-sha256-replicated-v1" */
-    const char *custody;      /* "site-only", "replicated"; of transport-public-wrap-v1 too */
+    const char *custody;      /* "site-only", "replicated", "escrowed"; each has one */
     const char *generation;   /* CKM_..., TPM2_Create; NULL for what is only imported */
     const char *check_method; /* as in a key registry; NULL: none */
     unsigned profiles;        /* bit 1 << profile for each that its keys may have */

@@ -26,6 +26,8 @@ struct vault_ops {
                                struct tbs_diag *diag);
     enum tbs_err (*init_pin)(struct vault *vault, struct tbs_bytes so_pin,
                              struct tbs_bytes user_pin, struct tbs_diag *diag);
+    enum tbs_err (*set_so_pin)(struct vault *vault, struct tbs_bytes old_pin,
+                               struct tbs_bytes new_pin, struct tbs_diag *diag);
     enum tbs_err (*login)(struct vault *vault, bool as_so, struct tbs_bytes pin,
                           struct tbs_diag *diag);
     void (*logout)(struct vault *vault);
@@ -44,6 +46,10 @@ struct vault_ops {
     enum tbs_err (*unwrap)(struct vault *vault, const char *template, const char *id,
                            const char *transport, enum oaep_hash oaep, struct tbs_bytes wrapped,
                            json_t **ret_key, struct tbs_diag *diag);
+    enum tbs_err (*unwrap_escrowed)(struct vault *vault, const char *template, const char *id,
+                                    struct tbs_bytes pkcs8, enum oaep_hash oaep,
+                                    struct tbs_bytes wrapped, json_t **ret_key,
+                                    json_t **ret_visiting, struct tbs_diag *diag);
     enum tbs_err (*inventory)(struct vault *vault, json_t **ret_objects, struct tbs_diag *diag);
     enum tbs_err (*destroy_objects)(struct vault *vault, const json_t *objects,
                                     struct tbs_diag *diag);

@@ -40,6 +40,12 @@ static enum tbs_err no_tpm(struct tbs_diag *diag)
     return tbs_fail(diag, TBS_ERR_UNSUPPORTED, "only a TPM attests; this is a PKCS#11 token");
 }
 
+static enum tbs_err not_in_tpm(struct tbs_diag *diag)
+{
+    return tbs_fail(diag, TBS_ERR_UNSUPPORTED,
+                    "a TPM has no security officers, and takes no key from escrow");
+}
+
 void vault_close(struct vault *vault)
 {
     if (vault)
@@ -91,6 +97,13 @@ enum tbs_err vault_init_pin(struct vault *vault, struct tbs_bytes so_pin, struct
                             struct tbs_diag *diag)
 {
     return vault->ops->init_pin(vault, so_pin, user_pin, diag);
+}
+
+enum tbs_err vault_set_so_pin(struct vault *vault, struct tbs_bytes old_pin,
+                              struct tbs_bytes new_pin, struct tbs_diag *diag)
+{
+    return vault->ops->set_so_pin ? vault->ops->set_so_pin(vault, old_pin, new_pin, diag)
+                                  : not_in_tpm(diag);
 }
 
 enum tbs_err vault_login(struct vault *vault, bool as_so, struct tbs_bytes pin,
@@ -145,6 +158,17 @@ enum tbs_err vault_unwrap(struct vault *vault, const char *template, const char 
                           json_t **ret_key, struct tbs_diag *diag)
 {
     return vault->ops->unwrap(vault, template, id, transport, oaep, wrapped, ret_key, diag);
+}
+
+enum tbs_err vault_unwrap_escrowed(struct vault *vault, const char *template, const char *id,
+                                   struct tbs_bytes pkcs8, enum oaep_hash oaep,
+                                   struct tbs_bytes wrapped, json_t **ret_key,
+                                   json_t **ret_visiting, struct tbs_diag *diag)
+{
+    return vault->ops->unwrap_escrowed
+               ? vault->ops->unwrap_escrowed(vault, template, id, pkcs8, oaep, wrapped, ret_key,
+                                             ret_visiting, diag)
+               : not_in_tpm(diag);
 }
 
 enum tbs_err vault_inventory(struct vault *vault, json_t **ret_objects, struct tbs_diag *diag)

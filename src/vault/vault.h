@@ -74,8 +74,13 @@ enum tbs_err vault_init_token(struct vault *vault, const char *label, struct tbs
 /* As security officer, logged in and out again. */
 enum tbs_err vault_init_pin(struct vault *vault, struct tbs_bytes so_pin, struct tbs_bytes user_pin,
                             struct tbs_diag *diag);
+/* The security officer's own; logged in with the old one and out again. */
+enum tbs_err vault_set_so_pin(struct vault *vault, struct tbs_bytes old_pin,
+                              struct tbs_bytes new_pin, struct tbs_diag *diag);
 enum tbs_err vault_login(struct vault *vault, bool as_so, struct tbs_bytes pin,
                          struct tbs_diag *diag);
+/* Whether a login failed by its PIN alone. */
+bool vault_was_wrong_pin(const struct tbs_diag *diag);
 void vault_logout(struct vault *vault);
 /* Lets go of the way to the token, so that another process can have it: some lead to one program
  * at a time. The next call takes it again, with the login as it was. */
@@ -114,6 +119,14 @@ enum tbs_err vault_generate_replicated(struct vault *vault, const char *template
 enum tbs_err vault_unwrap(struct vault *vault, const char *template, const char *id,
                           const char *transport, enum oaep_hash oaep, struct tbs_bytes wrapped,
                           json_t **ret_key, struct tbs_diag *diag);
+
+/* The same by an RSA key from outside the token (PKCS #8, DER), which is a session object of
+ * template escrow-rsa-3072-v1 in it for this call only. *ret_visiting: its attributes; the
+ * caller's. */
+enum tbs_err vault_unwrap_escrowed(struct vault *vault, const char *template, const char *id,
+                                   struct tbs_bytes pkcs8, enum oaep_hash oaep,
+                                   struct tbs_bytes wrapped, json_t **ret_key,
+                                   json_t **ret_visiting, struct tbs_diag *diag);
 
 /* Every object that the login sees: [{"class", "id", "label", "attributes", "check"}], sorted; no
  * check value for those whose check value is another each time (AES), and none for private keys.

@@ -1,8 +1,8 @@
 #!/usr/bin/python3
-"""Writes what the fuzzers start from: usage: seeds.py DIRECTORY
+"""Writes what the fuzzers start from: usage: seeds.py DIRECTORY [CEREMONY...]
 
 One folder per target. The messages are those of the recorded flows and others of the
-independent peer. To grow a corpus, fuzz over seeds and corpus, and keep what reaches new code:
+independent peer; CEREMONY are folders of rehearsals of tests/integration/ceremony-*.yaml. To grow a corpus, fuzz over seeds and corpus, and keep what reaches new code:
 
     build-clang/tests/fuzz/fuzz-http -max_total_time=600 NEW SEEDS/http tests/fuzz/corpus/http
     build-clang/tests/fuzz/fuzz-http -merge=1 -use_counters=0 tests/fuzz/corpus/http NEW
@@ -129,11 +129,53 @@ def http_heads():
         yield "".join(line + "\r\n" for line in lines + [""]).encode()
 
 
+def script_of(text):
+    """A script as src/evidence/verify.h has it."""
+    import yaml  # only here: whoever makes no new seeds needs none
+
+    script = yaml.safe_load(text)
+    for step in script["steps"]:
+        step["present"] = [{"role": role.partition(">=")[0], "least": int(role.partition(">=")[2] or 1)}
+                           for role in step["present"]]
+    for role in script["roles"]:
+        role.setdefault("not_with", [])
+    return {name: script[name] for name in ("ceremony", "quorum", "keys", "roles", "waivers", "steps")
+            if name in script}
+
+
+def transcripts():
+    """The parts of transcript.c: whole, without attributes, and as they are."""
+    parts = (("site", "site.yaml"), ("ceremony", "ceremony.yaml"), ("registry", "registry-1.jsonl"),
+             ("blob", "blobs/tpk-1.B.blob"), ("wrapped", "blobs/canary-1.escrow-1.blob"),
+             ("escrow", "blobs/escrow-1.escrow"), ("key", "keys/csk-1.pem"))
+    for folder in map(Path, sys.argv[2:]):
+        files = b"".join(b"=== %s\n" % part.encode() + (folder / name).read_bytes()
+                         for part, name in parts if (folder / name).exists())
+        script = json.dumps(script_of((folder / "ceremony.yaml").read_text())).encode()
+        raw = (folder / "transcript.jsonl").read_bytes()
+        lines = [json.loads(line) for line in raw.splitlines()]
+        yield b"=== script\n" + script + b"\n" + files + b"=== raw\n" + raw
+        for line in lines:
+            del line["seq"], line["prev"], line["time"]
+        few = [{k: v for k, v in line.items() if k not in ("attributes", "objects", "mechanisms")}
+               for line in lines]
+        for some in (few, lines[:40], few[::3]):
+            yield b"=== script\n" + script + b"\n=== lines\n" + b"".join(
+                json.dumps(line).encode() + b"\n" for line in some)
+
+
+def scripts():
+    for folder in map(Path, sys.argv[2:]):
+        yield (folder / "ceremony.yaml").read_bytes() + b"=== site\n" + (folder / "site.yaml").read_bytes()
+        yield b"".join((folder / "ceremony.yaml").read_bytes().splitlines(True)[:20])
+
+
 def main():
-    if len(sys.argv) != 2 or sys.argv[1].startswith("-"):
+    if len(sys.argv) < 2 or sys.argv[1].startswith("-"):
         sys.exit(__doc__)
     for name, seeds in (("message", messages), ("ticket_data", ticket_data), ("update", updates),
-                        ("stored_blob", stored_blobs), ("http", http_heads)):
+                        ("stored_blob", stored_blobs), ("http", http_heads),
+                        ("transcript", transcripts), ("script", scripts)):
         folder = Path(sys.argv[1]) / name
         folder.mkdir(parents=True)
         for number, octets in enumerate(seeds()):

@@ -38,7 +38,7 @@ chain "$first"
 
 # Each signature of the registry by openssl.
 signatures "$first/registry.jsonl" "$first" 2
-for blob in "$first"/blobs/*.blob; do
+for blob in "$first"/blobs/*.blob "$first"/blobs/*.escrow; do
     signatures "$blob" "$first" 1
 done
 checkpoints "$first" 6
@@ -71,7 +71,7 @@ for token in A B V; do
 done
 
 # Every key was read back by a new process; without what a ceremony says, there is none.
-[ "$(jq 'select(.type == "attr") | .reopened' "$first/transcript.jsonl" | sort | uniq -c | tr -d ' ')" = 23true ] ||
+[ "$(jq 'select(.type == "attr") | .reopened' "$first/transcript.jsonl" | sort | uniq -c | tr -d ' ')" = 25true ] ||
     wrong "keys were not read back by a new process"
 refused 2 "is for a ceremony that runs" "$ceremony" read-back </dev/null
 refused 1 "shows no token" "$ceremony" read-back 3< <(echo 1234) \
@@ -133,24 +133,76 @@ for type in privkey pubkey; do
     grep -q 'label: *tls-2026-02' "$dir/objects" || wrong "there is no $type of tls-2026-02"
 done
 rehearse "$dir/drill" "$scripts/disaster-recovery-drill.yaml" --after "$dir/renew" >"$dir/drill.out"
+# The master key came from escrow to the spare, was the same, and left it.
+[ "$(jq -r 'select(.type == "unwrap" and .from == "escrow-2026-01") | "\(.id) \(.token)"' "$dir/drill/transcript.jsonl")" = \
+    "kek-2026-01 S" ] || wrong "nothing came from escrow"
+[ "$(jq -r 'select(.type == "kcv" and .id == "kek-2026-01") | .value' "$dir/drill/transcript.jsonl" | sort -u)" = \
+    "$(jq -r 'select(.type == "kcv" and .id == "kek-2026-01") | .value' "$first/transcript.jsonl" | sort -u)" ] ||
+    wrong "another master key came from escrow"
+tool S --list-objects --type secrkey >"$dir/objects"
+grep -q kek-2026-01 "$dir/objects" && wrong "the master key is still on the spare"
+tool S --list-objects --type privkey >"$dir/objects"
+grep -q escrow "$dir/objects" && wrong "the escrow key is still on the spare"
+grep -q transport-S "$dir/objects" || wrong "pkcs11-tool does not see the spare's keys"
+
 before=$(cat "$first/rehearsal/tokens/V.user-pin")
 set_of() { # folder: the set of shares of the PIN of V
     jq -r 'select(.type == "share-commit" and .token == "V") | .set' "$1/transcript.jsonl"
 }
 [ "$(jq 'select(.type == "share-verify") | .number' "$dir/drill/transcript.jsonl" | sort | uniq -c | wc -l)" = 5 ] ||
     wrong "the drill did not check all shares"
-share=$(cat "$first/rehearsal/tokens/V.share-1")
+share_1=$first/rehearsal/tokens/V.set-$(set_of "$first").share-1
+share=$(cat "$share_1")
+
+# The KMS of a site gets its PIN from shares, and from nobody who knows it.
+"$ceremony" pin --answers auto "$dir/drill" A >"$dir/pin"
+tool A --list-objects >"$dir/objects" || wrong "A does not take its PIN"
+cmp "$dir/pin" "$first/rehearsal/tokens/A.user-pin" || wrong "another PIN of A"
+[ "$(wc -c <"$dir/pin")" = 32 ] || wrong "a PIN of $(wc -c <"$dir/pin") octets"
+refused 1 "has no token B" "$ceremony" pin --answers auto "$dir/drill" B
+refused 2 "no PIN is shown at a terminal" script -qec "'$ceremony' pin --answers auto '$dir/drill' A" /dev/null
+jq 'select(.at != "close")' -c "$dir/drill/journal.jsonl" >"$dir/journal"
+cp -r "$dir/drill" "$dir/open"
+cp "$dir/journal" "$dir/open/journal.jsonl"
+refused 7 "is not closed" "$ceremony" pin --answers auto "$dir/open" A
+so_pin=$(cat "$first/rehearsal/tokens/A.so-pin")
+[ "$so_pin" != "$(cat "$dir/pin")" ] || wrong "one PIN for both"
 rehearse "$dir/custodians" "$scripts/custodian-change.yaml" --after "$dir/drill" >"$dir/custodians.out"
 [ "$before" != "$(cat "$first/rehearsal/tokens/V.user-pin")" ] || wrong "the PIN of V is the same"
 [ "$(set_of "$first")" != "$(set_of "$dir/custodians")" ] || wrong "the set of shares is the same"
 for folder in "$first" "$dir/drill" "$dir/custodians"; do
     grep -rqF --exclude-dir=rehearsal -e "$share" -e "$before" "$folder" && wrong "a share or a PIN is in $folder"
 done
+# What lies in escrow comes back after that; not if it was changed meanwhile, or by shares of before.
+recover() { # name, function of jq that changes the state
+    mkdir "$dir/$1.before"
+    jq -c "$2" "$dir/custodians/journal.jsonl" >"$dir/$1.before/journal.jsonl"
+    cp "$dir"/custodians/registry-*.jsonl "$dir/$1.before"
+    rehearse "$dir/$1" "$(dirname "$0")/ceremony-recover.yaml" --after "$dir/$1.before"
+}
+changed() { # path below .state, function of jq
+    echo "if .at == \"close\" then .state$1 |= ($2) else . end"
+}
+blob='.keys["canary-2026-01"].escrowed["escrow-2026-01"]' sealed='.escrow["escrow-2026-01"].sealed'
+refused 7 "does not verify" recover bad-blob "$(changed "$blob" 'sub("\"to\":\"e"; "\"to\":\"E")')"
+refused 7 "of another key, template or recipient" recover other-blob "$(changed "$blob" "$(jq '.state.keys["kek-2026-01"].escrowed["escrow-2026-01"]' <(tail -n 1 "$dir/custodians/journal.jsonl"))")"
+refused 7 "does not verify" recover bad-sealed "$(changed "$sealed" 'sub("ENCRYPTED PRIVATE KEY-----"; "ENCRYPTED PRIVATE KEY----- ")')"
+refused 7 "do not open the escrow key" recover old-sealed "$(changed "$sealed" "$(jq "select(.at == \"close\") | .state$sealed" "$dir/drill/journal.jsonl")")"
+recover good . >"$dir/good.out"
+"$verify" --rehearsal "$first" "$dir/rotate" "$dir/destroy" "$dir/renew" "$dir/drill" "$dir/custodians" "$dir/good" >"$dir/opinion" ||
+    wrong "from escrow: $(sed -n '3,5p' "$dir/opinion")"
+for folder in bad-blob other-blob bad-sealed old-sealed; do
+    "$ceremony" abort --answers auto "$dir/$folder" >/dev/null 2>&1 || [ $? = 6 ] || wrong "$folder is not aborted"
+done
 # Somebody brings the share of before.
-cp "$first/rehearsal/tokens/V.share-1" "$dir/share"
-printf %s "$share" >"$first/rehearsal/tokens/V.share-1"
+share_1=$first/rehearsal/tokens/V.set-$(set_of "$dir/custodians").share-1
+cp "$share_1" "$dir/share"
+printf %s "$share" >"$share_1"
 refused 7 "this is a share of set $(set_of "$first")" rehearse "$dir/old-share" "$scripts/destroy-tpk.yaml" --after "$dir/custodians"
-cp "$dir/share" "$first/rehearsal/tokens/V.share-1"
+cp "$dir/share" "$share_1"
+for token in A B V; do
+    [ "$so_pin" != "$(cat "$first/rehearsal/tokens/$token.so-pin")" ] || wrong "the PIN of $token is that of before"
+done
 rehearse "$dir/compromise" "$scripts/compromise-tpk.yaml" --after "$dir/custodians" >"$dir/compromise.out"
 [ "$(state "$dir/compromise" tpk-2026-02)" = compromised ] || wrong "tpk-2026-02 is not compromised"
 

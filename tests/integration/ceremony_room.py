@@ -162,6 +162,25 @@ def perform(ceremony, verify, mock, folder):
               rooms[-1].seen, f"a SoftHSM in a real ceremony: {rooms[-1].seen[-300:]}")
         check(not any(r["token"] == token for r in records(real, "api")), "it was touched")
 
+    # A token that tells the one process what it tells no other: either way the key does not count.
+    for n, (lie, said, verdict) in enumerate((
+            ("later process: attribute flip CKA_SENSITIVE",
+             "key csk-1 on token A: CKA_SENSITIVE is false and must be true", "fail"),
+            ("first process: attribute flip CKA_SENSITIVE",
+             "tells a new process other attributes of key csk-1 than the one that made it", "pass"))):
+        place = os.path.join(folder, f"liar-{n}")
+        os.mkdir(place)
+        softhsm(place)
+        misbehave(lie + "\n")
+        status = room("run", "--script", script(folder, "AB"), "--site", site(folder, mock),
+                      os.path.join(place, "run")).talk([
+                          (r"new PIN of the user of token \w[^\n]*: $", PINS["user"]), *USUAL])
+        misbehave("")
+        seen = re.sub(r"\s+", " ", rooms[-1].seen)
+        check(status == 7 and said in seen, f"{lie}: {status} {seen[-400:]}")
+        judged = records(os.path.join(place, "run"), "attr")
+        check([r["verdict"] for r in judged] == [verdict], f"{lie}: judged {judged}")
+
     # Nor does it take one that knows no better hash than SHA-1.
     softhsm(folder)
     real = os.path.join(folder, "refused-sha1")

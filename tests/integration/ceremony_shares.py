@@ -77,11 +77,11 @@ class Papers:
         return [(r"Next is \w+, alone[^:]*(Bob|Cid|Dan): Enter shows your share: $", self.sit_down),
                 (r"Enter when it is on paper; the screen is then cleared: $", self.write_down),
                 (r"(Bob|Cid|Dan): the share once more, from paper: $", lambda m: self.of[m[1]]),
-                (r"(Bob|Cid|Dan): share of the PIN of token A: $", lambda m: self.of[m[1]]), *USUAL]
+                (r"(Bob|Cid|Dan): share of the PINs of token A: $", lambda m: self.of[m[1]]), *USUAL]
 
 
 def any_custodian(answer):
-    return (r"Any custodian \(\d of 2\): share of the PIN of token A: $", answer)
+    return (r"Any custodian \(\d of 2\): share of the PINs of token A: $", answer)
 
 
 def calls(run):
@@ -130,7 +130,7 @@ def perform(ceremony, verify, folder):
     third = room("resume", run)
     absent = (r"\((Cid|Dan)\): your name, or 'absent': $", "absent")
     status = third.talk([absent, *papers.answers()])
-    check(status == 7 and "takes 2 shares, and 1" in re.sub(r"\s+", " ", third.seen),
+    check(status == 7 and "2 shares are needed, and 1" in re.sub(r"\s+", " ", third.seen),
           f"too few shares: {status}: {third.seen[-400:]}")
 
     # Two of them rebuild the PIN; then all get new shares, and the old ones count no more.
@@ -138,11 +138,11 @@ def perform(ceremony, verify, folder):
     status = fourth.talk(papers.answers(), [
         any_custodian(lambda m: papers.garbled("Bob")), any_custodian(lambda m: papers.of["Bob"]),
         any_custodian(lambda m: papers.of["Bob"]), any_custodian(lambda m: papers.of["Dan"]),
-        (r"(?s)Step 5 .*Bob: share of the PIN of token A: $", lambda m: old["Bob"])])
+        (r"(?s)Step 5 .*Bob: share of the PINs of token A: $", lambda m: old["Bob"])])
     check(status == 0, f"the end: {status}: {fourth.seen[-600:]}")
     said = re.sub(r"\s+", " ", fourth.seen)
     check("Share 1 is there already" in said, "one share counted twice")
-    check(f"this is a share of set {sets[1]}; the PIN of token A is in set" in said, "an old share")
+    check(f"this is a share of set {sets[1]}, and not of set" in said, "an old share")
     check(calls(run).count("C_InitPIN") == 2, "the new PIN was set")
 
     # Nobody but their holders ever saw a share.
@@ -156,7 +156,7 @@ def perform(ceremony, verify, folder):
             for share in papers.every:
                 check(" ".join(share.split(" ")[4:7]).encode() not in octets, f"a share in {name}")
     opinion = subprocess.run([verify, run], capture_output=True, text=True, timeout=60)
-    check(opinion.returncode == 0 and "is in 3 shares, 2 of which rebuild it" in opinion.stdout,
+    check(opinion.returncode == 0 and "are in 3 shares, 2 of which rebuild them" in opinion.stdout,
           f"the verifier: {opinion.stdout[:900]}{opinion.stderr}")
 
 

@@ -106,6 +106,8 @@ class Folder:
         """Hashes, the chain and all signatures anew."""
         for line in self.select("wrap"):
             line["blob_sha256"] = sha256(self.files[f"blobs/{line['id']}.{line['to']}.blob"])
+        for line in self.select("escrow"):
+            line["file_sha256"] = sha256(self.files[f"blobs/{line['id']}.escrow"])
         for line in self.select("registry"):
             name = f"registry-{line['sequence']}.jsonl"
             line["sha256"] = sha256(self.files[name].split(b"\n")[0])
@@ -402,9 +404,9 @@ TAMPERINGS = [
     ("an inventory left out", "order", "step 7.1 has left no inventory of token V",
      lambda f: drop(f, f.select("inventory", token="V")[0])),
     ("a waiver that the script does not have", "waiver", "the script does not waive R3", waive),
-    ("another commitment", "shares", "share 2 of token V is not the one that was committed to",
+    ("another commitment", "shares", "share 2 of A is not the one that was committed to",
      lambda f: f.select("share-commit")[0]["commitments"].__setitem__(1, "0" * 64)),
-    ("another share typed back", "shares", "share 4 of token V is not the one",
+    ("another share typed back", "shares", "share 4 of A is not the one",
      lambda f: f.select("share-verify", number=4)[0].update(commitment="0" * 64)),
     ("a share nobody typed back", "shares", "were not typed",
      lambda f: drop(f, f.select("share-verify", number=5)[0])),
@@ -416,11 +418,35 @@ TAMPERINGS = [
         groups=[[1, 2], [3, 4, 5]])),
     ("a share that was never proven", "shares", "before every share", lambda f: f.select(
         "share-rebuild")[0].update(groups=[[1, 2, 3]])),
-    ("no set of shares", "shares", "not every share of the PIN of token V",
-     lambda f: [drop(f, line) for line in f.lines[:] if line["type"].startswith("share-")]),
-    ("another quorum", "shares", "split for 2 of 5, and the script's quorum is 3 of 5",
+    ("no set of shares", "shares", "not every share of the PINs of token A",
+     lambda f: [drop(f, line) for line in f.lines[:] if line["type"].startswith("share-")], True,
+     ["escrow"]),
+    ("a PIN that nobody set", "shares", "did not get both PINs",
+     lambda f: drop(f, f.select("api", call="C_SetPIN")[0])),
+    ("shares that are gone", "shares", "of a set that A does not have",
+     lambda f: f.select("share-rebuild", token="B")[0].update(
+         token="A", set=f.select("share-commit", token="B")[0]["set"])),
+    ("another escrow key", "escrow", "not the private half of the key",
+     lambda f: f.put_statement("blobs/escrow-2026-01.escrow", {
+         **f.statement("blobs/escrow-2026-01.escrow"), "spki": "AAAA"})),
+    ("an escrow key under other shares", "escrow", "not sealed under the shares",
+     lambda f: f.put_statement("blobs/escrow-2026-01.escrow", {
+         **f.statement("blobs/escrow-2026-01.escrow"), "set": 40000})),
+    ("an escrow key of another day", "escrow", "of another key or ceremony",
+     lambda f: f.put_statement("blobs/escrow-2026-01.escrow", {
+         **f.statement("blobs/escrow-2026-01.escrow"), "ceremony": "another"})),
+    ("an escrow key that can decrypt", "R1", "CKA_DECRYPT",
+     lambda f: f.select("visit")[0]["attributes"].update(CKA_DECRYPT=True), True, ["pair"]),
+    ("an escrow key that nobody waived", "R8", "nobody has waived that",
+     lambda f: drop(f, f.select("waiver", rule="R8")[0])),
+    ("a key from nowhere", "blob", "nothing was wrapped to elsewhere",
+     lambda f: f.select("unwrap", id="canary-2026-01")[-1].update({"from": "elsewhere"}), True,
+     ["escrow"]),
+    ("nothing comes from escrow", "order", "has left no unwrap of token V",
+     lambda f: drop(f, f.select("unwrap", id="canary-2026-01")[-1])),
+    ("another quorum", "shares", "the shares of A are 2 of 5, and the script's quorum is 3 of 5",
      lambda f: f.select("share-commit")[0].update(need=2)),
-    ("shares of another set", "shares", "of a set that token V does not have",
+    ("shares of another set", "shares", "of a set that A does not have",
      lambda f: f.select("share-verify", number=3)[0].update(set=40000)),
     ("no word on random numbers", "entropy", "what the random numbers of token A come from",
      lambda f: f.select("token-info", token="A")[0].pop("entropy")),

@@ -1,8 +1,11 @@
 /* A ceremony's view of real tokens: site A, site B and a vault V. Keys are made on A, go to B and
  * V, are judged as an auditor would, attacked, cloned and destroyed. */
+#include <openssl/rsa.h>
+#include <openssl/x509.h>
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "base/base64.h"
 #include "templates/rules.h"
 #include "vault_world.h"
 
@@ -145,6 +148,88 @@ static void test_transport(void **state)
     must(vault_confirm(b, "tpk-1", json_object_get(made, "check"), &diag));
     tpk_check = json_incref(json_object_get(made, "check"));
     json_decref(made);
+}
+
+static struct tbs_buf pkcs8_of(EVP_PKEY *pair)
+{
+    struct tbs_buf octets = tbs_buf();
+    unsigned char *der = NULL;
+    PKCS8_PRIV_KEY_INFO *info = EVP_PKEY2PKCS8(pair);
+    int len = i2d_PKCS8_PRIV_KEY_INFO(info, &der);
+    tbs_put_bytes(&octets, tbs_bytes(der, (size_t)len));
+    PKCS8_PRIV_KEY_INFO_free(info);
+    OPENSSL_free(der);
+    return octets;
+}
+
+static char *spki_of(EVP_PKEY *pair)
+{
+    unsigned char *der = NULL;
+    TBS_BUF_AUTO struct tbs_buf base64 = tbs_buf();
+    int len = i2d_PUBKEY(pair, &der);
+    tbs_put_base64(&base64, tbs_bytes(der, (size_t)len));
+    OPENSSL_free(der);
+    return strndup((char *)base64.data, base64.len);
+}
+
+static size_t count_objects(struct vault *vault)
+{
+    json_t *objects = NULL;
+    must(vault_inventory(vault, &objects, &diag));
+    size_t n = json_array_size(objects);
+    json_decref(objects);
+    return n;
+}
+
+/* The other way of coming back: by a key that no token keeps. */
+static void test_escrow(void **state)
+{
+    (void)state;
+    const struct vault_recipient to[] = {{"escrow-1", OAEP_SHA_1}};
+    EVP_PKEY *pair = EVP_RSA_gen(3072), *small = EVP_RSA_gen(2048);
+    TBS_BUF_AUTO struct tbs_buf pkcs8 = pkcs8_of(pair), short_one = pkcs8_of(small);
+    char *spki = spki_of(pair);
+    json_t *made = NULL, *key = NULL, *visitor = NULL;
+    trust(a, "escrow-1", spki);
+    login(a);
+    must(vault_generate_replicated(a, TPK, "tpk-escrowed", to, 1, &made, &diag));
+    TBS_BUF_AUTO struct tbs_buf wrapped =
+        octets_of(json_object_get(json_object_get(made, "wrapped"), "escrow-1"));
+    login(v);
+    size_t before = count_objects(v);
+    must_not(TBS_ERR_MALFORMED, "not RSA of 3072 bits",
+             vault_unwrap_escrowed(v, TPK, "tpk-escrowed", tbs_buf_view(&short_one), OAEP_SHA_1,
+                                   tbs_buf_view(&wrapped), &key, &visitor, &diag));
+    assert_int_not_equal(vault_unwrap_escrowed(v, "kek-aes-256-gcm-v1", "tpk-escrowed",
+                                               tbs_buf_view(&pkcs8), OAEP_SHA_1,
+                                               tbs_buf_view(&wrapped), &key, &visitor, NULL),
+                         TBS_OK);
+    wrapped.data[9] ^= 1;
+    assert_int_not_equal(vault_unwrap_escrowed(v, TPK, "tpk-escrowed", tbs_buf_view(&pkcs8),
+                                               OAEP_SHA_1, tbs_buf_view(&wrapped), &key, &visitor,
+                                               NULL),
+                         TBS_OK);
+    wrapped.data[9] ^= 1;
+    assert_null(key);
+    assert_int_equal(count_objects(v), before);
+    must(vault_unwrap_escrowed(v, TPK, "tpk-escrowed", tbs_buf_view(&pkcs8), OAEP_SHA_1,
+                               tbs_buf_view(&wrapped), &key, &visitor, &diag));
+    assert_true(json_equal(json_object_get(key, "check"), json_object_get(made, "check")));
+    assert_true(json_is_false(json_object_get(visitor, "CKA_TOKEN")));
+    assert_true(json_is_false(json_object_get(visitor, "CKA_DECRYPT")));
+    assert_int_equal(count_objects(v), before + 1);
+    json_t *done = NULL;
+    must(vault_destroy_by_check(v, json_object_get(key, "check"), user_pin(), &done, &diag));
+    json_decref(done);
+    login(a);
+    must(vault_destroy_by_check(a, json_object_get(key, "check"), user_pin(), &done, &diag));
+    json_decref(done);
+    json_decref(made);
+    json_decref(key);
+    json_decref(visitor);
+    EVP_PKEY_free(pair);
+    EVP_PKEY_free(small);
+    free(spki);
 }
 
 static void test_made_to_stay(void **state)
@@ -493,7 +578,7 @@ int main(void)
         cmocka_unit_test(test_judged), /* nothing was changed */
         cmocka_unit_test(test_attacks_pass),   cmocka_unit_test(test_ghost),
         cmocka_unit_test(test_clone),          cmocka_unit_test(test_sign),
-        cmocka_unit_test(test_seen_by_others),
+        cmocka_unit_test(test_seen_by_others), cmocka_unit_test(test_escrow),
     };
     return cmocka_run_group_tests(tests, softhsm_setup, close_all);
 }

@@ -19,6 +19,7 @@ static struct {
     struct stat file;        /* the file that was read; all zero: there was none */
     atomic_ulong generation; /* scripts read */
     struct script room[2], *now;
+    bool later; /* started by a process that has a mock */
     CK_RV dead; /* what a dead module answers; CKR_OK: it lives */
 } state = {.now = state.room};
 
@@ -56,7 +57,12 @@ static bool read_script(int fd, struct script *ret_script, char *ret_why, size_t
         return false;
     }
     text[len] = '\0';
-    return script_parse(text, ret_script, ret_why, why_size);
+    return script_parse(text, state.later, ret_script, ret_why, why_size);
+}
+
+void call_is_in_later_process(void)
+{
+    state.later = true;
 }
 
 /* Alone. */

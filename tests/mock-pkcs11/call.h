@@ -43,6 +43,8 @@ extern CK_FUNCTION_LIST *real; /* the module that everything is passed on to */
 
 /* NULL: no script, ever. */
 void call_use_script(const char *path);
+/* This process was started by one that has a mock; before call_use_script. */
+void call_is_in_later_process(void);
 /* Counts, follows the script, waits as told. On CKR_OK the call is to be passed on. Whatever the
  * answer, call_end comes next; until then the script and the state stay as they are. */
 CK_RV call_begin(struct call *call);

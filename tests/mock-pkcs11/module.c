@@ -5,6 +5,8 @@
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
 
 #include "counters.h"
 
@@ -19,6 +21,18 @@ static CK_FUNCTION_LIST list = {.version = {CRYPTOKI_VERSION_MAJOR, CRYPTOKI_VER
 #undef AS_ENTRY
 };
 
+/* A process passes on to those that it starts that it has a mock. */
+static void find_process(void)
+{
+    char own[20];
+    const char *first = getenv("MOCK_PKCS11_PROCESS");
+    snprintf(own, sizeof own, "%ld", (long)getpid());
+    if (first && strcmp(first, own) != 0)
+        call_is_in_later_process();
+    else
+        setenv("MOCK_PKCS11_PROCESS", own, 1);
+}
+
 /* The real module stays loaded: it may not survive being unloaded at exit. */
 static void load(void)
 {
@@ -28,6 +42,7 @@ static void load(void)
     const char *why = get ? "it does not tell its functions" : dlerror();
     if (log && !counters_open(log))
         return;
+    find_process();
     call_use_script(getenv("MOCK_PKCS11_SCRIPT"));
     if (!get || get(&real) != CKR_OK)
         fprintf(stderr, "mock-pkcs11: cannot load the real module: %s\n", why);

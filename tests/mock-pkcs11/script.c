@@ -40,6 +40,7 @@ static const struct form {
 
 struct parser {
     unsigned line;
+    bool later;
     char *why;
     size_t why_size;
 };
@@ -176,6 +177,19 @@ static bool read_token(const struct parser *p, char **line, struct rule *rule)
     return true;
 }
 
+/* "first process: rule", "later process: rule". */
+static bool is_for_other_process(const struct parser *p, char **line)
+{
+    static const char *const prefixes[] = {"first process: ", "later process: "};
+    for (int later = 0; later < 2; later++) {
+        if (strncmp(*line, prefixes[later], strlen(prefixes[later])) == 0) {
+            *line += strlen(prefixes[later]);
+            return p->later != (later == 1);
+        }
+    }
+    return false;
+}
+
 static bool read_line(const struct parser *p, char *line, struct script *script)
 {
     struct rule *rule = &script->rules[script->n];
@@ -186,6 +200,7 @@ static bool read_line(const struct parser *p, char *line, struct script *script)
         return true;
     if (script->n == RULES_MAX)
         return WRONG(p, "line %u: more than %d rules", p->line, RULES_MAX);
+    bool other = is_for_other_process(p, &line);
     if (!read_token(p, &line, rule))
         return false;
     for (char *word = strtok_r(line, " \t", &rest); word; word = strtok_r(NULL, " \t", &rest)) {
@@ -195,13 +210,16 @@ static bool read_line(const struct parser *p, char *line, struct script *script)
     }
     if (!read_rule(p, words, n, rule))
         return false;
-    script->n++;
+    if (other)
+        memset(rule, 0, sizeof *rule);
+    else
+        script->n++;
     return true;
 }
 
-bool script_parse(char *text, struct script *ret_script, char *ret_why, size_t why_size)
+bool script_parse(char *text, bool later, struct script *ret_script, char *ret_why, size_t why_size)
 {
-    struct parser p = {.why = ret_why, .why_size = why_size};
+    struct parser p = {.later = later, .why = ret_why, .why_size = why_size};
     char *line;
     memset(ret_script, 0, sizeof *ret_script);
     while ((line = strsep(&text, "\n"))) {

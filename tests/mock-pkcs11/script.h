@@ -53,8 +53,10 @@ struct script {
     struct rule rules[RULES_MAX];
 };
 
-/* Takes text apart. False: ret_script is broken and without rules, ret_why says what is wrong. */
-bool script_parse(char *text, struct script *ret_script, char *ret_why, size_t why_size);
+/* Takes text apart; later: for a process that another one with a mock has started. False:
+ * ret_script is broken and without rules, ret_why says what is wrong. */
+bool script_parse(char *text, bool later, struct script *ret_script, char *ret_why,
+                  size_t why_size);
 /* The first rule of a kind for the token with this label ("" : a rule for all); NULL if none. */
 const struct rule *script_find(const struct script *script, enum rule_kind kind, const char *label);
 /* Likewise, with this value. */

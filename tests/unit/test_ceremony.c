@@ -173,18 +173,33 @@ static void test_people(void **state)
     wrong("confirm: EW\n    say: The words of the three",
           "confirm: CA\n    say: The words of the three", "role-conflict", "operates",
           "confirm: CA");
-    wrong("present: [CA, SO>=2, CO>=3, IW]", "present: [CA, SO>=2, CO>=6, IW]", "unmet-role",
+    wrong("present: [CA, SO>=2, CO>=5, IW]", "present: [CA, SO>=2, CO>=6, IW]", "unmet-role",
           "6 of role CO", "CO>=6");
-    wrong("present: [CA, SO>=2, CO>=3, IW]", "present: [CA, SO>=2, CO>=2, IW]", "quorum-unmet",
+    wrong("present: [CA, SO>=2, CO>=5, IW]", "present: [CA, SO>=2, CO>=2, IW]", "quorum-unmet",
           "quorum of 3", "CO>=2, IW]");
-    wrong("present: [CA, SO>=2, CO>=3, IW]", "present: [CA, SO>=2, CO>=3, IW, XX]", "unknown-role",
+    wrong("present: [CA, SO>=2, CO>=5, IW]", "present: [CA, SO>=2, CO>=5, IW, XX]", "unknown-role",
           "XX", "XX]");
-    wrong("present: [CA, SO>=2, CO>=3, IW]", "present: [CA, SO>2, CO>=3, IW]", "present", "CO>=3",
+    wrong("present: [CA, SO>=2, CO>=5, IW]", "present: [CA, SO>2, CO>=5, IW]", "present", "CO>=3",
           "SO>2");
     wrong("present: [CA, IW, EW]\n    confirm: EW", "present: [EW]\n    confirm: EW", "alone",
           "two people", "present: [EW]");
     wrong("not_with: [EW]", "not_with: [ZZ]", "unknown-role", "ZZ", "not_with: [ZZ]");
     wrong("operator: CA", "operator: QQ", "unknown-role", "QQ", "operator: QQ");
+}
+
+static char *with_quorum(const char *need, const char *waiver)
+{
+    char *quorum = with(shipped, "need: 3}", need);
+    char *waived = with(quorum, "waivers:\n", waiver);
+    free(quorum);
+    return waived;
+}
+
+static void quorum_wrong(const char *waiver, const char *word)
+{
+    char *text = with_quorum("need: 5}", waiver);
+    expect(findings(text, NULL), "waiver", word, line_of(text, "rule: quorum-all"));
+    free(text);
 }
 
 static void test_quorum(void **state)
@@ -193,18 +208,23 @@ static void test_quorum(void **state)
     wrong("need: 3}", "need: 1}", "quorum-one", "waiver", "need: 1}");
     wrong("need: 3}", "need: 5}", "quorum-all", "waiver", "need: 5}");
     wrong("need: 3}", "need: 6}", "quorum-impossible", "6 of 5", "need: 6}");
-    char *waived =
-        with(shipped, "need: 3}",
-             "need: 1}\nwaivers: [{rule: quorum-one, of: quorum, reason: a test, by: IW}]");
-    char *unsplit = with(waived, "do: initialise, shares: true", "do: initialise");
-    expect(findings(waived, NULL), "quorum-one", "copies of the PIN", line_of(waived, "shares:"));
-    json_t *found = findings(unsplit, NULL);
-    assert_int_equal(json_array_size(found), 0);
+    char *waived = with_quorum(
+        "need: 1}", "waivers:\n  - {rule: quorum-one, of: quorum, reason: a test, by: IW}\n");
+    expect(findings(waived, NULL), "quorum-one", "copies of the PINs", line_of(waived, "shares:"));
+    expect(findings(waived, NULL), "quorum-one", "copies of the key",
+           line_of(waived, "do: escrow"));
+    free(waived);
+    waived = with_quorum("need: 5}",
+                         "waivers:\n  - {rule: quorum-all, of: quorum, reason: a test, by: IW}\n");
+    json_t *found = findings(waived, NULL);
+    assert_false(is_found(found, "waiver", "", line_of(waived, "rule: quorum-all")));
+    assert_false(is_found(found, "quorum-all", "", line_of(waived, "need: 5}")));
     json_decref(found);
     free(waived);
-    free(unsplit);
-    wrong("need: 3}", "need: 3}\nwaivers: [{rule: R1, of: nothing, reason: a test, by: IW}]",
-          "waiver", "no key", "of: nothing");
+    quorum_wrong("waivers:\n  - {rule: quorum-all, of: quorum, reason: a test, by: CO}\n",
+                 "signs the record");
+    quorum_wrong("waivers:\n  - {rule: quorum-all, of: nothing, reason: a test, by: IW}\n",
+                 "no key");
 }
 
 static void test_shares(void **state)
@@ -216,13 +236,14 @@ static void test_shares(void **state)
           "do: transport, shares");
     wrong("quorum: {role: CO, people: 5, need: 3}\n", "", "missing", "the script has none",
           "shares: true");
-    wrong("title: Token B gets its PINs, do: initialise, class: irreversible, on: [B]",
-          "title: The shares of B, do: check-shares, class: observe, on: [B]", "order",
-          "'B.shared'", "id: \"2.3\"");
+    wrong(
+        "title: Token B gets its PINs, do: initialise, shares: true, class: irreversible, on: [B]",
+        "title: The shares of B, do: check-shares, class: observe, on: [B]", "order", "'B.shared'",
+        "id: \"2.3\"");
     char *rotate = read_all(CEREMONIES "/rotate-tpk.yaml");
     char *alone = with(rotate, "do: inventory, class: observe, on: [A, B, V], present: [CA, CO>=3,",
                        "do: inventory, class: observe, on: [A, B, V], present: [CA,");
-    expect(findings(alone, NULL), "quorum-unmet", "to rebuild it", line_of(alone, "id: \"2.2\""));
+    expect(findings(alone, NULL), "quorum-unmet", "to rebuild them", line_of(alone, "id: \"2.2\""));
     free(rotate);
     free(alone);
 }
@@ -294,16 +315,16 @@ static void test_order(void **state)
           "id: \"2.2\"");
     wrong("do: transport, class: create, on: [B]", "do: transport, class: create, on: [A]", "order",
           "B.transport", "id: \"4.3\"");
-    wrong("  - {id: \"4.5\", title: The canary arrives at B and V, do: restore, key: "
+    wrong("  - {id: \"4.6\", title: The canary arrives at B and V, do: restore, key: "
           "canary-2026-01, class: create, on: [B, V]",
-          "  - {id: \"4.5\", title: The canary arrives at B, do: restore, key: canary-2026-01, "
-          "class: create, on: [B]",
-          "canary-first", "at V", "id: \"5.1\"");
+          "  - {id: \"4.6\", title: The canary arrives at V, do: restore, key: canary-2026-01, "
+          "class: create, on: [V]",
+          "canary-first", "at B", "id: \"5.1\"");
     wrong("key: tpk-2026-01, state: active", "key: tpk-2026-01, state: deactivated", "state",
           "cannot become deactivated", "state: deactivated");
     wrong("key: canary-2026-01, class: destroy, on: [A, B, V]",
           "key: tpk-2026-02, class: destroy, on: [A, B, V]", "order", "tpk-2026-02.on-A",
-          "id: \"4.6\"");
+          "id: \"4.7\"");
     wrong("{id: \"3.2\", title: The audit key of site A, do: generate, key: audit-2026-01",
           "{id: \"3.2\", title: The audit key of site A, do: generate, key: csk-2026-01", "twice",
           "second time", "id: \"3.2\"");
@@ -355,6 +376,42 @@ static void test_keys(void **state)
           "unsigned", "no ceremony key", "id: \"4.4\"");
 }
 
+static void test_escrow(void **state)
+{
+    (void)state;
+    wrong("role: escrow, template: escrow-rsa-3072-v1, custody: escrowed",
+          "role: escrow, template: escrow-rsa-3072-v1, custody: replicated", "custody",
+          "are escrowed", "id: escrow-2026-01");
+    wrong("kek-hmac-sha256-replicated-v1, custody: escrowed",
+          "kek-hmac-sha256-v1, custody: escrowed", "custody", "site-only keys, not escrowed",
+          "id: kek-2026-01");
+    wrong("key: kek-2026-01, class: create, on: [A], to: [B, V, escrow-2026-01]",
+          "key: kek-2026-01, class: create, on: [A], to: [B, V]", "custody", "goes to no escrow",
+          "id: \"5.1\"");
+    wrong("key: tpk-2026-01, class: create, on: [A], to: [B, V]",
+          "key: tpk-2026-01, class: create, on: [A], to: [B, V, escrow-2026-01]", "custody",
+          "only an escrowed key", "id: \"5.2\"");
+    wrong("to: [B, V, escrow-2026-01]", "to: [B, V, kek-2026-01]", "unknown-token", "kek-2026-01",
+          "to: [B, V, kek-2026-01]");
+    wrong("from: escrow-2026-01", "from: kek-2026-01", "wrong-key", "role escrow",
+          "from: kek-2026-01");
+    wrong("do: recover, key: canary-2026-01, from: escrow-2026-01,",
+          "do: recover, key: canary-2026-01,", "missing", "'from'", "do: recover");
+    wrong("do: escrow, key: escrow-2026-01", "do: escrow, key: kek-2026-01", "wrong-key",
+          "role escrow", "do: escrow");
+    wrong("rule: R8", "rule: R9", "R8", "computer's memory", "id: escrow-2026-01, role");
+    wrong("of: escrow-2026-01, by: EW", "of: escrow-2026-01, by: SO", "waiver", "signs the record",
+          "of: escrow-2026-01");
+    wrong("  - {id: \"4.8\", title: The canary comes back to V from escrow, do: recover, key: "
+          "canary-2026-01, from: escrow-2026-01, class: create, on: [V]",
+          "  - {id: \"4.8\", title: The canary comes back to V, do: restore, key: canary-2026-01, "
+          "class: create, on: [V]",
+          "canary-first", "at escrow-2026-01", "id: \"5.1\"");
+    wrong("SO>=2, CO>=5, IW, EW], confirm: EW, abort: destroy",
+          "SO>=2, CO>=3, IW, EW], confirm: EW, abort: destroy", "quorum-unmet",
+          "only 3 must be there", "do: escrow");
+}
+
 static void test_shipped(void **state)
 {
     (void)state;
@@ -377,11 +434,12 @@ static void test_shipped(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_shape),      cmocka_unit_test(test_people),
-        cmocka_unit_test(test_quorum),     cmocka_unit_test(test_shares),
-        cmocka_unit_test(test_order),      cmocka_unit_test(test_actions),
-        cmocka_unit_test(test_keys),       cmocka_unit_test(test_site),
-        cmocka_unit_test(test_site_shape), cmocka_unit_test(test_shipped),
+        cmocka_unit_test(test_shape),   cmocka_unit_test(test_people),
+        cmocka_unit_test(test_quorum),  cmocka_unit_test(test_shares),
+        cmocka_unit_test(test_order),   cmocka_unit_test(test_actions),
+        cmocka_unit_test(test_keys),    cmocka_unit_test(test_escrow),
+        cmocka_unit_test(test_site),    cmocka_unit_test(test_site_shape),
+        cmocka_unit_test(test_shipped),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }

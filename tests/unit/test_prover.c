@@ -279,6 +279,7 @@ static void test_own_templates(void **state)
     const json_t *forgeable = json_object_get(verdict, "forgeable");
     assert_string_equal(json_string_value(json_array_get(forgeable, 0)),
                         "transport-rsa-3072-unwrap-v1");
+    assert_string_equal(json_string_value(json_array_get(forgeable, 1)), "escrow-rsa-3072-v1");
     json_decref(verdict);
 }
 

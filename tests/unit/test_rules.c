@@ -159,7 +159,7 @@ static void test_own_templates(void **state)
             profiles++;
         }
     }
-    assert_int_equal(profiles, 24);
+    assert_int_equal(profiles, 25);
 }
 
 static void test_names(void **state)

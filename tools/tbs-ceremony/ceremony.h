@@ -37,7 +37,7 @@ struct command {
 };
 
 extern const struct command lint_command, run_command, resume_command, abort_command, state_command,
-    words_command, script_command, report_command, verify_command, read_back_command;
+    words_command, pin_command, script_command, report_command, verify_command, read_back_command;
 
 /* Becomes the verifier, with argv[0] for its name; comes back only when there is none. */
 int verify_exec(char **argv);

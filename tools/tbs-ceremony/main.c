@@ -14,8 +14,9 @@
 const char *argp_program_version = "tbs-ceremony " TBS_VERSION;
 
 static const struct command *const commands[] = {
-    &lint_command,  &run_command,    &resume_command, &abort_command,  &state_command,
-    &words_command, &script_command, &report_command, &verify_command, &read_back_command};
+    &lint_command,   &run_command,    &resume_command,   &abort_command,
+    &state_command,  &pin_command,    &words_command,    &script_command,
+    &report_command, &verify_command, &read_back_command};
 #define N_COMMANDS (sizeof commands / sizeof *commands)
 
 enum option_key {
@@ -134,12 +135,16 @@ static const struct argp argp = {
              2},
             {"answers", KEY_ANSWERS, "auto|ask", 0,
              "of a rehearsal: given by the program, or asked for (default ask)", 2},
-            {"module", KEY_MODULE, "FILE", 0, "of a rehearsal: SoftHSM's PKCS#11 module", 2},
+            {"module", KEY_MODULE, "FILE", 0,
+             "of a rehearsal: SoftHSM's PKCS#11 module; state: that of keys in tokens", 2},
             {"registry", KEY_REGISTRY, "FILE", 0, "state: the registry; it is replaced", 3},
             {"signer", KEY_SIGNER, "FILE", 0,
              "state: the public key, in PEM, of somebody whose signature counts; repeated", 3},
             {"key", KEY_KEY, "FILE", 0,
-             "state: the private key, in PEM, of one of the two who sign; twice", 3},
+             "state: the private key of one of the two who sign, in PEM or as "
+             "pkcs11:token=T;object=O; "
+             "twice",
+             3},
             {"json", 'j', NULL, 0, "lint: print the findings as JSON", 4},
             {0},
         },

@@ -98,10 +98,10 @@ static void put_step(struct paper *paper, const struct script_step *step)
     paper_fact_list(paper, "On", step->on, step->on_count);
     paper_fact_list(paper, "To", step->to, step->to_count);
     paper_fact(paper, "Key", step->key);
+    paper_fact(paper, "From", step->from);
     paper_fact(paper, "New state", step->state);
     if (step->shares)
-        paper_fact(paper, "Shares",
-                   "the user's PIN is split; each custodian writes down one share");
+        paper_fact(paper, "Shares", "both PINs are split; each custodian writes down one share");
     paper_fact_list(paper, "Present", step->present, step->present_count);
     paper_fact_list(paper, "Sign", step->sign, step->sign_count);
     paper_fact(paper, "Say aloud", step->say);

@@ -21,7 +21,10 @@ static enum tbs_err state(const struct options *options, int n, char **words, in
                           struct tbs_diag *diag)
 {
     (void)n, (void)status;
-    struct change change = {.registry = options->registry, .id = words[0], .now = time(NULL)};
+    struct change change = {.registry = options->registry,
+                            .module = options->module,
+                            .id = words[0],
+                            .now = time(NULL)};
     uint64_t sequence;
     if (!options->registry || options->n_keys != CHANGE_KEYS || options->n_signers < CHANGE_KEYS)
         return tbs_fail(diag, TBS_ERR_INVALID,

@@ -3,7 +3,7 @@
 # changed keeps it shut, at no attempt of the token's; a newly signed state opens it again. What
 # tpm2-tools and openssl make of the same file is held against it.
 set -euo pipefail
-admin=$1 kmsd=$2 mock=$3
+admin=$(realpath "$1") kmsd=$(realpath "$2") mock=$3
 here=$(dirname "$(realpath "$0")")
 . "$here/daemon.sh"
 . "$here/mock.sh"

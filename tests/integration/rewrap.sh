@@ -66,7 +66,7 @@ mock_configure
 echo "delay C_SignInit 15
 delay C_DecryptInit 15" >"$dir/slow.script"
 daemon_start
-coproc LOAD { "$load" "$(sed -n 1p "$kms/addresses")" "$dir" 200; }
+coproc LOAD { "$load" "$(sed -n 1p "$kms/addresses")" "$dir" 200 12 2000; }
 load_pid=$LOAD_PID
 exec 8>&"${LOAD[1]}"- 9<&"${LOAD[0]}"-
 

@@ -20,7 +20,7 @@
 
 static struct caller_world world;
 static struct caller callers[CALLERS_MAX];
-static unsigned n_callers = 12;
+static unsigned n_callers;
 
 static struct tbs_buf read_psk(const char *folder, const char *name)
 {
@@ -86,21 +86,30 @@ static void start(void)
     }
 }
 
+static bool count(const char *text, int most, unsigned *ret_count)
+{
+    int n = atoi(text);
+
+    *ret_count = (unsigned)n;
+    return n >= 1 && n <= most;
+}
+
 int main(int argc, char **argv)
 {
     char line[128];
+    unsigned rate, recovery_ms;
     bool good = true;
 
-    if (argc == 5)
-        n_callers = (unsigned)atoi(argv[4]);
-    if (argc < 4 || argc > 5 || !wire_address(argv[1], &world.server) || atoi(argv[3]) < 1 ||
-        n_callers < 1 || n_callers > CALLERS_MAX) {
-        fprintf(stderr, "usage: outage-load ADDRESS:PORT FOLDER MESSAGES_PER_SECOND [CALLERS]\n");
+    if (argc != 6 || !wire_address(argv[1], &world.server) || !count(argv[3], 1000000, &rate) ||
+        !count(argv[4], CALLERS_MAX, &n_callers) || !count(argv[5], 60000, &recovery_ms)) {
+        fprintf(stderr, "usage: outage-load ADDRESS:PORT FOLDER MESSAGES_PER_SECOND CALLERS "
+                        "RECOVERY_MS\n");
         return 2;
     }
     world.alice = read_psk(argv[2], "alice.psk");
     world.bob = read_psk(argv[2], "bob.psk");
-    world.pause_ns = n_callers * UINT64_C(1000000000) / (unsigned)atoi(argv[3]);
+    world.pause_ns = n_callers * UINT64_C(1000000000) / rate;
+    row_recovery(recovery_ms);
     row_begin("before the first row");
     start();
     while (fgets(line, sizeof line, stdin)) {

@@ -6,6 +6,9 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+/* How long after the end of what was wrong the first answer and the last refusal may come. Before
+ * any row. */
+void row_recovery(unsigned ms);
 void row_begin(const char *name);
 /* What was wrong is over from now on. */
 void row_over(void);

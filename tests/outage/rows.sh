@@ -1,11 +1,12 @@
 # Sourced after daemon.sh by the outage matrices: a steady load on a daemon, rows, and what a daemon
 # must be like when they are over. Expects $load, the program of load.c, $rate and $settle.
 failed=no callers=12
+recovery_ms=2000 # what the custody core promises
 
 # --- The load ---
 
 load_start() {
-    coproc LOAD { "$load" "$(sed -n 1p "$kms/addresses")" "$dir" "$rate" $callers; }
+    coproc LOAD { "$load" "$(sed -n 1p "$kms/addresses")" "$dir" "$rate" $callers $recovery_ms; }
     load_pid=$LOAD_PID
     exec 8>&"${LOAD[1]}"- 9<&"${LOAD[0]}"-
 }

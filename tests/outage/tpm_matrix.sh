@@ -5,9 +5,10 @@ set -euo pipefail
 admin=$1 kmsd=$2 mock=$3 load=$4
 seconds=$5 settle=$6 # of each outage; how long a recovery is watched
 rate=$7 rounds=$8    # messages a second; how often all outages come
+session_recovery_ms=$9 # where a session protects the bus
 hang_seconds=4       # more than what the custody core takes for hanging
-slow_ms=600          # each command of a slow TPM; with all workers waiting, more than that
-workers=4
+workers=8
+slow_ms=350          # each command of a slow TPM; with all workers waiting, more than that
 here=$(dirname "$0")
 for program in swtpm tpm2-abrmd dbus-daemon tpm2_getcap; do
     command -v $program >/dev/null || { echo "skipped: $program is missing"; exit 77; }
@@ -161,7 +162,7 @@ mock_script </dev/null
 
 echo "With a session"
 sed -i '/plain_bus/d' "$kms/tbs-kmsd.yaml"
-rate=4 callers=2 # a session costs much
+rate=4 callers=2 recovery_ms=$session_recovery_ms # for a session costs much
 daemon_start
 load_start
 happen_both_ways

@@ -23,6 +23,11 @@ keys=$first/rehearsal/tokens/T.tpm/keys
     wrong "an attack was not refused"
 [ "$(jq 'select(.type == "attr") | .reopened' "$record" | sort -u)" = true ] || wrong "not read back"
 
+sed 's/template: kek-hmac-sha256-tpm-v1/template: kek-hmac-sha256-v1/' "$scripts/tpm-first-keys.yaml" >"$dir/mixed.yaml"
+refused 4 "is of a template for PKCS#11 tokens, and token T is in a TPM" "$ceremony" lint "$dir/mixed.yaml"
+sed "s|tpm: {[^}]*}|module: $softhsm|" "$first/site.yaml" >"$dir/other-site.yaml"
+refused 4 "are for a TPM, and here it is a PKCS#11 token" "$ceremony" lint "$scripts/tpm-first-keys.yaml" "$dir/other-site.yaml"
+
 # --- By tpm2-tools: Names, attributes and check values ---
 
 software_tpm_state=$first/rehearsal/tokens/T.tpm/state

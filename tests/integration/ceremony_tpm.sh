@@ -179,6 +179,8 @@ sed -i -e "s|$first/rehearsal/tokens/T.tpm/keys|$keys|" -e "s|$first/rehearsal/t
 "$admin" -c "$dir/kms/tbs-kmsd.yaml" --json status >"$dir/listed" || wrong "a KMS does not take the keys of B"
 [ "$(jq -r 'map(select(.what == "token" or .what == "keys") | .is) | join(" ")' "$dir/listed")" = "up 3" ] ||
     wrong "the KMS sees on B: $(cat "$dir/listed")"
+sed '/^  registry:/,/^    rehearsal:/d' "$dir/kms/tbs-kmsd.yaml" >"$dir/kms/without.yaml"
+refused 3 "it may go to other TPMs, and no key registry says" "$admin" -c "$dir/kms/without.yaml" status
 tpm2_createprimary -Q -C o -g sha256 -G ecc:aes128cfb -c "$dir/primary.ctx" -a \
     'fixedtpm|fixedparent|sensitivedataorigin|userwithauth|noda|restricted|decrypt'
 take token

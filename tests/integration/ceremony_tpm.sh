@@ -209,8 +209,7 @@ sed 's/^ceremony: .*/ceremony: real/' "$scripts/tpm-first-keys.yaml" >"$dir/real
 mkdir -m 700 "$dir/soft"
 software_tpm_start "$dir/soft"
 export DBUS_SESSION_BUS_ADDRESS=$software_tpm_bus
-sed -e "s|tcti: \"[^\"]*\"|tcti: \"tabrmd:bus_type=session\"|" -e "s|keys: \"[^\"]*\"|keys: \"$dir/soft/keys\"|" \
-    "$first/site.yaml" >"$dir/site.yaml"
+sed "s|tpm: {[^}]*}|tpm: {tcti: 'tabrmd:bus_type=session', keys: '$dir/soft/keys'}|" "$first/site.yaml" >"$dir/site.yaml"
 python3 "$(dirname "$0")/ceremony_tpm.py" "$ceremony" "$dir/real.yaml" "$dir/site.yaml" "$dir/real" ||
     wrong "a software TPM is not refused in production"
 software_tpm_stop

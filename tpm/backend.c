@@ -105,6 +105,8 @@ static enum tbs_err tpm_open(const struct custody_opening *opening, void **ret_t
     token->dir = opening->config->keys;
     token->encrypts = !opening->config->plain_bus;
     token->stats = opening->stats;
+    token->origin = opening->origin;
+    token->origin_ctx = opening->origin_ctx;
     if (token->stats)
         tpm_name_stats(token->stats);
     enum tbs_err err = open_up(token, opening, diag);

@@ -96,6 +96,20 @@ static bool is_name_of(const TPM2B_PUBLIC *public, const TPM2B_NAME *name)
            tbs_bytes_equal(tbs_bytes(must, sizeof must), tbs_bytes(name->name, name->size));
 }
 
+/* Whether its parents are storage keys of TPMs, no TPM says; so who signs the registry must. */
+static enum tbs_err judge_parents(const struct tpm_token *token, const struct tpm_blob *blob,
+                                  struct tbs_diag *diag)
+{
+    if (blob->n_parents == 0 ||
+        (token->origin &&
+         token->origin(token->origin_ctx, blob->id, token->serial) != CUSTODY_MADE_HERE))
+        return TBS_OK;
+    return tbs_fail(diag, TBS_ERR_CONFIG,
+                    "key %s is not used: it may go to other TPMs, and no key registry says that "
+                    "this one has it as a replicated key",
+                    blob->id);
+}
+
 /* What the TPM says of the loaded key, not what stands in the file. */
 static enum tbs_err judge(struct tpm_token *token, const struct tpm_blob *blob, ESYS_TR handle,
                           struct custody_key *ret_key, struct tbs_diag *diag)
@@ -114,6 +128,8 @@ static enum tbs_err judge(struct tpm_token *token, const struct tpm_blob *blob, 
                        blob->id);
     if (err == TBS_OK)
         err = tpm_judge_key(blob, public, ret_key, diag);
+    if (err == TBS_OK)
+        err = judge_parents(token, blob, diag);
     Esys_Free(public);
     Esys_Free(name);
     Esys_Free(qualified);

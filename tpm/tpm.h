@@ -122,6 +122,8 @@ struct tpm_token {
     TSS2_TCTI_CONTEXT *tcti;
     const char *dir; /* the configuration's */
     bool encrypts;
+    enum custody_origin (*origin)(const void *ctx, const char *id, const char *serial);
+    const void *origin_ctx; /* as in custody_opening */
     char name[CUSTODY_NAME_MAX + 1];
     char serial[CUSTODY_TOKEN_SERIAL_MAX + 1]; /* of the storage key's Name, which is this TPM's */
     ESYS_TR storage, session;

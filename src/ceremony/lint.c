@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "ceremony/load.h"
+#include "templates/templates.h"
 #include "yaml/keys.h"
 
 void lint_tell(struct linter *l, const char *path, const char *rule, const char *fmt, ...)
@@ -120,6 +121,37 @@ static void check_waivers(struct linter *l)
     }
 }
 
+/* --- Tokens in TPMs --- */
+
+static bool is_for_pkcs11(const struct linter *l, const struct script_step *step)
+{
+    const struct script_key *key = step->key ? script_find_key(l->script, step->key) : NULL;
+    const struct key_template *template;
+    return key && template_find(key->template, &template, NULL) == TBS_OK &&
+           !template_is_of_tpm(template);
+}
+
+static void check_tpms(struct linter *l)
+{
+    for (l->step = 0; l->step < l->script->steps_count; l->step++) {
+        const struct script_step *step = &l->script->steps[l->step];
+        for (unsigned i = 0; i < step->on_count; i++) {
+            if (!script_is_tpm(l->script, step->on[i]))
+                continue;
+            if (is_for_pkcs11(l, step))
+                lint_tell_step(l, "key", "token-kind",
+                               "key %s is of a template for PKCS#11 tokens, and token %s is in a "
+                               "TPM, by its other keys",
+                               step->key, step->on[i]);
+            if (strcmp(step->action, "set-pin") == 0)
+                lint_tell_step(l, "do", "token-kind",
+                               "token %s is in a TPM, whose PIN is set when it is initialised, and "
+                               "never after",
+                               step->on[i]);
+        }
+    }
+}
+
 /* --- The site --- */
 
 static unsigned holders(const struct site *site, const char *role)
@@ -226,6 +258,7 @@ enum tbs_err lint(const struct script_file *file, const struct site_file *site,
         check_waivers(&l);
         lint_keys(&l);
         lint_steps(&l);
+        check_tpms(&l);
         if (site)
             check_site(&l, site);
     }

@@ -23,6 +23,11 @@ keys=$first/rehearsal/tokens/T.tpm/keys
     wrong "an attack was not refused"
 [ "$(jq 'select(.type == "attr") | .reopened' "$record" | sort -u)" = true ] || wrong "not read back"
 
+sed 's/template: kek-hmac-sha256-tpm-v1/template: kek-hmac-sha256-v1/' "$scripts/tpm-first-keys.yaml" >"$dir/mixed.yaml"
+refused 4 "is of a template for PKCS#11 tokens, and token T is in a TPM" "$ceremony" lint "$dir/mixed.yaml"
+sed "s|tpm: {[^}]*}|module: $softhsm|" "$first/site.yaml" >"$dir/other-site.yaml"
+refused 4 "are for a TPM, and here it is a PKCS#11 token" "$ceremony" lint "$scripts/tpm-first-keys.yaml" "$dir/other-site.yaml"
+
 # --- By tpm2-tools: Names, attributes and check values ---
 
 software_tpm_state=$first/rehearsal/tokens/T.tpm/state
@@ -174,6 +179,8 @@ sed -i -e "s|$first/rehearsal/tokens/T.tpm/keys|$keys|" -e "s|$first/rehearsal/t
 "$admin" -c "$dir/kms/tbs-kmsd.yaml" --json status >"$dir/listed" || wrong "a KMS does not take the keys of B"
 [ "$(jq -r 'map(select(.what == "token" or .what == "keys") | .is) | join(" ")' "$dir/listed")" = "up 3" ] ||
     wrong "the KMS sees on B: $(cat "$dir/listed")"
+sed '/^  registry:/,/^    rehearsal:/d' "$dir/kms/tbs-kmsd.yaml" >"$dir/kms/without.yaml"
+refused 3 "it may go to other TPMs, and no key registry says" "$admin" -c "$dir/kms/without.yaml" status
 tpm2_createprimary -Q -C o -g sha256 -G ecc:aes128cfb -c "$dir/primary.ctx" -a \
     'fixedtpm|fixedparent|sensitivedataorigin|userwithauth|noda|restricted|decrypt'
 take token
@@ -202,8 +209,7 @@ sed 's/^ceremony: .*/ceremony: real/' "$scripts/tpm-first-keys.yaml" >"$dir/real
 mkdir -m 700 "$dir/soft"
 software_tpm_start "$dir/soft"
 export DBUS_SESSION_BUS_ADDRESS=$software_tpm_bus
-sed -e "s|tcti: \"[^\"]*\"|tcti: \"tabrmd:bus_type=session\"|" -e "s|keys: \"[^\"]*\"|keys: \"$dir/soft/keys\"|" \
-    "$first/site.yaml" >"$dir/site.yaml"
+sed "s|tpm: {[^}]*}|tpm: {tcti: 'tabrmd:bus_type=session', keys: '$dir/soft/keys'}|" "$first/site.yaml" >"$dir/site.yaml"
 python3 "$(dirname "$0")/ceremony_tpm.py" "$ceremony" "$dir/real.yaml" "$dir/site.yaml" "$dir/real" ||
     wrong "a software TPM is not refused in production"
 software_tpm_stop

@@ -12,8 +12,8 @@
 
 #include <string.h>
 
-#include "vault/vault.h"
 #include "softhsm.h"
+#include "vault/vault.h"
 
 extern struct tbs_diag diag; /* of the last call in must or must_not */
 

@@ -69,11 +69,10 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
     case KEY_RESPONDER_KEYS:
         r->wish.flags |= TBS_RESPONDER_KEYS;
         return 0;
-    case KEY_NO_FORKING:
-        r->wish.flags &= ~(unsigned)TBS_FORKING;
-        return 0;
     case KEY_RESPONDER_RESOLVES:
         r->wish.responder_resolves = true;
+        return 0;
+    case KEY_NO_FORKING:
         r->wish.flags &= ~(unsigned)TBS_FORKING;
         return 0;
     case KEY_NO_ANSWER:
@@ -107,8 +106,7 @@ static const struct argp argp = {
             {"reuse", KEY_REUSE, NULL, 0, "for several sessions", 0},
             {"no-forking", KEY_NO_FORKING, NULL, 0, "the same keys for all who resolve it", 0},
             {"responder-resolves", KEY_RESPONDER_RESOLVES, NULL, 0,
-             "for a network function that opens the ticket without the KMS. Implies --no-forking",
-             0},
+             "for a network function that opens the ticket itself; with --no-forking", 0},
             {"no-answer", KEY_NO_ANSWER, NULL, 0,
              "the keys are ready at once, without an answer; for messages and groups. Implies "
              "--no-forking",

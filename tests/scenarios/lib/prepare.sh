@@ -2,8 +2,8 @@
 
 scenario_packages=(kamailio sip-tester libre-dev rtpengine-daemon gstreamer1.0-tools
                    gstreamer1.0-plugins-base gstreamer1.0-plugins-good gstreamer1.0-plugins-bad
-                   ffmpeg tshark jq iproute2 openssl
-                   opensc python3 python3-cryptography python3-pyasn1-modules faketime stunnel4)
+                   ffmpeg tshark jq iproute2 openssl opensc python3 python3-cryptography
+                   python3-pyasn1-modules faketime stunnel4)
 scenario_services=(kamailio rtpengine-daemon stunnel4)
 
 # Services of packages are for a real network: here only processes of a scenario run. A service

@@ -24,13 +24,14 @@ install_missing() { # packages
         --no-install-recommends "${missing[@]}" >/dev/null
 }
 
+targets=() # what `build` builds; none: all
 build() { # directory, compiler, further options of meson setup
     local dir=$1 compiler=$2; shift 2
     if [ ! -f "$dir/build.ninja" ]; then
         CC=$compiler meson setup "$dir" "$@" >"$dir.log" 2>&1 || { cat "$dir.log" >&2; return 1; }
         rm -f "$dir.log"
     fi
-    ninja -C "$dir" --quiet
+    ninja -C "$dir" --quiet "${targets[@]}"
 }
 
 # --- For programs that show something, step by step ---

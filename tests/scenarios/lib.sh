@@ -46,7 +46,9 @@
 #                                  so long (10); saves WAV.pcap
 #   heard_nothing CS               waits for its end: no packet came
 #   gst_hear KEYS CS LISTEN RAW    GStreamer receives in the background as `gst-CS`
-#   ffmpeg_hear KEYS CS LISTEN RAW ffmpeg does, as `ffmpeg-CS` (128-bit keys; lib/mki.py in front)
+#   ffmpeg_hear KEYS CS LISTEN RAW [RTPMAP]  ffmpeg does, as `ffmpeg-CS` (128-bit keys; lib/mki.py in
+#                                  front); RTPMAP such as "8 PCMA/8000", by default L16
+#   gst_speak_pcmu KEYS CS TO RAW  GStreamer sends $hello as PCMU, which is in RAW, as `speak-CS`
 #   same_sound A B                 WAV or raw files (16 bit) have the same samples, not only silence
 #   cannot_open KEYS CS PCAP WHO   authentic packets there are none with these keys
 #   python_opens KEYS CS PCAP WAV  tests/peer/srtp_check.py: the whole sound, without our code
@@ -72,7 +74,7 @@ if [[ ${1:-} == -* ]] || [ $# -gt 1 ]; then
     [[ ${1:-} == -h || ${1:-} == --help ]] && exit 0 || exit 2
 fi
 # Nothing waits for ever; timeout ends the whole process group.
-[ -n "${scenario_limited:-}" ] || scenario_limited=1 exec timeout -k 5 100 "$0" "$@"
+[ -n "${scenario_limited:-}" ] || scenario_limited=1 exec timeout -k 5 180 "$0" "$@"
 
 scenario=$(basename "$(dirname "$(realpath "$0")")")
 here=$(dirname "$(realpath "$0")")

@@ -3,7 +3,7 @@
 
 keys.py same A B                   exit status 0: the same crypto sessions
 keys.py gst KEYS CS                caps of GStreamer's udpsrc, for L16 at 16000 Hz
-keys.py sdp KEYS CS ADDRESS:PORT   an SDP for ffmpeg, likewise
+keys.py sdp KEYS CS ADDRESS:PORT RTPMAP   an SDP for ffmpeg; RTPMAP such as "96 L16/16000"
 keys.py inline KEYS CS             base64 of key and salt, as a=crypto has it (RFC 4568)
 keys.py mki|mki-length|hex|profile|ssrc KEYS CS
 keys.py sample WAV                 tshark's display filter for UDP with a piece of this sound as L16
@@ -40,10 +40,10 @@ def gst(cs):
             f"srtcp-cipher=(string){cipher},srtcp-auth=(string)hmac-sha1-80,roc=(uint)0")
 
 
-def sdp(cs, where):
+def sdp(cs, where, rtpmap):
     host, port = where.rsplit(":", 1)
-    return (f"v=0\no=- 1 1 IN IP4 {host}\ns=-\nc=IN IP4 {host}\nt=0 0\nm=audio {port} RTP/SAVP 96\n"
-            f"a=rtpmap:96 L16/16000/1\na=rtcp-mux\na=crypto:1 {cs['srtp']} inline:{inline(cs)}")
+    return (f"v=0\no=- 1 1 IN IP4 {host}\ns=-\nc=IN IP4 {host}\nt=0 0\n"
+            f"m=audio {port} RTP/SAVP {rtpmap.split()[0]}\na=rtpmap:{rtpmap}/1\na=rtcp-mux\na=crypto:1 {cs['srtp']} inline:{inline(cs)}")
 
 
 def absent(capture, *paths):
@@ -78,7 +78,7 @@ def main():
         case "gst":
             print(gst(session(*args)))
         case "sdp":
-            print(sdp(session(*args[:2]), args[2]))
+            print(sdp(session(*args[:2]), *args[2:]))
         case "inline":
             print(inline(session(*args)))
         case "mki":

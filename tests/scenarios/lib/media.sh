@@ -28,9 +28,9 @@ gst_hear() { # keys, cs, address:port, raw file
 listens() { [ -n "$(ss -Huan "src = $1")" ]; }
 
 # ffmpeg knows no MKI, so mki.py, which has no key, takes it off each packet on the way.
-ffmpeg_hear() { # keys, cs, address:port, raw file
+ffmpeg_hear() { # keys, cs, address:port, raw file, [rtpmap]
     local inner=${3%:*}:$((${3##*:} + 100))
-    keys_py sdp "$1" "$2" "$inner" >"ffmpeg-$2.sdp"
+    keys_py sdp "$1" "$2" "$inner" "${5:-96 L16/16000}" >"ffmpeg-$2.sdp"
     background "ffmpeg-$2" ffmpeg -nostdin -loglevel warning -y -localaddr "${3%:*}" \
         -protocol_whitelist file,udp,rtp,srtp,crypto -i "ffmpeg-$2.sdp" -f s16le "$4"
     background "mki-$2" /usr/bin/python3 "$scenarios/lib/mki.py" "$3" "$inner" \
@@ -67,6 +67,19 @@ rtp_speak() { # address:port, ssrc
         -payload_type 96 -ssrc "$(printf %d "$2" | python3 -c \
         'n = int(input()); print(n - (n >> 31 << 32))')" -f rtp "rtp://$1?pkt_size=652"
 }
+# Sound in G.711 at 8000 Hz: who speaks is GStreamer, protected; who hears is ffmpeg. The raw file has
+# what was spoken, as PCMU.
+gst_speak_pcmu() { # keys, cs, to address:port, raw file
+    local cipher
+    case $(keys_py profile "$1" "$2") in *256*) cipher=aes-256-icm ;; *) cipher=aes-128-icm ;; esac
+    background "speak-$2" gst-launch-1.0 -q filesrc "location=$hello" ! wavparse ! audioconvert ! \
+        audioresample ! audio/x-raw,rate=8000,channels=1 ! mulawenc ! tee name=said \
+        said. ! queue ! rtppcmupay "ssrc=$(($(keys_py ssrc "$1" "$2")))" min-ptime=20000000 \
+        max-ptime=20000000 ! srtpenc "key=$(keys_py hex "$1" "$2")" "mki=$(keys_py mki "$1" "$2")" \
+        "rtp-cipher=$cipher" "rtcp-cipher=$cipher" ! udpsink "host=${3%:*}" "port=${3##*:}" \
+        said. ! queue ! filesink "location=$4"
+}
+
 rtp_sound() { # capture, port, raw file: what plain RTP with L16 in a capture sounds like
     tshark -r "$1" -d "udp.port==$2,rtp" -Y "udp.dstport == $2 && rtp.p_type == 96" -T fields \
         -e rtp.payload 2>logs/tshark.log | tr -d ':\n' | tr a-f A-F | basenc --base16 -d |

@@ -58,6 +58,7 @@ def main():
     callee, = (tag for tag in tags if tag != caller)
     common = {"call-id": call, "from-tag": caller, "DTLS": "off", "ICE": "remove", **further}
     print(engine.ask(command="offer", sdp=with_key(offer, first), **common)["sdp"])
+    common.pop("codec", None) # what is offered beside it
     print(engine.ask(command="answer", sdp=with_key(answer, second), **{"to-tag": callee}, **common)
           ["sdp"])
 

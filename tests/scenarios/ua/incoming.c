@@ -17,7 +17,7 @@ static enum tbs_err make_answer(struct call *c, const struct sip_msg *msg, struc
 {
     struct tbs_buf plain TBS_BUF_AUTO = tbs_buf();
     struct tbs_session *session = NULL;
-    enum tbs_err err = sdp_make(&c->agent->media, &plain, diag);
+    enum tbs_err err = sdp_make(&c->agent->media, c->agent->o->codec, &plain, diag);
 
     if (!err)
         err =
@@ -34,7 +34,7 @@ static void reject(struct call *c, const struct tbs_diag *why)
     struct tbs_buf plain TBS_BUF_AUTO = tbs_buf(), sdp TBS_BUF_AUTO = tbs_buf();
 
     call_refused(c, "self", why->text);
-    if (!sdp_make(&c->agent->media, &plain, NULL))
+    if (!sdp_make(&c->agent->media, c->agent->o->codec, &plain, NULL))
         security_refuse(call_body(c->invite), tbs_buf_view(&plain), why, &sdp);
     if (sdp.len > 0) {
         type = "Content-Type: application/sdp\r\n";
@@ -49,7 +49,7 @@ static enum tbs_err answer_update(struct call *c, const struct sip_msg *msg, str
 {
     struct tbs_buf plain TBS_BUF_AUTO = tbs_buf();
     struct tbs_session *session = NULL;
-    enum tbs_err err = sdp_make(&c->agent->media, &plain, diag);
+    enum tbs_err err = sdp_make(&c->agent->media, c->agent->o->codec, &plain, diag);
 
     if (!err)
         err = security_answer_update(&c->exchange, call_body(msg), tbs_buf_view(&plain), &session,

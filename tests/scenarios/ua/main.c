@@ -21,6 +21,7 @@ enum {
     KEY_EVENTS,
     KEY_COMMANDS,
     KEY_MEDIA,
+    KEY_CODEC,
     KEY_MARK,
     KEY_REUSE,
     KEY_OWN_KEYS,
@@ -87,6 +88,11 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
     case KEY_MEDIA:
         o->media_port = (uint16_t)strtoul(arg, NULL, 10);
         return 0;
+    case KEY_CODEC:
+        o->codec = arg;
+        if (!sdp_knows(arg))
+            argp_error(state, "--codec takes L16, PCMU or PCMA, not '%s'", arg);
+        return 0;
     case KEY_MARK:
         return add_text(state, o->marks, &o->n_marks, arg);
     case 'g':
@@ -127,6 +133,7 @@ static const struct argp argp = {
             {"address", KEY_ADDRESS, "ADDRESS", 0, "its own, for SIP at port 5060 and for media",
              0},
             {"media", KEY_MEDIA, "PORT", 0, "where it wants sound (default: 40000)", 0},
+            {"codec", KEY_CODEC, "NAME", 0, "L16 at 16000 Hz (default), PCMU or PCMA", 0},
             {"commands", KEY_COMMANDS, "FIFO", 0, "where it is told what to do", 0},
             {"events", KEY_EVENTS, "FILE", 0, "what happened (default: standard output)", 0},
             {"messages", KEY_MESSAGES, "FOLDER", 0, "copies of messages, for tbs ladder", 0},
@@ -256,7 +263,7 @@ static int serve(struct agent *a)
 
 int main(int argc, char **argv)
 {
-    struct ua_options o = {.media_port = 40000, .flags = TBS_FLAGS_RECOMMENDED};
+    struct ua_options o = {.media_port = 40000, .codec = "L16", .flags = TBS_FLAGS_RECOMMENDED};
     struct agent a = {.o = &o};
     struct tbs_diag diag = {0};
     int status = 1;

@@ -4,7 +4,7 @@ static enum tbs_err make_offer(struct call *c, struct mbuf **ret_sdp, struct tbs
 {
     struct agent *a = c->agent;
     struct tbs_buf plain TBS_BUF_AUTO = tbs_buf(), offer TBS_BUF_AUTO = tbs_buf();
-    enum tbs_err err = sdp_make(&a->media, &plain, diag);
+    enum tbs_err err = sdp_make(&a->media, a->o->codec, &plain, diag);
 
     exchange_free(&c->exchange);
     if (!err)
@@ -157,7 +157,7 @@ void outgoing_reinvite(struct call *c, const char *argument)
 static enum tbs_err make_update(struct call *c, struct mbuf **ret_sdp, struct tbs_diag *diag)
 {
     struct tbs_buf plain TBS_BUF_AUTO = tbs_buf(), offer TBS_BUF_AUTO = tbs_buf();
-    enum tbs_err err = sdp_make(&c->agent->media, &plain, diag);
+    enum tbs_err err = sdp_make(&c->agent->media, c->agent->o->codec, &plain, diag);
 
     if (!err)
         err = security_update(&c->exchange, tbs_buf_view(&plain), &offer, diag);

@@ -1,23 +1,43 @@
+#include <string.h>
+
 #include "ua.h"
 
-#define PAYLOAD_TYPE "96"
+static const struct codec {
+    const char *name, *payload_type;
+    uint32_t rate;
+} codecs[] = {{"L16", "96", 16000}, {"PCMU", "0", 8000}, {"PCMA", "8", 8000}};
 
-static struct sdp_session *media_session(const struct sa *media, struct sdp_media **ret_media)
+#define CODECS (sizeof codecs / sizeof *codecs)
+
+bool sdp_knows(const char *codec)
 {
-    struct sdp_session *session = NULL;
-
-    if (sdp_session_alloc(&session, media) ||
-        sdp_media_add(ret_media, session, sdp_media_audio, sa_port(media), sdp_proto_rtpsavp) ||
-        sdp_format_add(NULL, *ret_media, false, PAYLOAD_TYPE, "L16", 16000, 1, NULL, NULL, NULL,
-                       false, NULL))
-        session = mem_deref(session);
-    return session;
+    for (size_t i = 0; i < CODECS; i++)
+        if (strcmp(codecs[i].name, codec) == 0)
+            return true;
+    return false;
 }
 
-enum tbs_err sdp_make(const struct sa *media, struct tbs_buf *ret_sdp, struct tbs_diag *diag)
+/* With this codec, or with all where it is NULL. */
+static struct sdp_session *media_session(const struct sa *media, const char *codec,
+                                         struct sdp_media **ret_media)
+{
+    struct sdp_session *session = NULL;
+    int err = sdp_session_alloc(&session, media);
+
+    if (!err)
+        err = sdp_media_add(ret_media, session, sdp_media_audio, sa_port(media), sdp_proto_rtpsavp);
+    for (size_t i = 0; !err && i < CODECS; i++)
+        if (!codec || strcmp(codecs[i].name, codec) == 0)
+            err = sdp_format_add(NULL, *ret_media, false, codecs[i].payload_type, codecs[i].name,
+                                 codecs[i].rate, 1, NULL, NULL, NULL, false, NULL);
+    return err ? mem_deref(session) : session;
+}
+
+enum tbs_err sdp_make(const struct sa *media, const char *codec, struct tbs_buf *ret_sdp,
+                      struct tbs_diag *diag)
 {
     struct sdp_media *m;
-    struct sdp_session *session = media_session(media, &m);
+    struct sdp_session *session = media_session(media, codec, &m);
     struct mbuf *mb = NULL;
     enum tbs_err err = TBS_OK;
 
@@ -41,7 +61,7 @@ enum tbs_err sdp_read(struct tbs_bytes sdp, struct sa *ret_media, struct tbs_dia
     enum tbs_err err = TBS_OK;
 
     sa_set_str(&any, "127.0.0.1", 9);
-    session = media_session(&any, &m);
+    session = media_session(&any, NULL, &m);
     if (session)
         sdp_media_set_alt_protos(m, 2, sdp_proto_rtpavp, "RTP/SAVPF");
     if (!session || !mb || mbuf_write_mem(mb, sdp.data, sdp.len))

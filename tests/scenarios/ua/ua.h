@@ -35,7 +35,7 @@
 
 struct ua_options {
     const char *name; /* in file names and as User-Agent */
-    const char *account, *proxy, *address, *messages, *commands, *events;
+    const char *account, *proxy, *address, *messages, *commands, *events, *codec;
     uint16_t media_port;
     const char *marks[UA_URIS_MAX], *groups[UA_URIS_MAX];
     size_t n_marks, n_groups;
@@ -62,10 +62,12 @@ struct ua_path message_path(const struct ua_options *o, const char *from, const 
 void message_keep(const struct ua_options *o, const char *from, const char *to, const char *what,
                   struct tbs_bytes sdp);
 
-/* --- sdp.c: the media of this user agent, one m line with L16 at 16000 Hz --- */
+/* --- sdp.c: the media of this user agent, one m line with one codec --- */
 
+bool sdp_knows(const char *codec);
 /* The same for an offer and an answer. The caller frees ret_sdp. */
-enum tbs_err sdp_make(const struct sa *media, struct tbs_buf *ret_sdp, struct tbs_diag *diag);
+enum tbs_err sdp_make(const struct sa *media, const char *codec, struct tbs_buf *ret_sdp,
+                      struct tbs_diag *diag);
 /* Where the other side wants its media. */
 enum tbs_err sdp_read(struct tbs_bytes sdp, struct sa *ret_media, struct tbs_diag *diag);
 

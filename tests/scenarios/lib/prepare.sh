@@ -31,7 +31,7 @@ prepare() {
     install_without_services "${build_packages[@]}" "${scenario_packages[@]}"
     local said
     local targets=(tools/tbs-kmsd tools/tbs-admin/tbs-admin tools/tbs/tbs tools/tbs-media/tbs-media
-                   tests/scenarios/ua/tbs-ua)
+                   tools/tbs-function/tbs-function tests/support/make-key tests/scenarios/ua/tbs-ua)
     said=$(cd "$source" && build build-scenarios gcc -Dbuildtype=release -Dscenarios=enabled 2>&1) ||
         { echo "$said" >&2; return 1; }
 }

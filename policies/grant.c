@@ -369,9 +369,11 @@ static void complete(struct granting *g, const struct policy_request *r)
 {
     struct ticket_policy *granted = g->granted;
 
-    /* This KMS makes the ticket, and only a KMS can resolve it. */
-    if ((granted->flags & (TICKET_D | TICKET_E)) != (TICKET_D | TICKET_E)) {
-        granted->flags |= TICKET_D | TICKET_E;
+    /* This KMS makes the ticket, and only a KMS can resolve it, or who has its TPK. */
+    uint16_t fixed = (uint16_t)(r->responder_resolves ? TICKET_D : TICKET_D | TICKET_E);
+
+    if ((granted->flags & fixed) != fixed) {
+        granted->flags |= fixed;
         g->changes |= POLICY_TICKET_KIND;
     }
     if (granted->kms.data.len > 0 && !tbs_bytes_equal(granted->kms.data, r->kms.data))

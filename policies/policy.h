@@ -35,6 +35,9 @@ struct policy_request {
     const struct ticket_policy *desired; /* checked by ticket_policy_check; without K */
     struct ticket_id kms;
     uint64_t now; /* NTP-UTC */
+    /* The one responder has a TPK of its own for what it is sent: the ticket may leave E out
+     * (RFC 6043 4.1.1, mode 2). */
+    bool responder_resolves;
 };
 
 struct policy_resolve {

@@ -16,6 +16,7 @@
 #include "server/server.h"
 #include "store/store.h"
 #include "tools/audit_trail.h"
+#include "tools/common/functions.h"
 #include "tools/common/key_registry.h"
 #include "tools/common/tokens.h"
 #include "tools/key_watch.h"
@@ -35,6 +36,7 @@ struct kmsd {
     struct config *config;
     struct policy_live *policy;
     struct custody *custody;
+    struct functions functions;
     struct kms *kms;
     struct audit *audit;           /* NULL: none */
     struct key_registry *registry; /* NULL: none */
@@ -268,6 +270,8 @@ static enum tbs_err open_custody(struct kmsd *d, struct tbs_diag *diag)
     enum tbs_err err = custody_open(&tokens.custody, &d->custody, diag);
 
     if (!err)
+        err = functions_share(&d->config->kms, d->custody, diag);
+    if (!err)
         err = key_registry_check_tokens(d->custody, diag);
     if (err)
         return err;
@@ -288,10 +292,15 @@ static enum tbs_err open_kms(struct kmsd *d, struct tbs_diag *diag)
         .suite_128 = has_suite(c, 128),
         .replay_entries = REPLAY_ENTRIES,
         .clock = tbs_clock_system(),
+        .functions = d->functions.list,
     };
+    enum tbs_err err = functions_of(c, &d->functions, diag);
 
+    if (err)
+        return err;
+    config.n_functions = d->functions.n;
     struct policy policy = policy_of_live(d->policy);
-    enum tbs_err err = kms_new(&config, &policy, &d->kms, diag);
+    err = kms_new(&config, &policy, &d->kms, diag);
     struct custody_health health;
 
     custody_known_health(d->custody, &health);

@@ -271,7 +271,10 @@ enum tbs_err tbs_accept(const struct tbs_credential *credential,
 
     if (!o)
         return tbs_fail(diag, TBS_ERR_NOMEM, "out of memory");
-    err = client_check_credential(credential, diag);
+    err = client_check_id(credential->identity, "one's own identity", diag);
+    if (!err && !client_suite(credential->suite))
+        err = tbs_fail(diag, TBS_ERR_INVALID, "suite %d is neither 256 nor 128",
+                       (int)credential->suite);
     o->raw = tbs_buf();
     o->identity = tbs_buf();
     o->clock = clock;

@@ -3,9 +3,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "client/handover.h"
 #include "client/internal.h"
 
-#define SPI_LEN 4
+#define SPI_LEN HANDOVER_SPI_LEN
 
 static_assert(TBS_RESPONSE == (int)TICKET_F && TBS_RANDRR == (int)TICKET_G &&
                   TBS_RANDRI == (int)TICKET_H && TBS_FORKING == (int)TICKET_I &&
@@ -96,9 +97,9 @@ static enum tbs_err take_keys(const struct tbs_wish *wish, const struct mikey_su
 
 /* The desired Ticket Policy: by the KMS, resolved by the KMS, of the base type, which this
  * implementation handles at both ends (N and O). */
-static enum tbs_err take_wish(const struct tbs_credential *c, const struct tbs_wish *wish,
-                              uint64_t now, uint8_t (*spis)[SPI_LEN],
-                              struct ticket_policy *ret_policy, struct tbs_diag *diag)
+enum tbs_err client_wish_policy(const struct tbs_credential *c, const struct tbs_wish *wish,
+                                uint64_t now, uint8_t (*spis)[SPI_LEN],
+                                struct ticket_policy *ret_policy, struct tbs_diag *diag)
 {
     const struct mikey_suite *suite = client_suite(c->suite);
     struct ticket_policy p = {
@@ -122,6 +123,8 @@ static enum tbs_err take_wish(const struct tbs_credential *c, const struct tbs_w
         return tbs_fail(diag, TBS_ERR_INVALID,
                         "a ticket without session keys takes no wish for keys, and one of the "
                         "flags L and M (RFC 6043 8)");
+    if (wish->responder_resolves)
+        p.flags &= (uint16_t)~TICKET_E;
     if (wish->n_responders == 0)
         return tbs_fail(diag, TBS_ERR_INVALID, "the wish names no responder");
     err = take_ids(wish->responders, wish->n_responders, TBS_RESPONDERS_MAX, "responder",
@@ -199,7 +202,7 @@ enum tbs_err tbs_request_begin(const struct tbs_credential *credential, const st
     enum tbs_err err = client_check_credential(credential, diag);
 
     if (!err)
-        err = take_wish(credential, wish, now, spis, &policy, diag);
+        err = client_wish_policy(credential, wish, now, spis, &policy, diag);
     if (!err)
         err = write_init(credential, &policy, now, &init, diag);
     if (!err)
@@ -269,6 +272,32 @@ void tbs_request_free(struct tbs_request *request)
         return;
     client_exchange_free(&request->x);
     free(request);
+}
+
+enum tbs_err client_ticket_new(struct tbs_bytes core, struct mikey_key_set *keys,
+                               const char *initiator, struct tbs_ticket **ret_ticket,
+                               struct tbs_diag *diag)
+{
+    struct tbs_ticket *t = calloc(1, sizeof *t);
+    struct ticket_id id = client_id(initiator);
+    enum tbs_err err;
+
+    if (!t) {
+        mikey_key_set_free(keys);
+        return tbs_fail(diag, TBS_ERR_NOMEM, "out of memory");
+    }
+    err = client_grant_new(core, keys, &t->g, diag);
+    if (!err) {
+        t->g.who_type = id.type;
+        tbs_put_bytes(&t->g.who, id.data);
+        if (t->g.who.failed)
+            err = tbs_fail(diag, TBS_ERR_NOMEM, "out of memory");
+    }
+    if (err)
+        tbs_ticket_free(t);
+    else
+        *ret_ticket = t;
+    return err;
 }
 
 void tbs_ticket_info(const struct tbs_ticket *ticket, struct tbs_ticket_info *ret_info)

@@ -1,6 +1,7 @@
 /* The Responder's Ticket Resolve. RFC 6043 4.2.3. */
 #include <stdlib.h>
 
+#include "client/handover.h"
 #include "client/internal.h"
 
 struct tbs_resolve {
@@ -111,6 +112,38 @@ enum tbs_err tbs_resolve_finish(struct tbs_resolve *resolve, struct tbs_bytes re
     else
         *ret_resolved = r;
     return err;
+}
+
+enum tbs_err client_resolved_new(const struct tbs_offer *offer, struct mikey_key_set *keys,
+                                 struct tbs_resolved **ret_resolved, struct tbs_diag *diag)
+{
+    struct tbs_resolved *r = calloc(1, sizeof *r);
+    enum tbs_err err;
+
+    if (!r) {
+        mikey_key_set_free(keys);
+        return tbs_fail(diag, TBS_ERR_NOMEM, "out of memory");
+    }
+    err = client_grant_new(offer->ticket->ticket.core, keys, &r->g, diag);
+    if (!err && r->g.policy.flags & TICKET_I)
+        err = tbs_fail(diag, TBS_ERR_DENIED, "key forking needs the KMS (I implies E)");
+    if (!err)
+        err = client_verify_offer(offer, &r->g, diag);
+    if (err)
+        tbs_resolved_free(r);
+    else
+        *ret_resolved = r;
+    return err;
+}
+
+const struct mikey_payload *client_offer_ticket(const struct tbs_offer *offer)
+{
+    return offer->ticket;
+}
+
+const struct ticket_policy *client_offer_policy(const struct tbs_offer *offer)
+{
+    return &offer->policy;
 }
 
 void tbs_resolve_free(struct tbs_resolve *resolve)

@@ -90,6 +90,9 @@ struct tbs_wish {
     /* No session keys in the ticket: the ends supply them, such as those of content that is
      * encrypted already (RFC 6043 8). Needs INITIATOR_KEYS or RESPONDER_KEYS. */
     bool no_keys;
+    /* The one responder is a network function that opens the ticket without the KMS (not E, RFC
+     * 6043 4.1.1): where the KMS knows it as one, and without FORKING. */
+    bool responder_resolves;
     struct tbs_minimum minimum;
 };
 
@@ -250,7 +253,8 @@ struct tbs_acceptance {
     struct tbs_replay *replay; /* NULL: the caller sees to replays. Outlives the offers. */
 };
 
-/* Reads and checks a TRANSFER_INIT without a KMS: nothing is authenticated yet. TBS_ERR_DENIED:
+/* Reads and checks a TRANSFER_INIT without a KMS: nothing is authenticated yet. Of the credential
+ * identity and suite count. TBS_ERR_DENIED:
  * the ticket or its use is not acceptable. TBS_ERR_TIME, TBS_ERR_REPLAY, TBS_ERR_UNSUPPORTED.
  * TBS_ERR_AUTH: Vi differs from V, or the SDP identifiers were changed on the way. diag->raw is
  * the Error no for tbs_refuse, or 0. */

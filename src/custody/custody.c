@@ -185,6 +185,23 @@ bool custody_close(struct custody *custody)
     return true;
 }
 
+enum tbs_err custody_share(struct custody *custody, const char *const *tpks, size_t n,
+                           struct tbs_diag *diag)
+{
+    if (n > CUSTODY_SHARED_MAX)
+        return tbs_fail(diag, TBS_ERR_LIMIT,
+                        "%zu TPKs are shared with functions; at most %d can be", n,
+                        CUSTODY_SHARED_MAX);
+    for (size_t i = 0; i < n; i++)
+        if (strlen(tpks[i]) > CUSTODY_KEY_ID_MAX || strncmp(tpks[i], "tpk-", 4) != 0)
+            return tbs_fail(diag, TBS_ERR_INVALID,
+                            "%.80s is no id of a TPK, such as tpk-mrf-2026-01", tpks[i]);
+    for (size_t i = 0; i < n; i++)
+        strcpy(custody->shared[i], tpks[i]);
+    custody->n_shared = n;
+    return TBS_OK;
+}
+
 void custody_look_again(struct custody *custody)
 {
     for (size_t i = 0; i < custody->n_tokens; i++)

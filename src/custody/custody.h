@@ -197,6 +197,12 @@ const struct custody_key *custody_current_key(const struct custody *custody, enu
                                               enum custody_alg alg);
 /* The same of all KEKs, of either algorithm: it protects new secrets. */
 const struct custody_key *custody_current_kek(const struct custody *custody);
+/* TPKs (by id, 0 to CUSTODY_SHARED_MAX) that a network function has too, and that are therefore
+ * never current: tickets for others are not to be made with them. Before the first session;
+ * replaces what was said before. TBS_ERR_INVALID for what can be no id, TBS_ERR_LIMIT. */
+#define CUSTODY_SHARED_MAX 16
+enum tbs_err custody_share(struct custody *custody, const char *const *tpks, size_t n,
+                           struct tbs_diag *diag);
 /* Why there is none: TBS_ERR_DENIED with a sentence where a token holds such a key and its state or
  * period does not let it, TBS_ERR_NOT_FOUND where no token does. */
 enum tbs_err custody_why_none(const struct custody *custody, enum custody_role role,

@@ -260,6 +260,14 @@ enum tbs_err custody_need_key(struct custody *custody, struct tbs_bytes id, enum
     return TBS_OK;
 }
 
+static bool is_shared(const struct custody *custody, const struct custody_key *key)
+{
+    for (size_t i = 0; i < custody->n_shared; i++)
+        if (strcmp(custody->shared[i], key->id) == 0)
+            return true;
+    return false;
+}
+
 /* alg NULL: any. */
 static const struct custody_entry *last_of(const struct custody *custody, enum custody_role role,
                                            const enum custody_alg *alg, bool on_an_open_token)
@@ -270,6 +278,7 @@ static const struct custody_entry *last_of(const struct custody *custody, enum c
         const struct custody_entry *e = d->entries[i];
         bool fits = on_an_open_token ? is_usable(custody, e, true) : was_usable(e);
         if (e->key.role == role && (!alg || e->key.alg == *alg) && fits &&
+            !is_shared(custody, &e->key) &&
             custody_may(custody, &e->key, CUSTODY_PROTECT, NULL) == TBS_OK &&
             (!best || strcmp(e->key.id, best->key.id) > 0))
             best = e;
@@ -305,7 +314,7 @@ enum tbs_err custody_why_none(const struct custody *custody, enum custody_role r
     for (size_t i = 0; i < d->n; i++) {
         const struct custody_entry *e = d->entries[i];
         if (e->key.role == role && e->key.alg == alg && was_usable(e) &&
-            (!last || strcmp(e->key.id, last->key.id) > 0))
+            !is_shared(custody, &e->key) && (!last || strcmp(e->key.id, last->key.id) > 0))
             last = e;
     }
     if (last && custody_may(custody, &last->key, CUSTODY_PROTECT, diag) != TBS_OK)

@@ -220,7 +220,9 @@ struct custody {
     struct custody_token tokens[CUSTODY_TOKENS_MAX];
     struct custody_directory directory;
     struct tbs_clock clock;
-    _Atomic(struct custody_rulebook *) rules; /* NULL: none */
+    size_t n_shared;
+    char shared[CUSTODY_SHARED_MAX][CUSTODY_KEY_ID_MAX + 1]; /* see custody_share */
+    _Atomic(struct custody_rulebook *) rules;                /* NULL: none */
     pthread_mutex_t sessions_lock;
     LIST_HEAD(, custody_session) sessions;
     struct custody_key *listed; /* of custody_keys */

@@ -60,6 +60,16 @@ bool kms_authenticate(struct kms_exchange *x, struct kms_failure *failure);
  * (RFC 6043 4.2.1.5, 4.2.3.5, 5.4; RFC 3830 4.2.3). */
 uint64_t kms_fresh_t(struct kms *kms);
 
+/* function.c: network functions with a TPK of their own, RFC 6043 4.1.1. */
+/* The TPK for a ticket with this policy that its one responder opens itself; NULL: there is none.
+ */
+const struct custody_key *kms_function_tpk(const struct kms_exchange *x,
+                                           const struct ticket_policy *policy);
+/* Of an authentic ticket: whoever has the TPK could have made it. False with `failure` filled for
+ * one under a function's TPK that is not this function's own work. */
+bool kms_check_maker(const struct kms_exchange *x, const struct ticket_policy *policy,
+                     struct kms_failure *failure);
+
 /* request.c, resolve.c: the response of an authenticated message. */
 bool kms_ticket_request(struct kms_exchange *x, struct tbs_buf *body, struct kms_failure *failure);
 bool kms_ticket_resolve(struct kms_exchange *x, struct tbs_buf *body, struct kms_failure *failure);

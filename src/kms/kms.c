@@ -40,6 +40,16 @@ static enum tbs_err check_config(const struct kms_config *c, struct tbs_diag *di
                         c->time_window);
     if (!c->suite_256 && !c->suite_128)
         return tbs_fail(diag, TBS_ERR_CONFIG, "no cipher suite is turned on");
+    if (c->n_functions > KMS_FUNCTIONS_MAX)
+        return tbs_fail(diag, TBS_ERR_CONFIG, "%zu network functions; there are at most %d",
+                        c->n_functions, KMS_FUNCTIONS_MAX);
+    for (size_t i = 0; i < c->n_functions; i++)
+        for (size_t j = 0; j < i; j++)
+            if (strcmp(c->functions[i].tpk, c->functions[j].tpk) == 0)
+                return tbs_fail(diag, TBS_ERR_CONFIG,
+                                "the TPK %.64s is shared with two network functions: each needs "
+                                "one of its own",
+                                c->functions[i].tpk);
     return TBS_OK;
 }
 

@@ -12,6 +12,16 @@
 #include "store/store.h"
 #include "ticket/policy.h"
 
+/* A network function that has a TPK in common with this KMS (RFC 6043 4.1.1). Tickets to it that do
+ * not demand Ticket Resolve are made with that key, so that it opens them itself (mode 2); and
+ * those that it makes itself are resolved (mode 3). The key is used for nothing else:
+ * custody_share. */
+struct kms_function {
+    const char *identity; /* in the store's spelling */
+    const char *tpk;      /* the key's id */
+};
+#define KMS_FUNCTIONS_MAX CUSTODY_SHARED_MAX
+
 struct kms_config {
     const char *identity;      /* URI; copied */
     unsigned time_window;      /* seconds around now in which a T is accepted, 1..3600 */
@@ -19,6 +29,8 @@ struct kms_config {
     size_t replay_entries;     /* authenticated messages remembered, 1..2^24; each takes about
                                   100 octets, and lives for twice the time window and 2 s */
     struct tbs_clock clock;
+    const struct kms_function *functions; /* stay the caller's */
+    size_t n_functions;                   /* at most KMS_FUNCTIONS_MAX */
 };
 
 struct kms;

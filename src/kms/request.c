@@ -76,6 +76,7 @@ static bool decide(struct kms_exchange *x, const struct ticket_policy *desired,
         .desired = desired,
         .kms = {.type = MIKEY_ID_URI, .data = tbs_bytes_str(kms->identity)},
         .now = x->now,
+        .responder_resolves = kms_function_tpk(x, desired) != NULL,
     };
     enum tbs_err err = kms_subject_load(x->worker->store, x->credential.subscriber_id,
                                         tbs_unix_from_ntp(x->now), &subject, &f->diag);
@@ -217,7 +218,9 @@ static enum tbs_err make_ticket(struct kms_exchange *x, struct ticket_policy *gr
 {
     enum custody_alg alg =
         granted->prf == MIKEY_PRF_MIKEY_1 ? CUSTODY_HMAC_SHA_1 : CUSTODY_HMAC_SHA_256;
-    const struct custody_key *tpk = custody_current_key(x->worker->custody, CUSTODY_ROLE_TPK, alg);
+    const struct custody_key *tpk =
+        granted->flags & TICKET_E ? custody_current_key(x->worker->custody, CUSTODY_ROLE_TPK, alg)
+                                  : kms_function_tpk(x, granted);
 
     if (!tpk)
         return custody_why_none(x->worker->custody, CUSTODY_ROLE_TPK, alg, diag);
@@ -226,28 +229,6 @@ static enum tbs_err make_ticket(struct kms_exchange *x, struct ticket_policy *gr
     granted->no_keys = false;
     contents->t = kms_fresh_t(x->worker->kms);
     return custody_wrap_ticket(x->worker->session, tpk, granted, contents, core, diag);
-}
-
-/* MPKi || [MPKr] || session keys (RFC 6043 4.2.1.5). */
-static enum tbs_err initiator_keys(const struct ticket_policy *granted,
-                                   const struct ticket_contents *contents,
-                                   struct mikey_key_set *ret_set, struct tbs_diag *diag)
-{
-    struct tbs_secret mpki TBS_SECRET_AUTO = {0}, mpkr TBS_SECRET_AUTO = {0};
-    struct mikey_key keys[MIKEY_KEYS_MAX];
-    size_t n = 0;
-    enum tbs_err err = ticket_derive_mpks(granted->prf, contents, &mpki, &mpkr, diag);
-
-    if (err)
-        return err;
-    keys[n] = contents->keys.key[0];
-    keys[n++].key = tbs_secret_view(&mpki);
-    if (granted->flags & TICKET_I) {
-        keys[n] = contents->keys.key[0];
-        keys[n++].key = tbs_secret_view(&mpkr);
-    }
-    memcpy(&keys[n], &contents->keys.key[1], (contents->keys.n - 1) * sizeof *keys);
-    return mikey_key_set_copy(keys, n + contents->keys.n - 1, ret_set, diag);
 }
 
 static bool respond(struct kms_exchange *x, const struct mikey_key_set *set, struct tbs_bytes core,
@@ -288,7 +269,7 @@ bool kms_ticket_request(struct kms_exchange *x, struct tbs_buf *body, struct kms
         return false;
     if (make_contents(x, &granted, rand, &contents, diag) ||
         make_ticket(x, &granted, &contents, &x->core, diag) ||
-        initiator_keys(&granted, &contents, &set, diag))
+        ticket_initiator_keys(granted.prf, granted.flags, &contents, &set, diag))
         return kms_fails(failure, KMS_UNAVAILABLE, MIKEY_E_UNSPECIFIED);
     note(x, &granted);
     x->decision.ticket = tbs_buf_view(&x->core);

@@ -51,7 +51,7 @@ static bool open_ticket(struct kms_exchange *x, const struct mikey_payload *tick
         tbs_fail(&f->diag, TBS_ERR_TIME, "the ticket is outside its validity period");
         return bad_ticket(f, KMS_TICKET);
     }
-    return true;
+    return kms_check_maker(x, policy, f);
 }
 
 static bool decide(struct kms_exchange *x, const struct ticket_policy *ticket,
@@ -97,6 +97,10 @@ static enum tbs_err collect(struct grant *g, const struct ticket_contents *conte
     struct mikey_key keys[MIKEY_KEYS_MAX];
     size_t n = 0;
 
+    /* A network function may have made the ticket. */
+    if (contents->keys.n - 1 > TICKET_SESSION_KEYS_MAX)
+        return tbs_fail(diag, TBS_ERR_LIMIT, "the ticket holds more than %d session keys",
+                        TICKET_SESSION_KEYS_MAX);
     keys[n] = contents->keys.key[0];
     keys[n++].key = mpki;
     if (g->forked) {

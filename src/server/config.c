@@ -274,6 +274,10 @@ static enum tbs_err check_texts(struct loading *l)
         return wrong(l, "kms.identity");
     if (!are_suites(&c->kms))
         return wrong(l, "kms.suites");
+    for (unsigned i = 0; i < c->kms.functions_count; i++)
+        if (!is_identity(c->kms.functions[i].identity) ||
+            strncmp(c->kms.functions[i].tpk, "tpk-", 4) != 0)
+            return wrong(l, "kms.functions");
     const char *key = find_wrong(&c->custody.token);
     if (key)
         return wrong(l, key);

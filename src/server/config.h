@@ -12,6 +12,14 @@
 
 #define CONFIG_FILE_MAX 65536 /* octets */
 
+#define CONFIG_FUNCTIONS_MAX 16
+
+/* A network function that has a TPK in common with this KMS. */
+struct config_function {
+    char *identity; /* required; a URI such as sip:mrf@example.net */
+    char *tpk;      /* required; the key's id, such as tpk-mrf-2026-01 */
+};
+
 struct config_kms {
     char *identity;        /* required; a URI such as sip:kms@example.net */
     unsigned time_window;  /* seconds a timestamp may be off, 1-3600; default 300 */
@@ -19,6 +27,8 @@ struct config_kms {
     unsigned suites_count; /* 1 or 2 */
     unsigned max_validity; /* seconds a ticket may be valid, 60-31536000; default 86400 */
     char *policy;          /* a file; default NULL: the policy that is built in */
+    struct config_function *functions; /* default none */
+    unsigned functions_count;          /* at most CONFIG_FUNCTIONS_MAX */
 };
 
 #define CONFIG_TOKENS_MAX 8

@@ -18,6 +18,12 @@ static const cyaml_schema_value_t number_entry = {CYAML_VALUE_INT(CYAML_FLAG_DEF
 static const cyaml_schema_value_t text_entry = {
     CYAML_VALUE_STRING(CYAML_FLAG_POINTER, char, 1, PATH_MAX)};
 
+static const cyaml_schema_field_t function_fields[] = {
+    TEXT("identity", 0, struct config_function, identity, 255),
+    TEXT("tpk", 0, struct config_function, tpk, 64), CYAML_FIELD_END};
+static const cyaml_schema_value_t function_entry = {
+    CYAML_VALUE_MAPPING(CYAML_FLAG_DEFAULT, struct config_function, function_fields)};
+
 static const cyaml_schema_field_t kms_fields[] = {
     TEXT("identity", 0, struct config_kms, identity, 255),
     NUMBER("time_window", struct config_kms, time_window),
@@ -25,6 +31,8 @@ static const cyaml_schema_field_t kms_fields[] = {
                          suites, &number_entry, 1, 2),
     NUMBER("max_validity", struct config_kms, max_validity),
     TEXT("policy", CYAML_FLAG_OPTIONAL, struct config_kms, policy, PATH_MAX),
+    CYAML_FIELD_SEQUENCE("functions", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL, struct config_kms,
+                         functions, &function_entry, 1, CONFIG_FUNCTIONS_MAX),
     CYAML_FIELD_END};
 
 /* A token's keys, in a structure of that type at `at`. */
@@ -157,6 +165,8 @@ static const struct {
     {"kms.identity", "a URI of at most 255 octets, such as sip:kms@example.net"},
     {"kms.suites", "256, 128 or both, such as [256, 128]"},
     {"kms.policy", "the path of a policy file"},
+    {"kms.functions", "a list of at most 16 network functions, each with its identity, a URI, and "
+                      "a tpk, such as tpk-mrf-2026-01"},
     {"custody.backend", "pkcs11 or tpm"},
     {"custody.module", "the path of a PKCS#11 module; a TPM has none"},
     {"custody.uri", "a PKCS#11 URI without a PIN, such as \"pkcs11:token=tbs\"; a TPM has none"},

@@ -187,6 +187,30 @@ enum tbs_err ticket_derive_mpks(uint8_t prf, const struct ticket_contents *conte
     return err;
 }
 
+enum tbs_err ticket_initiator_keys(uint8_t prf, uint16_t flags,
+                                   const struct ticket_contents *contents,
+                                   struct mikey_key_set *ret_set, struct tbs_diag *diag)
+{
+    struct tbs_secret mpki TBS_SECRET_AUTO = {0}, mpkr TBS_SECRET_AUTO = {0};
+    struct mikey_key keys[MIKEY_KEYS_MAX];
+    size_t n = 0;
+    enum tbs_err err = ticket_derive_mpks(prf, contents, &mpki, &mpkr, diag);
+
+    if (err)
+        return err;
+    keys[n] = contents->keys.key[0];
+    keys[n++].key = tbs_secret_view(&mpki);
+    if (flags & TICKET_I) {
+        keys[n] = contents->keys.key[0];
+        keys[n++].key = tbs_secret_view(&mpkr);
+    }
+    if (n + contents->keys.n - 1 > MIKEY_KEYS_MAX)
+        return tbs_fail(diag, TBS_ERR_LIMIT, "the ticket holds more than %d session keys",
+                        TICKET_SESSION_KEYS_MAX);
+    memcpy(&keys[n], &contents->keys.key[1], (contents->keys.n - 1) * sizeof *keys);
+    return mikey_key_set_copy(keys, n + contents->keys.n - 1, ret_set, diag);
+}
+
 static enum tbs_err fork_key(enum mikey_constant constant, uint8_t prf, struct tbs_bytes key,
                              struct ticket_modifier modifier, struct tbs_secret *ret_forked,
                              struct tbs_diag *diag)

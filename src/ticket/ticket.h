@@ -40,6 +40,12 @@ enum tbs_err ticket_derive_mpks(uint8_t prf, const struct ticket_contents *conte
                                 struct tbs_secret *ret_mpki, struct tbs_secret *ret_mpkr,
                                 struct tbs_diag *diag);
 
+/* The keys of a ticket that go with it: MPKi || [MPKr] || session keys, MPKr with flag I
+ * (RFC 6043 4.2.1.5). */
+enum tbs_err ticket_initiator_keys(uint8_t prf, uint16_t flags,
+                                   const struct ticket_contents *contents,
+                                   struct mikey_key_set *ret_set, struct tbs_diag *diag);
+
 /* The modifier of key forking: ID Data of IDRr, and RANDRkms. */
 struct ticket_modifier {
     struct tbs_bytes id, randrkms;

@@ -17,6 +17,7 @@ ROOMS = {
     "src/client": (["base", "mikey", "ticket"], ["curl"]),
     "src/store": (["base"], ["sqlite3.h"]),
     "src/custody": (["base", "mikey", "ticket"], []),
+    "src/function": (["base", "mikey", "ticket", "client", "custody"], []),
     "src/audit": (["base", "custody"], ["jansson.h"]),
     "tpm": (["base", "custody"], ["tss2", "jansson.h"]),
     "policies": (["base", "yaml", "mikey", "ticket"], ["cyaml"]),

@@ -265,6 +265,39 @@ static void a_pin_in_the_file_is_refused_and_not_repeated(void **state)
     assert_null(strstr(diag.text, SECRET));
 }
 
+static void network_functions_have_identity_and_key(void **state)
+{
+    (void)state;
+    static const char *const wrong[] = {"[]",
+                                        "[{identity: 'sip:m@x'}]",
+                                        "[{tpk: tpk-m}]",
+                                        "[{identity: m, tpk: tpk-m}]",
+                                        "[{identity: 'sip:m@x', tpk: kek-m}]",
+                                        "[{identity: 'sip:m@x', tpk: tpk-m, pin: p}]"};
+    char text[512];
+
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+        struct config *config = NULL;
+        struct tbs_diag diag = {0};
+
+        snprintf(text, sizeof text,
+                 "kms: {identity: sip:k@x, functions: %s}\n"
+                 "custody: {module: m, uri: 'pkcs11:token=t', pin: prompt}\nstore: {path: s}\n",
+                 wrong[i]);
+        write_text(text);
+        assert_int_equal(config_load(file, &config, &diag), TBS_ERR_CONFIG);
+        assert_non_null(strstr(diag.text, ":1: "));
+    }
+    struct config *config = NULL;
+
+    write_text("kms: {identity: sip:k@x, functions: [{identity: 'sip:m@x', tpk: tpk-m}]}\n"
+               "custody: {module: m, uri: 'pkcs11:token=t', pin: prompt}\nstore: {path: s}\n");
+    assert_int_equal(config_load(file, &config, NULL), TBS_OK);
+    assert_int_equal(config->kms.functions_count, 1);
+    assert_string_equal(config->kms.functions[0].tpk, "tpk-m");
+    config_free(config);
+}
+
 static void refused_registry(const char *registry, const char *word)
 {
     char text[512];
@@ -428,6 +461,7 @@ int main(void)
         cmocka_unit_test(a_key_registry_needs_signers),
         cmocka_unit_test(the_least_file_gets_the_documented_presets),
         cmocka_unit_test(each_further_token_is_checked_like_the_first),
+        cmocka_unit_test(network_functions_have_identity_and_key),
         cmocka_unit_test(a_full_file_is_taken_and_its_paths_made_absolute),
     };
     return cmocka_run_group_tests_name("config", tests, make_dir, remove_dir);

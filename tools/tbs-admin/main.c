@@ -1,4 +1,5 @@
 /* tbs-admin: prepares a KMS and looks after its subscribers, groups and keys. */
+#include "tools/common/functions.h"
 #include "tools/common/tokens.h"
 #include "tools/tbs-admin/admin.h"
 #include "tools/tbs-admin/audit.h"
@@ -43,6 +44,8 @@ enum tbs_err admin_custody(struct admin *a, struct tbs_diag *diag)
     tokens.custody.rules = a->registry ? &a->registry->rules : NULL;
     if (!err)
         err = custody_open(&tokens.custody, &a->custody, diag);
+    if (!err)
+        err = functions_share(&a->config->kms, a->custody, diag);
     return err ? err : custody_session_open(a->custody, &a->session, diag);
 }
 

@@ -12,6 +12,7 @@ enum {
     KEY_INITIATOR_KEYS,
     KEY_RESPONDER_KEYS,
     KEY_NO_ANSWER,
+    KEY_RESPONDER_RESOLVES,
 };
 
 struct request {
@@ -68,6 +69,9 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
     case KEY_RESPONDER_KEYS:
         r->wish.flags |= TBS_RESPONDER_KEYS;
         return 0;
+    case KEY_RESPONDER_RESOLVES:
+        r->wish.responder_resolves = true;
+        return 0;
     case KEY_NO_FORKING:
         r->wish.flags &= ~(unsigned)TBS_FORKING;
         return 0;
@@ -101,6 +105,8 @@ static const struct argp argp = {
             {"app", KEY_APP, "ID", 0, "an application it is for; repeatable (default: all)", 0},
             {"reuse", KEY_REUSE, NULL, 0, "for several sessions", 0},
             {"no-forking", KEY_NO_FORKING, NULL, 0, "the same keys for all who resolve it", 0},
+            {"responder-resolves", KEY_RESPONDER_RESOLVES, NULL, 0,
+             "for a network function that opens the ticket itself; with --no-forking", 0},
             {"no-answer", KEY_NO_ANSWER, NULL, 0,
              "the keys are ready at once, without an answer; for messages and groups. Implies "
              "--no-forking",

@@ -111,7 +111,8 @@ say() { step "$@"; }
 
 background() { # name, command...
     local name=$1; shift
-    "$@" >"logs/$name.log" 2>&1 &
+    : >"logs/$name.log" # now, so that nobody waits for what an earlier one of that name said
+    "$@" >>"logs/$name.log" 2>&1 &
     pid[$name]=$!
 }
 stop() {

@@ -69,14 +69,7 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
     case KEY_RESPONDER_KEYS:
         r->wish.flags |= TBS_RESPONDER_KEYS;
         return 0;
-    case KEY_RESPONDER_RESOLVES:
-        r->wish.responder_resolves = true;
-        return 0;
     case KEY_NO_FORKING:
-        r->wish.flags &= ~(unsigned)TBS_FORKING;
-        return 0;
-    case KEY_RESPONDER_RESOLVES:
-        r->wish.responder_resolves = true;
         r->wish.flags &= ~(unsigned)TBS_FORKING;
         return 0;
     case KEY_NO_ANSWER:
@@ -116,8 +109,6 @@ static const struct argp argp = {
              "the keys are ready at once, without an answer; for messages and groups. Implies "
              "--no-forking",
              0},
-            {"responder-resolves", KEY_RESPONDER_RESOLVES, NULL, 0,
-             "for a network function that opens the ticket itself; with --no-forking", 0},
             {"initiator-keys", KEY_INITIATOR_KEYS, NULL, 0,
              "you may supply session keys, such as new ones in mid-call", 0},
             {"responder-keys", KEY_RESPONDER_KEYS, NULL, 0, "the Responder may supply session keys",

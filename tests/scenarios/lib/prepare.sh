@@ -2,7 +2,8 @@
 
 scenario_packages=(kamailio sip-tester libre-dev rtpengine-daemon gstreamer1.0-tools
                    gstreamer1.0-plugins-base gstreamer1.0-plugins-good gstreamer1.0-plugins-bad
-                   ffmpeg tshark jq iproute2 python3 python3-cryptography python3-pyasn1-modules faketime stunnel4)
+                   ffmpeg tshark jq iproute2 openssl opensc python3 python3-cryptography
+                   python3-pyasn1-modules faketime stunnel4)
 scenario_services=(kamailio rtpengine-daemon stunnel4)
 
 # Services of packages are for a real network: here only processes of a scenario run. A service
@@ -30,7 +31,7 @@ prepare() {
     install_without_services "${build_packages[@]}" "${scenario_packages[@]}"
     local said
     local targets=(tools/tbs-kmsd tools/tbs-admin/tbs-admin tools/tbs/tbs tools/tbs-media/tbs-media
-                   tests/scenarios/ua/tbs-ua)
+                   tools/tbs-function/tbs-function tests/support/make-key tests/scenarios/ua/tbs-ua)
     said=$(cd "$source" && build build-scenarios gcc -Dbuildtype=release -Dscenarios=enabled 2>&1) ||
         { echo "$said" >&2; return 1; }
 }

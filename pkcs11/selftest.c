@@ -1,20 +1,8 @@
 #include "selftest.h"
 
-#include <stdarg.h>
 #include <stdio.h>
 
 #include "selftest_checks.h"
-
-void check_says(struct selftest_finding *finding, enum selftest_verdict verdict, const char *advice,
-                const char *fmt, ...)
-{
-    va_list args;
-    va_start(args, fmt);
-    vsnprintf(finding->finding, sizeof finding->finding, fmt, args);
-    va_end(args);
-    finding->verdict = verdict;
-    finding->advice = advice;
-}
 
 const char check_other_token[] = "use another token, or another module for this one";
 const char check_unusable[] =
@@ -47,10 +35,10 @@ void check_conclude(const struct check_attempts *a, struct selftest_finding *f, 
     char answers[160];
     list_answers(a, answers, sizeof answers);
     if (a->passed)
-        check_says(f, SELFTEST_DANGER, check_unusable, "%s: %s", a->passed, meaning);
+        selftest_says(f, SELFTEST_DANGER, check_unusable, "%s: %s", a->passed, meaning);
     else
-        check_says(f, SELFTEST_REFUSED, NULL, "%u %s: %s", a->n, a->n == 1 ? "way" : "ways",
-                   answers);
+        selftest_says(f, SELFTEST_REFUSED, NULL, "%u %s: %s", a->n, a->n == 1 ? "way" : "ways",
+                      answers);
 }
 
 /* --- The run --- */
@@ -59,11 +47,11 @@ static void tell_leftovers(const struct selftest *test, size_t n)
 {
     struct selftest_finding finding = {.check = "traces of earlier tests"};
     if (n > 0)
-        check_says(&finding, SELFTEST_OK, NULL,
-                   "%zu throw-away key%s of a test that was interrupted removed", n,
-                   n == 1 ? "" : "s");
+        selftest_says(&finding, SELFTEST_OK, NULL,
+                      "%zu throw-away key%s of a test that was interrupted removed", n,
+                      n == 1 ? "" : "s");
     else
-        check_says(&finding, SELFTEST_OK, NULL, "none");
+        selftest_says(&finding, SELFTEST_OK, NULL, "none");
     test->tell(test->ctx, &finding);
 }
 
@@ -76,8 +64,8 @@ static void run_all(struct checks *c, const struct check *check)
     }
 }
 
-enum tbs_err selftest_run(const struct custody_token_config *config, const struct selftest *test,
-                          struct tbs_diag *diag)
+enum tbs_err p11_selftest_run(const struct custody_token_config *config,
+                              const struct selftest *test, struct tbs_diag *diag)
 {
     struct checks c = {.test = test};
     size_t leftovers;

@@ -33,8 +33,8 @@ static bool has_victim(struct checks *c, struct selftest_finding *f)
 {
     if (victim(c) != CK_INVALID_HANDLE)
         return true;
-    check_says(f, SELFTEST_CANNOT, NULL,
-               "not tried: the token makes no key that could be attacked");
+    selftest_says(f, SELFTEST_CANNOT, NULL,
+                  "not tried: the token makes no key that could be attacked");
     return false;
 }
 
@@ -123,8 +123,8 @@ static void wrap_out(struct checks *c, struct selftest_finding *f)
         return;
     CK_RV rv = check_attackers_key(c, &with);
     if (rv != CKR_OK) {
-        check_says(f, SELFTEST_REFUSED, NULL, "the token makes no key that could wrap: %s",
-                   p11_rv_name(rv));
+        selftest_says(f, SELFTEST_REFUSED, NULL, "the token makes no key that could wrap: %s",
+                      p11_rv_name(rv));
         return;
     }
     for (size_t k = 0; k < 2 && keys[k] != CK_INVALID_HANDLE; k++)
@@ -333,9 +333,9 @@ static void other_mechanism(struct checks *c, struct selftest_finding *f)
                       in_new_session(c, kek, plain(CKM_AES_ECB), p->C_DecryptInit));
     check_conclude(&a, f, "");
     if (a.passed)
-        check_says(f, SELFTEST_REMARK,
-                   "let nothing but the KMS use this token, so that no key is used in two ways",
-                   "%s as well: the token does not enforce CKA_ALLOWED_MECHANISMS", a.passed);
+        selftest_says(f, SELFTEST_REMARK,
+                      "let nothing but the KMS use this token, so that no key is used in two ways",
+                      "%s as well: the token does not enforce CKA_ALLOWED_MECHANISMS", a.passed);
 }
 
 /* A KEK that wraps and decrypts gives away whatever it wraps. */
@@ -346,13 +346,13 @@ static void wrap_with_kek(struct checks *c, struct selftest_finding *f)
     CK_BYTE out[WRAPPED_MAX];
     CK_ULONG len;
     if (kek == CK_INVALID_HANDLE) {
-        check_says(f, SELFTEST_REFUSED, NULL, "the token makes no AES key for a KEK");
+        selftest_says(f, SELFTEST_REFUSED, NULL, "the token makes no AES key for a KEK");
         return;
     }
     CK_RV rv = check_attackers_key(c, &prey);
     if (rv != CKR_OK) {
-        check_says(f, SELFTEST_REFUSED, NULL, "the token makes no key that could be wrapped: %s",
-                   p11_rv_name(rv));
+        selftest_says(f, SELFTEST_REFUSED, NULL, "the token makes no key that could be wrapped: %s",
+                      p11_rv_name(rv));
         return;
     }
     for (size_t i = 0; i < N_WRAPPINGS; i++)
@@ -370,7 +370,7 @@ static void digest(struct checks *c, struct selftest_finding *f)
     if (!has_victim(c, f))
         return;
     if (p11_open_handle(c->trial.token, false, &session, &diag) != TBS_OK) {
-        check_says(f, SELFTEST_UNFIT, NULL, "%s", diag.text);
+        selftest_says(f, SELFTEST_UNFIT, NULL, "%s", diag.text);
         return;
     }
     CK_RV rv = functions(c)->C_DigestInit(session, &mechanism);
@@ -378,12 +378,13 @@ static void digest(struct checks *c, struct selftest_finding *f)
         rv = functions(c)->C_DigestKey(session, victim(c));
     functions(c)->C_CloseSession(session);
     if (rv == CKR_OK)
-        check_says(f, SELFTEST_REMARK,
-                   "nothing, while keys are made in the token: 256 random bits are not guessed",
-                   "C_DigestKey gives the hash of a sensitive key, with which a guess of the key "
-                   "could be confirmed");
+        selftest_says(
+            f, SELFTEST_REMARK,
+            "nothing, while keys are made in the token: 256 random bits are not guessed",
+            "C_DigestKey gives the hash of a sensitive key, with which a guess of the key "
+            "could be confirmed");
     else
-        check_says(f, SELFTEST_REFUSED, NULL, "%s", p11_rv_name(rv));
+        selftest_says(f, SELFTEST_REFUSED, NULL, "%s", p11_rv_name(rv));
 }
 
 const struct check checks_attacks[] = {

@@ -30,9 +30,6 @@ extern const struct check checks_planted[];
 
 extern const char check_other_token[], check_unusable[]; /* advice */
 
-void check_says(struct selftest_finding *finding, enum selftest_verdict verdict, const char *advice,
-                const char *fmt, ...) __attribute__((format(printf, 4, 5)));
-
 /* Several attempts at one thing. */
 #define CHECK_ANSWERS_MAX 3
 struct check_attempts {

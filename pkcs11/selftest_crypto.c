@@ -13,8 +13,7 @@
 
 #define KEY_LEN 32
 
-static const char with_hmac_kek[] =
-    "make the KEK with 'keys generate kek --alg hmac' or 'init --kek hmac'";
+static const char with_hmac_kek[] = "let the KEK be an HMAC key, as it is in the ceremonies";
 static const char without_suite_128[] = "leave 128 out of kms.suites";
 
 static const uint8_t known[KEY_LEN] = "a known key, to be thrown away..";
@@ -27,9 +26,10 @@ static void generate(struct checks *c, enum custody_alg alg, enum selftest_verdi
     struct tbs_diag why = {0};
     c->has[alg] = trial_generate(&c->trial, alg, &c->key[alg], &why) == TBS_OK;
     if (c->has[alg])
-        check_says(f, SELFTEST_OK, NULL, "made in the token, and its attributes are as asked for");
+        selftest_says(f, SELFTEST_OK, NULL,
+                      "made in the token, and its attributes are as asked for");
     else
-        check_says(f, otherwise, advice, "%s", why.text);
+        selftest_says(f, otherwise, advice, "%s", why.text);
 }
 
 static void generate_sha_256(struct checks *c, struct selftest_finding *f)
@@ -115,16 +115,16 @@ static void hmac(struct checks *c, enum custody_alg alg, enum selftest_verdict o
     if (!wrong && c->has[alg])
         wrong = compare_with_itself(c, &c->key[alg], &diag);
     if (wrong)
-        check_says(f, otherwise, advice, "%s", wrong);
+        selftest_says(f, otherwise, advice, "%s", wrong);
     else if (imported == CKR_OK)
-        check_says(f, SELFTEST_OK, NULL, "the same as OpenSSL's with a known key");
+        selftest_says(f, SELFTEST_OK, NULL, "the same as OpenSSL's with a known key");
     else if (c->has[alg])
-        check_says(f, SELFTEST_OK, NULL,
-                   "consistent; not compared with OpenSSL's, since the token takes no known key "
-                   "(%s)",
-                   p11_rv_name(imported));
+        selftest_says(f, SELFTEST_OK, NULL,
+                      "consistent; not compared with OpenSSL's, since the token takes no known key "
+                      "(%s)",
+                      p11_rv_name(imported));
     else
-        check_says(f, otherwise, advice, "there is no key to try it with");
+        selftest_says(f, otherwise, advice, "there is no key to try it with");
 }
 
 static void hmac_sha_256(struct checks *c, struct selftest_finding *f)
@@ -157,7 +157,7 @@ static void mikey_prf(struct checks *c, struct selftest_finding *f)
     struct tbs_diag diag = {0};
     CK_RV imported = import(c, CUSTODY_HMAC_SHA_256, &key);
     if (imported != CKR_OK && !c->has[CUSTODY_HMAC_SHA_256]) {
-        check_says(f, SELFTEST_UNFIT, check_other_token, "there is no key to try it with");
+        selftest_says(f, SELFTEST_UNFIT, check_other_token, "there is no key to try it with");
         return;
     }
     struct mikey_label label =
@@ -169,14 +169,14 @@ static void mikey_prf(struct checks *c, struct selftest_finding *f)
     TBS_SECRET_AUTO struct tbs_secret got = {0}, want = {0};
     if (mikey_derive(&there, &label, 48, &got, &diag) != TBS_OK ||
         mikey_derive(&here, &label, 48, &want, &diag) != TBS_OK)
-        check_says(f, SELFTEST_UNFIT, check_other_token, "%s", diag.text);
+        selftest_says(f, SELFTEST_UNFIT, check_other_token, "%s", diag.text);
     else if (imported != CKR_OK)
-        check_says(f, SELFTEST_OK, NULL, "runs in the token; not compared, as above");
+        selftest_says(f, SELFTEST_OK, NULL, "runs in the token; not compared, as above");
     else if (CRYPTO_memcmp(got.data, want.data, want.len) != 0)
-        check_says(f, SELFTEST_UNFIT, check_other_token,
-                   "keys derived in the token are not those that software derives");
+        selftest_says(f, SELFTEST_UNFIT, check_other_token,
+                      "keys derived in the token are not those that software derives");
     else
-        check_says(f, SELFTEST_OK, NULL, "the token derives the same keys as software does");
+        selftest_says(f, SELFTEST_OK, NULL, "the token derives the same keys as software does");
 }
 
 static bool openssl_kbkdf(uint8_t out[32])
@@ -206,16 +206,17 @@ static void counter_kdf(struct checks *c, struct selftest_finding *f)
     struct tbs_diag diag = {0};
     CK_RV imported = import(c, CUSTODY_HMAC_SHA_256, &key);
     if (imported != CKR_OK)
-        check_says(f, SELFTEST_OK, NULL,
-                   "not compared, since the token takes no known key (%s); it is one HMAC-SHA-256",
-                   p11_rv_name(imported));
+        selftest_says(
+            f, SELFTEST_OK, NULL,
+            "not compared, since the token takes no known key (%s); it is one HMAC-SHA-256",
+            p11_rv_name(imported));
     else if (p11_hmac(c->service, &key, tbs_bytes((const uint8_t *)input, sizeof input), got,
                       &diag) != TBS_OK)
-        check_says(f, SELFTEST_UNFIT, check_other_token, "%s", diag.text);
+        selftest_says(f, SELFTEST_UNFIT, check_other_token, "%s", diag.text);
     else if (!openssl_kbkdf(want) || memcmp(got, want, sizeof want) != 0)
-        check_says(f, SELFTEST_UNFIT, check_other_token, "it is not what OpenSSL derives");
+        selftest_says(f, SELFTEST_UNFIT, check_other_token, "it is not what OpenSSL derives");
     else
-        check_says(f, SELFTEST_OK, NULL, "the same as OpenSSL's with a known key");
+        selftest_says(f, SELFTEST_OK, NULL, "the same as OpenSSL's with a known key");
 }
 
 /* --- Random --- */
@@ -231,18 +232,18 @@ static void random_numbers(struct checks *c, struct selftest_finding *f)
     struct tbs_diag diag = {0};
     for (int i = 0; i < 4; i++)
         if (p11_random(c->service, octets[i], sizeof *octets, &diag) != TBS_OK) {
-            check_says(f, SELFTEST_UNFIT, check_other_token, "%s", diag.text);
+            selftest_says(f, SELFTEST_UNFIT, check_other_token, "%s", diag.text);
             return;
         }
     for (int i = 0; i < 4; i++)
         for (int part = 0; part < 64; part += 16)
             if (constant(octets[i] + part, 16) ||
                 memcmp(octets[i] + part, octets[(i + 1) % 4] + part, 16) == 0) {
-                check_says(f, SELFTEST_DANGER, check_other_token,
-                           "its random octets are constant, repeated or not all written");
+                selftest_says(f, SELFTEST_DANGER, check_other_token,
+                              "its random octets are constant, repeated or not all written");
                 return;
             }
-    check_says(f, SELFTEST_OK, NULL, "all octets are written, and no two draws are alike");
+    selftest_says(f, SELFTEST_OK, NULL, "all octets are written, and no two draws are alike");
 }
 
 /* --- AES-256-GCM --- */
@@ -297,16 +298,16 @@ static void gcm(struct checks *c, struct selftest_finding *f)
     if (!wrong && c->has[CUSTODY_AES_256_GCM])
         wrong = seal_and_open(c, &c->key[CUSTODY_AES_256_GCM], sealed, used_iv, &diag);
     if (wrong)
-        check_says(f, SELFTEST_CANNOT, with_hmac_kek, "%s", wrong);
+        selftest_says(f, SELFTEST_CANNOT, with_hmac_kek, "%s", wrong);
     else if (imported == CKR_OK)
-        check_says(f, SELFTEST_OK, NULL, "the same as OpenSSL's with a known key, AAD included");
+        selftest_says(f, SELFTEST_OK, NULL, "the same as OpenSSL's with a known key, AAD included");
     else if (c->has[CUSTODY_AES_256_GCM])
-        check_says(f, SELFTEST_OK, NULL,
-                   "opens what it sealed; not compared with OpenSSL's, since the token takes no "
-                   "known key (%s)",
-                   p11_rv_name(imported));
+        selftest_says(f, SELFTEST_OK, NULL,
+                      "opens what it sealed; not compared with OpenSSL's, since the token takes no "
+                      "known key (%s)",
+                      p11_rv_name(imported));
     else
-        check_says(f, SELFTEST_CANNOT, with_hmac_kek, "there is no key to try it with");
+        selftest_says(f, SELFTEST_CANNOT, with_hmac_kek, "there is no key to try it with");
 }
 
 /* The first that is opened all the same; NULL: none. ret_rv: how the token refused. */
@@ -342,20 +343,20 @@ static void wrong_tag(struct checks *c, struct selftest_finding *f)
                             ? seal_and_open(c, &c->key[CUSTODY_AES_256_GCM], sealed, used_iv, &diag)
                             : "there is no key to try it with";
     if (wrong) {
-        check_says(f, SELFTEST_CANNOT, with_hmac_kek, "%s", wrong);
+        selftest_says(f, SELFTEST_CANNOT, with_hmac_kek, "%s", wrong);
         return;
     }
     wrong = opened_all_the_same(c, sealed, used_iv, &rv);
     if (wrong)
-        check_says(f, SELFTEST_DANGER, with_hmac_kek,
-                   "the token opens %s: stored secrets could be changed or swapped", wrong);
+        selftest_says(f, SELFTEST_DANGER, with_hmac_kek,
+                      "the token opens %s: stored secrets could be changed or swapped", wrong);
     else if (rv == CKR_GENERAL_ERROR || rv == CKR_FUNCTION_FAILED || rv == CKR_DEVICE_ERROR)
-        check_says(f, SELFTEST_OK, NULL,
-                   "refused, but with %s, which says no more than that; the KMS then makes sure "
-                   "that the key works",
-                   p11_rv_name(rv));
+        selftest_says(f, SELFTEST_OK, NULL,
+                      "refused, but with %s, which says no more than that; the KMS then makes sure "
+                      "that the key works",
+                      p11_rv_name(rv));
     else
-        check_says(f, SELFTEST_OK, NULL, "refused with %s", p11_rv_name(rv));
+        selftest_says(f, SELFTEST_OK, NULL, "refused with %s", p11_rv_name(rv));
 }
 
 const struct check checks_crypto[] = {

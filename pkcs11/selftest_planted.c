@@ -10,14 +10,14 @@ static void judge_planted(struct checks *c, CK_OBJECT_HANDLE object, const char 
     struct tbs_diag why = {0};
     enum tbs_err err = trial_judge(&c->trial, CUSTODY_HMAC_SHA_256, object, &key, &why);
     if (err == TBS_OK)
-        check_says(f, SELFTEST_DANGER, check_unusable, "it passes for a key of the KMS: %s",
-                   meaning);
+        selftest_says(f, SELFTEST_DANGER, check_unusable, "it passes for a key of the KMS: %s",
+                      meaning);
     else if (err == TBS_ERR_CONFIG)
-        check_says(f, SELFTEST_REFUSED, NULL, "the token makes it, the KMS recognises it: %s",
-                   why.text);
+        selftest_says(f, SELFTEST_REFUSED, NULL, "the token makes it, the KMS recognises it: %s",
+                      why.text);
     else
-        check_says(f, SELFTEST_UNFIT, check_unusable,
-                   "the token makes it, and cannot say what it is: %s", why.text);
+        selftest_says(f, SELFTEST_UNFIT, check_unusable,
+                      "the token makes it, and cannot say what it is: %s", why.text);
 }
 
 static const uint8_t planted_value[32] = "known to everybody who reads it";

@@ -28,20 +28,20 @@ static void after_failure(struct checks *c, struct selftest_finding *f)
     struct tbs_diag diag = {0};
     CK_SESSION_HANDLE session;
     if (!c->has[CUSTODY_AES_256_GCM]) {
-        check_says(f, SELFTEST_OK, NULL, "not tried: there is no AES key to fail with");
+        selftest_says(f, SELFTEST_OK, NULL, "not tried: there is no AES key to fail with");
         return;
     }
     if (p11_open_handle(token, false, &session, &diag) != TBS_OK) {
-        check_says(f, SELFTEST_UNFIT, check_other_token, "%s", diag.text);
+        selftest_says(f, SELFTEST_UNFIT, check_other_token, "%s", diag.text);
         return;
     }
     CK_OBJECT_HANDLE key = c->key[CUSTODY_AES_256_GCM].handle;
     fail_once(token, session, key);
     bool active = fail_once(token, session, key) == CKR_OPERATION_ACTIVE;
     token->f->C_CloseSession(session);
-    check_says(f, SELFTEST_OK, NULL,
-               active ? "a failed operation stays active; the KMS opens another session then"
-                      : "a failed operation has ended, and its session goes on");
+    selftest_says(f, SELFTEST_OK, NULL,
+                  active ? "a failed operation stays active; the KMS opens another session then"
+                         : "a failed operation has ended, and its session goes on");
 }
 
 static void shared_login(struct checks *c, struct selftest_finding *f)
@@ -49,11 +49,11 @@ static void shared_login(struct checks *c, struct selftest_finding *f)
     struct tbs_diag diag = {0};
     CK_SESSION_HANDLE session;
     if (p11_open_handle(c->trial.token, false, &session, &diag) != TBS_OK) {
-        check_says(f, SELFTEST_UNFIT, check_other_token, "%s", diag.text);
+        selftest_says(f, SELFTEST_UNFIT, check_other_token, "%s", diag.text);
         return;
     }
     c->trial.token->f->C_CloseSession(session);
-    check_says(f, SELFTEST_OK, NULL, "a new session is logged in, as the others are");
+    selftest_says(f, SELFTEST_OK, NULL, "a new session is logged in, as the others are");
 }
 
 /* The trial has three of its own, and so has the KMS besides its workers. */
@@ -69,12 +69,13 @@ static void sessions(struct checks *c, struct selftest_finding *f)
         c->trial.token->f->C_CloseSession(handles[i]);
     free(handles);
     if (n == want)
-        check_says(f, SELFTEST_OK, NULL, "%u at a time, as many as server.workers has, and three",
-                   want);
+        selftest_says(f, SELFTEST_OK, NULL,
+                      "%u at a time, as many as server.workers has, and three", want);
     else
-        check_says(f, n > 0 ? SELFTEST_REMARK : SELFTEST_UNFIT,
-                   "make server.workers no more than that, or close other programs' sessions",
-                   "only %u of the %u that server.workers has, and three: %s", n, want, diag.text);
+        selftest_says(f, n > 0 ? SELFTEST_REMARK : SELFTEST_UNFIT,
+                      "make server.workers no more than that, or close other programs' sessions",
+                      "only %u of the %u that server.workers has, and three: %s", n, want,
+                      diag.text);
 }
 
 /* --- Threads --- */
@@ -112,7 +113,7 @@ static void threads(struct checks *c, struct selftest_finding *f)
     unsigned n = c->test->sessions < THREADS_MAX ? c->test->sessions : THREADS_MAX;
     if (!c->has[CUSTODY_HMAC_SHA_256] ||
         p11_hmac(c->service, &c->key[CUSTODY_HMAC_SHA_256], tbs_bytes_str("data"), want, &diag)) {
-        check_says(f, SELFTEST_UNFIT, check_other_token, "there is no key to try it with");
+        selftest_says(f, SELFTEST_UNFIT, check_other_token, "there is no key to try it with");
         return;
     }
     for (unsigned i = 0; i < n; i++) {
@@ -128,12 +129,12 @@ static void threads(struct checks *c, struct selftest_finding *f)
             failed = &workers[i];
     }
     if (failed)
-        check_says(f, SELFTEST_UNFIT, "set server.workers to 1, or use another module",
-                   "with %u threads: %s", n,
-                   failed->diag.code ? failed->diag.text : "a MAC came out wrong");
+        selftest_says(f, SELFTEST_UNFIT, "set server.workers to 1, or use another module",
+                      "with %u threads: %s", n,
+                      failed->diag.code ? failed->diag.text : "a MAC came out wrong");
     else
-        check_says(f, SELFTEST_OK, NULL, "%u threads with a session each: %d MACs, all right", n,
-                   (int)n * ROUNDS);
+        selftest_says(f, SELFTEST_OK, NULL, "%u threads with a session each: %d MACs, all right", n,
+                      (int)n * ROUNDS);
 }
 
 const struct check checks_sessions[] = {

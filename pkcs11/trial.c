@@ -70,15 +70,6 @@ static enum tbs_err remove_all(struct trial *t, size_t *ret_n, struct tbs_diag *
 
 /* --- Opening and closing --- */
 
-static enum tbs_err check_backend(const struct custody_token_config *config, struct tbs_diag *diag)
-{
-    return strcmp(config->backend, "pkcs11") == 0
-               ? TBS_OK
-               : tbs_fail(diag, TBS_ERR_UNSUPPORTED,
-                          "only PKCS#11 tokens are tried and measured; '%.32s' is none",
-                          config->backend);
-}
-
 static void close_token(struct trial *t)
 {
     if (t->session != CK_INVALID_HANDLE)
@@ -96,9 +87,7 @@ enum tbs_err trial_open(const struct custody_token_config *config, struct trial 
                                 .tcti = config->tcti,
                                 .records = config->pin_records}};
     struct custody_opening opening = {config, &t->pin, t->stats};
-    enum tbs_err err = check_backend(config, diag);
-    if (err == TBS_OK)
-        err = custody_backend_pkcs11(&t->ops, diag);
+    enum tbs_err err = custody_backend_pkcs11(&t->ops, diag);
     if (err == TBS_OK)
         err = t->ops->prepare(config, diag);
     if (err == TBS_OK)

@@ -49,9 +49,13 @@ static enum tbs_err find(struct vault *v, const char *serial, const char *label,
     CK_TOKEN_INFO *info = p11_kit_uri_get_token_info(uri);
     if (serial)
         fill_blank(info->serialNumber, sizeof info->serialNumber, serial);
-    if (label)
+    if (label && !serial)
         fill_blank(info->label, sizeof info->label, label);
     enum tbs_err err = p11_find_token(&v->token, uri, !fresh, &v->token.slot, &v->token.info, diag);
+    if (err == TBS_ERR_CONFIG && serial && label) {
+        fill_blank(info->label, sizeof info->label, label);
+        err = p11_find_token(&v->token, uri, true, &v->token.slot, &v->token.info, diag);
+    }
     /* A token that is named by its serial may be initialised or not. */
     if (err == TBS_ERR_NOT_FOUND && serial)
         err = p11_find_token(&v->token, uri, false, &v->token.slot, &v->token.info, diag);
@@ -69,7 +73,11 @@ static enum tbs_err find(struct vault *v, const char *serial, const char *label,
 enum tbs_err vault_open(const struct vault_token *token, const struct vault_witness *witness,
                         struct vault **ret_vault, struct tbs_diag *diag)
 {
-    const struct custody_token_config config = {.backend = "pkcs11", .module = token->module};
+    const struct custody_token_config config = {.backend = "pkcs11",
+                                                .module = token->module,
+                                                .init_args = token->init_args,
+                                                .quirks = token->quirks,
+                                                .n_quirks = token->n_quirks};
     struct vault *v = calloc(1, sizeof *v);
     if (!v)
         return tbs_fail(diag, TBS_ERR_NOMEM, "out of memory opening a token");
@@ -100,6 +108,11 @@ void vault_close(struct vault *vault)
 const char *vault_serial(const struct vault *vault)
 {
     return vault->serial;
+}
+
+const char *vault_label(const struct vault *vault)
+{
+    return vault->token.name;
 }
 
 const char *vault_model(const struct vault *vault)

@@ -21,12 +21,17 @@
 #define VAULT_RECIPIENTS_MAX 8
 
 /* The token that is meant: by serial, by label, or the one of the module that is not initialised.
- */
+ * Where several have that serial, as software tokens do, a label besides tells them apart. */
 struct vault_token {
     const char *module;         /* as in custody_token_config */
     const char *serial, *label; /* NULL: not given */
     bool fresh;
     enum oaep_hash oaep; /* of what is wrapped to it, and by it */
+    /* As in custody_token_config. Of an attribute that a quirk says the token lacks, nothing is
+     * said to it. */
+    const char *init_args;
+    const char *const *quirks;
+    size_t n_quirks;
 };
 
 /* Both may refuse: before, and the call is not made; after, and the error is the caller's. The
@@ -47,6 +52,7 @@ enum tbs_err vault_open(const struct vault_token *token, const struct vault_witn
 void vault_close(struct vault *vault); /* NULL ok */
 
 const char *vault_serial(const struct vault *vault); /* lives as long as the vault */
+const char *vault_label(const struct vault *vault);  /* likewise */
 /* What it says that it is; without the blanks at the end. Lives as long as the vault. */
 const char *vault_model(const struct vault *vault);
 bool vault_is_initialised(const struct vault *vault);

@@ -158,9 +158,24 @@ static bool put_any(struct attribute_list *t, struct attribute_list *inner, cons
     return put_one(t, name, value);
 }
 
-enum tbs_err vault_put_given(struct attribute_list *t, struct attribute_list *inner,
-                             const struct key_template *template, enum template_profile profile,
-                             struct tbs_diag *diag)
+static bool is_unknown(const struct vault *v, const char *attribute)
+{
+    static const struct {
+        enum p11_quirk quirk;
+        const char *attribute;
+    } unknown[] = {{P11_NO_ALLOWED_MECHANISMS, "CKA_ALLOWED_MECHANISMS"},
+                   {P11_NO_COPYABLE, "CKA_COPYABLE"},
+                   {P11_NO_DESTROYABLE, "CKA_DESTROYABLE"}};
+    for (size_t i = 0; i < N_OF(unknown); i++) {
+        if (v->token.quirks.on[unknown[i].quirk] && strcmp(unknown[i].attribute, attribute) == 0)
+            return true;
+    }
+    return false;
+}
+
+enum tbs_err vault_put_given(const struct vault *v, struct attribute_list *t,
+                             struct attribute_list *inner, const struct key_template *template,
+                             enum template_profile profile, struct tbs_diag *diag)
 {
     json_t *given = NULL, *value;
     const char *name;
@@ -169,7 +184,7 @@ enum tbs_err vault_put_given(struct attribute_list *t, struct attribute_list *in
         return err;
     json_object_foreach(given, name, value)
     {
-        if (!put_any(t, inner, name, value))
+        if (!is_unknown(v, name) && !put_any(t, inner, name, value))
             err = tbs_fail(diag, TBS_ERR_UNSUPPORTED, "key template %s: cannot ask a token for %s",
                            template->name, name);
     }

@@ -30,11 +30,12 @@ struct attribute_list {
 /* --- vault_attributes.c --- */
 
 void vault_put(struct attribute_list *t, CK_ATTRIBUTE_TYPE type, const void *value, size_t len);
-/* What a template gives an object of that profile; what is not of the template, such as an id, goes
- * before. inner is where a template in an attribute lives; it must live as long as t. */
-enum tbs_err vault_put_given(struct attribute_list *t, struct attribute_list *inner,
-                             const struct key_template *template, enum template_profile profile,
-                             struct tbs_diag *diag);
+/* What a template gives an object of that profile, but for what the token does not know; what is
+ * not of the template, such as an id, goes before. inner is where a template in an attribute lives;
+ * it must live as long as t. */
+enum tbs_err vault_put_given(const struct vault *v, struct attribute_list *t,
+                             struct attribute_list *inner, const struct key_template *template,
+                             enum template_profile profile, struct tbs_diag *diag);
 CK_MECHANISM_TYPE vault_mechanism(const char *name); /* one that a key template names */
 /* Text in UTF-8 as it is, and all else in hex. At most VAULT_TEXT_MAX octets. */
 #define VAULT_TEXT_MAX 256

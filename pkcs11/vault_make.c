@@ -68,7 +68,7 @@ static enum tbs_err generate_secret(struct vault *v, const struct key_template *
     CK_MECHANISM make = {vault_mechanism(of->generation), NULL, 0};
     vault_put(&t, CKA_VALUE_LEN, &secret_len, sizeof secret_len);
     put_name(&t, id);
-    VAULT_TRY(vault_put_given(&t, &inner, of, profile, diag));
+    VAULT_TRY(vault_put_given(v, &t, &inner, of, profile, diag));
     return WITNESSED(v, announce(id, of->generation), diag, C_GenerateKey, v->session, &make,
                      t.list, t.n, ret);
 }
@@ -87,8 +87,8 @@ static enum tbs_err generate_pair(struct vault *v, const struct key_template *of
     }
     put_name(&public, id);
     put_name(&private, id);
-    VAULT_TRY(vault_put_given(&public, &inner, of, TEMPLATE_PUBLIC, diag));
-    VAULT_TRY(vault_put_given(&private, &inner, of, TEMPLATE_PRIVATE, diag));
+    VAULT_TRY(vault_put_given(v, &public, &inner, of, TEMPLATE_PUBLIC, diag));
+    VAULT_TRY(vault_put_given(v, &private, &inner, of, TEMPLATE_PRIVATE, diag));
     return WITNESSED(v, announce(id, of->generation), diag, C_GenerateKeyPair, v->session, &make,
                      public.list, public.n, private.list, private.n, ret_public, ret_private);
 }
@@ -166,7 +166,7 @@ enum tbs_err vault_transport_trust(struct vault *vault, const char *id, struct t
     vault_put(&t, CKA_MODULUS, modulus, len);
     vault_put(&t, CKA_PUBLIC_EXPONENT, exponent, sizeof exponent);
     VAULT_TRY(find_template("transport-public-wrap-v1", &of, diag));
-    VAULT_TRY(vault_put_given(&t, &inner, of, TEMPLATE_TRUSTED, diag));
+    VAULT_TRY(vault_put_given(vault, &t, &inner, of, TEMPLATE_TRUSTED, diag));
     VAULT_TRY(WITNESSED(vault, announce(id, "none"), diag, C_CreateObject, vault->session, t.list,
                         t.n, &object));
     return tell(vault, object, object, ret_key, diag);
@@ -209,7 +209,7 @@ static enum tbs_err seal(struct vault *v, const struct key_template *of, const c
                          CK_OBJECT_HANDLE born, CK_OBJECT_HANDLE *ret_sealed, struct tbs_diag *diag)
 {
     struct attribute_list t = {0}, inner = {0};
-    VAULT_TRY(vault_put_given(&t, &inner, of, TEMPLATE_SEALED, diag));
+    VAULT_TRY(vault_put_given(v, &t, &inner, of, TEMPLATE_SEALED, diag));
     return WITNESSED(v, announce(id, "none"), diag, C_CopyObject, v->session, born, t.list, t.n,
                      ret_sealed);
 }
@@ -284,7 +284,7 @@ enum tbs_err vault_unwrap(struct vault *vault, const char *template, const char 
     VAULT_TRY(vault_none(vault, CKO_SECRET_KEY, id, diag));
     VAULT_TRY(vault_find(vault, CKO_PRIVATE_KEY, transport, &key, diag));
     put_name(&t, id);
-    VAULT_TRY(vault_put_given(&t, &inner, of, TEMPLATE_RESTORED, diag));
+    VAULT_TRY(vault_put_given(vault, &t, &inner, of, TEMPLATE_RESTORED, diag));
     enum tbs_err err =
         WITNESSED(vault, announce(id, "CKM_RSA_PKCS_OAEP"), diag, C_UnwrapKey, vault->session,
                   &mechanism, key, (CK_BYTE *)wrapped.data, wrapped.len, t.list, t.n, &object);

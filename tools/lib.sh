@@ -8,7 +8,8 @@ build_packages=(gcc meson ninja-build pkg-config libssl-dev libp11-kit-dev softh
 test_packages=(clang libclang-rt-14-dev clang-format p11-kit p11-kit-modules opensc python3
                python3-cryptography poppler-utils curl jq groff man-db systemd
                libnss3 libnss3-tools opencryptoki libtpm2-pkcs11-1 libtpm2-pkcs11-tools
-               tpm2-tools tpm2-abrmd libtss2-tcti-tabrmd0 swtpm dbus-daemon tshark)
+               tpm2-tools tpm2-abrmd libtss2-tcti-tabrmd0 swtpm dbus-daemon tpm2-openssl haproxy
+               tshark)
 
 install_missing() { # packages
     local missing=() p sudo=()

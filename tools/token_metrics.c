@@ -1,29 +1,36 @@
 #include "tools/token_metrics.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "server/metrics.h"
 
 /* A token's name as the value of a label. */
 struct label {
-    char text[CUSTODY_NAME_MAX + 1];
+    char text[CUSTODY_NAME_MAX + 16];
 };
-
-static struct label label_of(const char *name)
-{
-    struct label label;
-
-    strcpy(label.text, name);
-    for (char *c = label.text; *c; c++)
-        if (*c == '"' || *c == '\\')
-            *c = '?';
-    return label;
-}
 
 struct token {
     struct custody_token_status status;
     struct label label;
 };
+
+/* Of tokens with one name a later one gets its place among all, such as tbs#2. */
+static struct label label_of(const struct token *tokens, size_t t)
+{
+    struct label label;
+    size_t same = 0;
+
+    while (same < t && strcmp(tokens[same].status.name, tokens[t].status.name) != 0)
+        same++;
+    strcpy(label.text, tokens[t].status.name);
+    if (same < t)
+        sprintf(label.text + strlen(label.text), "#%u", (unsigned)t + 1);
+    for (char *c = label.text; *c; c++)
+        if (*c == '"' || *c == '\\')
+            *c = '?';
+    return label;
+}
 
 typedef void (*line_fn)(const struct token *token, const char *metric, struct tbs_buf *text);
 
@@ -134,7 +141,7 @@ void token_metrics(struct custody *custody, struct tbs_buf *text)
 
     for (size_t t = 0; t < n; t++) {
         custody_token_status(custody, t, &tokens[t].status);
-        tokens[t].label = label_of(tokens[t].status.name);
+        tokens[t].label = label_of(tokens, t);
     }
     for (size_t g = 0; g < sizeof gauges / sizeof *gauges; g++) {
         head(gauges[g].metric, gauges[g].type, gauges[g].help, text);

@@ -1,6 +1,7 @@
 /* In place of what needs a TPM where it is compiled out. */
 #include "custody/backend.h"
 #include "custody/sealed_pin.h"
+#include "tpm/trial.h"
 
 static enum tbs_err absent(const char *what, struct tbs_diag *diag)
 {
@@ -89,4 +90,20 @@ enum tbs_err sealed_pin_open(const char *tcti, const struct sealed_pin *sealed,
 {
     (void)tcti, (void)sealed, (void)ret_pin;
     return absent(SEALED, diag);
+}
+
+#define BACKEND "the custody backend tpm"
+
+enum tbs_err tpm_bench_token(const struct custody_token_config *config,
+                             struct bench_token *ret_token, struct tbs_diag *diag)
+{
+    (void)config, (void)ret_token;
+    return absent(BACKEND, diag);
+}
+
+enum tbs_err tpm_selftest_run(const struct custody_token_config *config,
+                              const struct selftest *test, struct tbs_diag *diag)
+{
+    (void)config, (void)test;
+    return absent(BACKEND, diag);
 }

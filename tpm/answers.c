@@ -71,6 +71,7 @@ static const struct answer of_tpm[] = {
     /* CALLER */
     TPM(SIZE, TOKEN, CALLER),
     TPM(VALUE, TOKEN, CALLER),
+    TPM(AUTH_TYPE, TOKEN, CALLER),
 };
 
 /* The layers above the TPM, whichever it was. */

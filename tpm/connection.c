@@ -56,7 +56,7 @@ enum tbs_err tpm_prepare(const struct custody_token_config *config, struct tbs_d
 
 /* Who talks to a TPM without a resource manager has it for himself, and finds in it what a process
  * that died there has left. Behind a resource manager everybody has slots of his own. */
-static bool is_alone(const char *tcti)
+bool tpm_is_alone(const char *tcti)
 {
     static const char raw[] = "device:/dev/tpm";
     return strncmp(tcti, "swtpm:", 6) == 0 ||
@@ -83,7 +83,7 @@ static enum tbs_err start_up(struct tpm_token *token, const char *tcti, struct t
     TSS2_RC rc = TPM_CALL(token, Startup, TPM2_SU_CLEAR);
     if (rc != TSS2_RC_SUCCESS && (rc & ~TSS2_RC_LAYER_MASK) != TPM2_RC_INITIALIZE)
         return tpm_fail(diag, rc, "starting the TPM up");
-    if (!is_alone(tcti))
+    if (!tpm_is_alone(tcti))
         return TBS_OK;
     enum tbs_err err = flush_all(token, TPM2_HT_TRANSIENT, diag);
     return err != TBS_OK ? err : flush_all(token, TPM2_HT_LOADED_SESSION, diag);

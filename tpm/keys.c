@@ -71,10 +71,15 @@ enum tbs_err tpm_key_handle(struct tpm_token *token, const struct custody_key *k
     return TBS_OK;
 }
 
-void tpm_drop_keys(struct tpm_token *token)
+void tpm_unload_keys(struct tpm_token *token)
 {
     for (size_t i = 0; i < token->n_keys; i++)
         tpm_flush(token, &token->keys[i].handle);
+}
+
+void tpm_drop_keys(struct tpm_token *token)
+{
+    tpm_unload_keys(token);
     free(token->keys);
     token->keys = NULL;
     token->n_keys = 0;
@@ -119,9 +124,9 @@ static enum tbs_err judge(struct tpm_token *token, const struct tpm_blob *blob, 
 
 /* --- Listing --- */
 
-static enum tbs_err add(void *token_, const char *id, struct tbs_diag *diag)
+enum tbs_err tpm_keep_key(struct tpm_token *token, const struct tpm_blob *blob,
+                          struct tbs_diag *diag)
 {
-    struct tpm_token *token = token_;
     if (token->n_keys == CUSTODY_KEYS_MAX)
         return tbs_fail(diag, TBS_ERR_LIMIT, "%.150s has more than %d keys", token->dir,
                         CUSTODY_KEYS_MAX);
@@ -129,11 +134,15 @@ static enum tbs_err add(void *token_, const char *id, struct tbs_diag *diag)
     if (!keys)
         return tbs_fail(diag, TBS_ERR_NOMEM, "out of memory listing keys");
     token->keys = keys;
-    struct tpm_loaded *k = &keys[token->n_keys];
-    *k = (struct tpm_loaded){.handle = ESYS_TR_NONE};
-    enum tbs_err err = tpm_blob_read(token->dir, id, &k->blob, diag);
-    token->n_keys += err == TBS_OK;
-    return err;
+    keys[token->n_keys++] = (struct tpm_loaded){.blob = *blob, .handle = ESYS_TR_NONE};
+    return TBS_OK;
+}
+
+static enum tbs_err add(void *token, const char *id, struct tbs_diag *diag)
+{
+    struct tpm_blob blob;
+    enum tbs_err err = tpm_blob_read(((struct tpm_token *)token)->dir, id, &blob, diag);
+    return err != TBS_OK ? err : tpm_keep_key(token, &blob, diag);
 }
 
 static enum tbs_err judge_listed(struct tpm_token *token, size_t i, struct custody_key *ret_key,
@@ -216,6 +225,20 @@ static enum tbs_err try_new(struct tpm_token *token, const struct tpm_blob *blob
     return err;
 }
 
+enum tbs_err tpm_make_key(struct tpm_token *token, enum custody_alg alg, const char *id,
+                          const char *label, struct tpm_blob *ret_blob, struct custody_key *ret_key,
+                          struct tbs_diag *diag)
+{
+    TPM2B_PUBLIC template;
+    *ret_blob = (struct tpm_blob){0};
+    snprintf(ret_blob->id, sizeof ret_blob->id, "%s", id);
+    snprintf(ret_blob->label, sizeof ret_blob->label, "%s", label ? label : "");
+    enum tbs_err err = tpm_key_template(id, alg, &template, diag);
+    if (err == TBS_OK)
+        err = create_key(token, &template, ret_blob, diag);
+    return err != TBS_OK ? err : try_new(token, ret_blob, ret_key, diag);
+}
+
 /* Until it is listed the new key has no place; nobody may use it before. */
 enum tbs_err tpm_generate_key(void *token_, enum custody_role role, enum custody_alg alg,
                               const char *id, const char *label, struct custody_key *ret_key,
@@ -224,16 +247,9 @@ enum tbs_err tpm_generate_key(void *token_, enum custody_role role, enum custody
     struct tpm_token *token = token_;
     TPM_IN_TURN(token);
     struct custody_key key;
-    struct tpm_blob blob = {0};
-    TPM2B_PUBLIC template;
+    struct tpm_blob blob;
     (void)role; /* the id says it */
-    snprintf(blob.id, sizeof blob.id, "%s", id);
-    snprintf(blob.label, sizeof blob.label, "%s", label ? label : "");
-    enum tbs_err err = tpm_key_template(id, alg, &template, diag);
-    if (err == TBS_OK)
-        err = create_key(token, &template, &blob, diag);
-    if (err == TBS_OK)
-        err = try_new(token, &blob, &key, diag);
+    enum tbs_err err = tpm_make_key(token, alg, id, label, &blob, &key, diag);
     if (err == TBS_OK)
         err = tpm_blob_write(token->dir, &blob, diag);
     if (err == TBS_OK)

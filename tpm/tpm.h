@@ -134,6 +134,8 @@ void tpm_end_turn(pthread_mutex_t **lock);
 
 /* TBS_ERR_CONFIG unless it names a device, swtpm or tabrmd. */
 enum tbs_err tpm_check_tcti(const char *tcti, struct tbs_diag *diag);
+/* No resource manager is in between. */
+bool tpm_is_alone(const char *tcti);
 enum tbs_err tpm_prepare(const struct custody_token_config *config, struct tbs_diag *diag);
 /* Connects and starts the TPM up where nobody did. */
 enum tbs_err tpm_connect(struct tpm_token *token, const struct custody_token_config *config,
@@ -160,7 +162,15 @@ enum tbs_err tpm_create(struct tpm_token *token, ESYS_TR parent, const TPM2B_PUB
 /* The key in the TPM, loaded if need be in place of the one that was not used for longest. */
 enum tbs_err tpm_key_handle(struct tpm_token *token, const struct custody_key *key,
                             ESYS_TR *ret_handle, struct tbs_diag *diag);
+/* Puts a key into token->keys, at the end. */
+enum tbs_err tpm_keep_key(struct tpm_token *token, const struct tpm_blob *blob,
+                          struct tbs_diag *diag);
+void tpm_unload_keys(struct tpm_token *token); /* they are loaded again when needed */
 void tpm_drop_keys(struct tpm_token *token);
+/* Makes and judges a key, of which the TPM keeps nothing; in no file yet. */
+enum tbs_err tpm_make_key(struct tpm_token *token, enum custody_alg alg, const char *id,
+                          const char *label, struct tpm_blob *ret_blob, struct custody_key *ret_key,
+                          struct tbs_diag *diag);
 enum tbs_err tpm_list_keys(void *token, struct custody_key_list *ret_list, struct tbs_diag *diag);
 enum tbs_err tpm_generate_key(void *token, enum custody_role role, enum custody_alg alg,
                               const char *id, const char *label, struct custody_key *ret_key,

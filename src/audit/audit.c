@@ -144,10 +144,11 @@ static enum tbs_err check_key(const struct audit_config *c, struct tbs_diag *dia
     if (custody_current_key(c->custody, CUSTODY_ROLE_AUDIT, CUSTODY_ECDSA_P_256) ||
         health.state == CUSTODY_DOWN || health.state == CUSTODY_LOCKED)
         return TBS_OK;
-    return tbs_fail(diag, TBS_ERR_CONFIG,
-                    "the audit trail is to have checkpoints, but no token holds an audit key: make "
-                    "one with tbs-admin keys generate audit, or leave audit.every_records and "
-                    "audit.every_seconds out");
+    return tbs_fail(
+        diag, TBS_ERR_CONFIG,
+        "the audit trail is to have checkpoints, but no token holds an audit key: let a "
+        "ceremony make one, or leave audit.every_records and "
+        "audit.every_seconds out");
 }
 
 enum tbs_err audit_open(const struct audit_config *config, struct audit **ret_audit,

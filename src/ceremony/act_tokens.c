@@ -44,7 +44,8 @@ enum tbs_err act_inspect(struct run *run, struct tbs_diag *diag)
 static enum tbs_err open_to_initialise(struct run *run, struct run_token *token, const char *label,
                                        struct tbs_diag *diag)
 {
-    const struct vault_token again = {.module = token->site->module, .label = label};
+    const struct vault_token again = {
+        .module = token->site->module, .label = label, .init_args = token->site->init_args};
     token_close(token);
     if (token->site->fresh && run->redo &&
         vault_open(&again, NULL, &token->vault, NULL) == TBS_OK) {

@@ -15,22 +15,28 @@ struct console {
     FILE *in, *out; /* in NULL: answers itself */
 };
 
-enum tbs_err console_open(bool automatic, struct console **ret_console, struct tbs_diag *diag)
+static bool open_files(struct console *c, bool automatic, bool silent)
+{
+    if (!automatic)
+        c->in = fopen("/dev/tty", "re");
+    if (automatic)
+        c->out = silent ? fopen("/dev/null", "we") : stdout;
+    else if (c->in)
+        c->out = fopen("/dev/tty", "we");
+    return c->out;
+}
+
+enum tbs_err console_open(bool automatic, bool silent, struct console **ret_console,
+                          struct tbs_diag *diag)
 {
     struct console *c = calloc(1, sizeof *c);
     if (!c)
         return tbs_fail(diag, TBS_ERR_NOMEM, "out of memory opening the terminal");
-    if (!automatic) {
-        c->in = fopen("/dev/tty", "re");
-        c->out = c->in ? fopen("/dev/tty", "we") : NULL;
-        if (!c->out) {
-            console_close(c);
-            return tbs_fail_raw(diag, TBS_ERR_UNAVAILABLE, (unsigned long)errno,
-                                "there is no terminal for the people of the ceremony; only a "
-                                "rehearsal can answer itself (--answers auto)");
-        }
-    } else {
-        c->out = stdout;
+    if (!open_files(c, automatic, silent)) {
+        console_close(c);
+        return tbs_fail_raw(diag, TBS_ERR_UNAVAILABLE, (unsigned long)errno,
+                            "there is no terminal for the people of the ceremony; only a "
+                            "rehearsal can answer itself (--answers auto)");
     }
     *ret_console = c;
     return TBS_OK;

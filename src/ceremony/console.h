@@ -12,9 +12,10 @@
 
 struct console;
 
-/* The controlling terminal; or, if `automatic`, standard output alone. TBS_ERR_UNAVAILABLE: there
- * is no terminal. */
-enum tbs_err console_open(bool automatic, struct console **ret_console, struct tbs_diag *diag);
+/* The controlling terminal; or, if `automatic`, standard output alone, or if `silent`, too,
+ * nothing. TBS_ERR_UNAVAILABLE: there is no terminal. */
+enum tbs_err console_open(bool automatic, bool silent, struct console **ret_console,
+                          struct tbs_diag *diag);
 void console_close(struct console *console); /* NULL ok */
 bool console_is_automatic(const struct console *console);
 

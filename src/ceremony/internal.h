@@ -40,7 +40,7 @@ struct run {
     char folder[RUN_PATH - 300];
     struct script_file *script;
     struct site_file *site;
-    bool rehearsal;
+    bool rehearsal, silent;
     char tool[SCRIPT_HEX_LEN + 1]; /* SHA-256 of this program */
     struct console *console;
     struct journal *journal;
@@ -127,6 +127,7 @@ enum tbs_err token_objects(struct run *run, struct run_token *token, json_t **re
 enum tbs_err token_destroy(struct run *run, struct run_token *token, const json_t *objects,
                            struct tbs_diag *diag);
 const char *token_serial(const struct run *run, const char *name);
+const char *token_label(const struct run *run, const char *name); /* NULL: not known */
 
 /* A key in a token that signs; not to be copied. */
 struct token_maker {
@@ -185,13 +186,21 @@ act act_bags, act_media, act_confirm, act_hashes, act_clock, act_inspect, act_in
 
 /* --- rehearsal.c --- */
 
-/* Tokens' folder, people's keys and site.yaml. */
+/* The folder of tokens or, for those of a site, of their PINs alone; without a site people's keys
+ * and site.yaml, too. */
 enum tbs_err rehearsal_prepare(struct run *run, const struct run_options *options,
                                struct tbs_diag *diag);
-/* SoftHSM looks at the rehearsal's own folder from now on. */
+/* The path of the folder that has the tokens of a rehearsal that goes on after no other. */
+enum tbs_err rehearsal_tokens(const struct run *run, const struct run_options *options,
+                              char ret_tokens[RUN_PATH], struct tbs_diag *diag);
+/* TBS_ERR_DENIED unless this one is of a site, or of none (NULL), as the one before was. */
+enum tbs_err rehearsal_follow(const struct run *run, const char *site, struct tbs_diag *diag);
+/* SoftHSM looks at the rehearsal's own folder from now on, unless the tokens are those of a site.
+ */
 enum tbs_err rehearsal_enter(const char *tokens, struct tbs_diag *diag);
 /* The PIN of a token of the rehearsal. A new one of the user is made each time; that of the
- * security officers stays, since a token that is initialised anew asks for it. */
+ * security officers stays, since a token that is initialised anew asks for it. TBS_ERR_DENIED for
+ * one that no rehearsal has set: nothing is tried at random. */
 enum tbs_err rehearsal_pin(const struct run *run, const char *token, bool so, bool new,
                            struct tbs_secret *ret_pin, struct tbs_diag *diag);
 /* A PIN of the user that was made elsewhere, and the words of a share, by its number. */

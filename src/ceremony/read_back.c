@@ -56,8 +56,10 @@ static bool write_all(int fd, struct tbs_bytes octets)
 static enum tbs_err ask(struct ends *e, const struct run *run, const struct run_token *token,
                         struct tbs_diag *diag)
 {
-    json_t *request = json_pack("{s:s, s:s, s:b}", "module", token->site->module, "serial",
-                                token_serial(run, token->name), "pin_pad", token->site->pin_pad);
+    json_t *request =
+        json_pack("{s:s, s:s, s:s*, s:b, s:s*}", "module", token->site->module, "serial",
+                  token_serial(run, token->name), "label", token_label(run, token->name), "pin_pad",
+                  token->site->pin_pad, "init_args", token->site->init_args);
     bool ok = request && json_dumpfd(request, e->to[1], JSON_COMPACT) == 0 &&
               write_all(e->pin[1], tbs_secret_view(&token->user));
     json_decref(request);
@@ -213,8 +215,9 @@ enum tbs_err run_read_back(struct tbs_diag *diag)
     struct vault_token at = {0};
     int pin_pad;
     json_t *request = json_loadf(stdin, JSON_REJECT_DUPLICATES, NULL), *objects = NULL;
-    if (!request || json_unpack(request, "{s:s, s:s, s:b !}", "module", &at.module, "serial",
-                                &at.serial, "pin_pad", &pin_pad) != 0) {
+    if (!request || json_unpack(request, "{s:s, s:s, s?s, s:b, s?s !}", "module", &at.module,
+                                "serial", &at.serial, "label", &at.label, "pin_pad", &pin_pad,
+                                "init_args", &at.init_args) != 0) {
         json_decref(request);
         return tbs_fail(diag, TBS_ERR_INVALID,
                         "read-back is for a ceremony that runs, which says at standard input what "

@@ -18,7 +18,7 @@ static const char *const modules[] = {
     "/usr/lib64/pkcs11/libsofthsm2.so",
 };
 
-static const char *find_module(const char *given)
+const char *run_rehearsal_module(const char *given)
 {
     for (size_t i = 0; !given && i < sizeof modules / sizeof *modules; i++)
         if (access(modules[i], R_OK) == 0)
@@ -46,12 +46,26 @@ enum tbs_err rehearsal_enter(const char *tokens, struct tbs_diag *diag)
 {
     char conf[RUN_PATH];
     TRY(path_in(tokens, "softhsm2.conf", conf, diag));
+    if (access(conf, F_OK) != 0)
+        return TBS_OK;
     if (setenv("SOFTHSM2_CONF", conf, 1) != 0)
         return run_no_memory(diag);
     return TBS_OK;
 }
 
-static enum tbs_err make_tokens_folder(const char *tokens, struct tbs_diag *diag)
+enum tbs_err rehearsal_follow(const struct run *run, const char *site, struct tbs_diag *diag)
+{
+    const char *tokens = json_string_value(json_object_get(run->state, "rehearsal"));
+    char conf[RUN_PATH];
+    TRY(path_in(tokens, "softhsm2.conf", conf, diag));
+    if ((access(conf, F_OK) == 0) == (site == NULL))
+        return TBS_OK;
+    return tbs_fail(diag, TBS_ERR_DENIED,
+                    site ? "the tokens of the rehearsal before were made for it: drop --site"
+                         : "the tokens of the rehearsal before are those of a site: give --site");
+}
+
+static enum tbs_err make_softhsm_conf(const char *tokens, struct tbs_diag *diag)
 {
     char path[RUN_PATH], text[RUN_PATH + 120];
     TRY(path_in(tokens, "softhsm2.conf", path, diag));
@@ -59,8 +73,24 @@ static enum tbs_err make_tokens_folder(const char *tokens, struct tbs_diag *diag
                        "directories.tokendir = %s\nobjectstore.backend = file\n"
                        "log.level = ERROR\nslots.removable = false\n",
                        tokens);
-    TRY(make_folder(tokens, diag));
     return file_replace(path, 0600, tbs_bytes(text, (size_t)len), diag);
+}
+
+/* --- People --- */
+
+/* Who took part in the ceremony before has the same key again. */
+static enum tbs_err give_key(const char *name, const char *file, const char *after,
+                             struct tbs_diag *diag)
+{
+    char before[RUN_PATH];
+    TBS_BUF_AUTO struct tbs_buf key = tbs_buf();
+    if (!after)
+        return signer_make(file, diag);
+    TRY(path_in(after, name, before, diag));
+    if (access(before, F_OK) != 0)
+        return signer_make(file, diag);
+    TRY(file_read(before, &key, diag));
+    return file_replace(file, 0600, tbs_buf_view(&key), diag);
 }
 
 /* --- site.yaml --- */
@@ -70,19 +100,34 @@ static void put(struct tbs_buf *text, const char *line)
     tbs_put_bytes(text, tbs_bytes_str(line));
 }
 
-static enum tbs_err put_people(const struct run *run, struct tbs_buf *text, struct tbs_diag *diag)
+/* As a single-quoted scalar (YAML 1.2 7.3.2). */
+static void put_quoted(struct tbs_buf *text, const char *value)
+{
+    put(text, "'");
+    for (; *value; value++) {
+        tbs_put_u8(text, (uint8_t)*value);
+        if (*value == '\'')
+            put(text, "'");
+    }
+    put(text, "'");
+}
+
+static enum tbs_err put_people(const struct run *run, const char *after, struct tbs_buf *text,
+                               struct tbs_diag *diag)
 {
     const struct script *s = run->script->script;
-    char line[RUN_PATH + 300], file[RUN_PATH], name[SCRIPT_ID_MAX + 40];
+    char line[3 * SCRIPT_ID_MAX], file[RUN_PATH], name[SCRIPT_ID_MAX + 40];
     put(text, "people:\n");
     for (unsigned i = 0; i < s->roles_count; i++)
         for (unsigned n = 1; n <= s->roles[i].people; n++) {
             snprintf(name, sizeof name, "rehearsal/%s-%u.key.pem", s->roles[i].id, n);
             TRY(path_in(run->folder, name, file, diag));
-            TRY(signer_make(file, diag));
-            snprintf(line, sizeof line, "  - {role: %s, name: %s-%u, key: \"%s\"}\n",
-                     s->roles[i].id, s->roles[i].id, n, file);
+            TRY(give_key(name, file, after, diag));
+            snprintf(line, sizeof line, "  - {role: %s, name: %s-%u, key: ", s->roles[i].id,
+                     s->roles[i].id, n);
             put(text, line);
+            put_quoted(text, file);
+            put(text, "}\n");
         }
     return TBS_OK;
 }
@@ -97,43 +142,55 @@ static bool initialises(const struct script *s, const char *token)
 }
 
 static const char softhsm_is[] =
-    ", oaep: sha-1,\n     entropy: \"this computer's generator, by way of SoftHSM\"";
+    ", oaep: sha-1,\n     entropy: \"this computer's generator, by way of SoftHSM\"}\n";
 
-static enum tbs_err write_site(const struct run *run, const char *module, struct tbs_diag *diag)
+static enum tbs_err write_site(const struct run *run, const char *module, const char *after,
+                               struct tbs_diag *diag)
 {
     const struct script *s = run->script->script;
     TBS_BUF_AUTO struct tbs_buf text = tbs_buf();
-    char line[RUN_PATH + 200], path[RUN_PATH];
+    char line[2 * SCRIPT_ID_MAX], path[RUN_PATH];
     put(&text, "# Made for a rehearsal.\nclock: this computer's\ntokens:\n");
     for (unsigned i = 0; i < s->tokens_count; i++) {
-        if (initialises(s, s->tokens[i]))
-            snprintf(line, sizeof line, "  - {name: %s, module: \"%s\", fresh: true%s}\n",
-                     s->tokens[i], module, softhsm_is);
-        else
-            snprintf(line, sizeof line, "  - {name: %s, module: \"%s\", label: \"tbs-%s\"%s}\n",
-                     s->tokens[i], module, s->tokens[i], softhsm_is);
+        snprintf(line, sizeof line, "  - {name: %s, module: ", s->tokens[i]);
         put(&text, line);
+        put_quoted(&text, module);
+        if (initialises(s, s->tokens[i]))
+            snprintf(line, sizeof line, ", fresh: true");
+        else
+            snprintf(line, sizeof line, ", label: \"tbs-%s\"", s->tokens[i]);
+        put(&text, line);
+        put(&text, softhsm_is);
     }
-    TRY(put_people(run, &text, diag));
+    TRY(put_people(run, after, &text, diag));
     run_path(run, "site.yaml", path);
     return text.failed ? run_no_memory(diag) : file_replace(path, 0600, tbs_buf_view(&text), diag);
+}
+
+enum tbs_err rehearsal_tokens(const struct run *run, const struct run_options *options,
+                              char ret_tokens[RUN_PATH], struct tbs_diag *diag)
+{
+    return options->place ? path_in(options->place, "tokens", ret_tokens, diag)
+                          : path_in(run->folder, "rehearsal/tokens", ret_tokens, diag);
 }
 
 enum tbs_err rehearsal_prepare(struct run *run, const struct run_options *options,
                                struct tbs_diag *diag)
 {
-    const char *module = find_module(options->module);
+    const char *module = run_rehearsal_module(options->module);
     char path[RUN_PATH], tokens[RUN_PATH];
-    if (!module)
+    if (!options->site && !module)
         return tbs_fail(diag, TBS_ERR_NOT_FOUND,
                         "SoftHSM's module is in none of its usual places; name it with --module");
     run_path(run, "rehearsal", path);
     TRY(make_folder(path, diag));
     if (!options->after) {
-        TRY(path_in(run->folder, "rehearsal/tokens", tokens, diag));
-        TRY(make_tokens_folder(tokens, diag));
+        TRY(rehearsal_tokens(run, options, tokens, diag));
+        TRY(make_folder(tokens, diag));
+        if (!options->site)
+            TRY(make_softhsm_conf(tokens, diag));
     }
-    return write_site(run, module, diag);
+    return options->site ? TBS_OK : write_site(run, module, options->after, diag);
 }
 
 /* --- PINs --- */
@@ -166,7 +223,11 @@ enum tbs_err rehearsal_pin(const struct run *run, const char *token, bool so, bo
 {
     char file[RUN_PATH], source[RUN_PATH + 8];
     TRY(file_of(run, token, so ? "so-pin" : "user-pin", file, diag));
-    if (access(file, F_OK) != 0 || (new && !so))
+    bool known = access(file, F_OK) == 0;
+    if (!known && !new)
+        return tbs_fail(diag, TBS_ERR_DENIED,
+                        "no rehearsal has set the PINs of token %s, so none knows them", token);
+    if (new && !(known && so))
         TRY(make_pin(file, diag));
     snprintf(source, sizeof source, "file:%s", file);
     return pin_read_for(so ? "PIN of the security officers" : "user's PIN", source, ret_pin, diag);

@@ -65,6 +65,16 @@ static enum tbs_err copy_into(const struct run *run, const char *from, const cha
     return file_replace(path, 0600, tbs_buf_view(&text), diag);
 }
 
+static enum tbs_err put_script(const struct run *run, const struct run_options *options,
+                               struct tbs_diag *diag)
+{
+    char path[RUN_PATH];
+    if (options->script)
+        return copy_into(run, options->script, "ceremony.yaml", diag);
+    run_path(run, "ceremony.yaml", path);
+    return file_replace(path, 0600, options->text, diag);
+}
+
 static enum tbs_err load_script(struct run *run, struct tbs_diag *diag)
 {
     char path[RUN_PATH];
@@ -163,20 +173,25 @@ static enum tbs_err take_over(struct run *run, const char *after, struct tbs_dia
     return copy_into(run, path, name, diag);
 }
 
-static enum tbs_err first_state(struct run *run, const char *after, struct tbs_diag *diag)
+static enum tbs_err first_state(struct run *run, const struct run_options *options,
+                                struct tbs_diag *diag)
 {
     char tokens[RUN_PATH];
-    if (after)
-        TRY(take_over(run, after, diag));
+    if (options->after)
+        TRY(take_over(run, options->after, diag));
     else
         run->state =
             json_pack("{s:{}, s:{}, s:{}, s:{}}", "tokens", "keys", "transport", "inventory");
     if (!run->state)
         return run_no_memory(diag);
-    snprintf(tokens, sizeof tokens, "%s/rehearsal/tokens", run->folder);
-    if (run->rehearsal && !after)
-        json_object_set_new(run->state, "rehearsal", json_string(tokens));
-    return TBS_OK;
+    if (run->rehearsal && options->after)
+        return rehearsal_follow(run, options->site, diag);
+    if (!run->rehearsal)
+        return TBS_OK;
+    TRY(rehearsal_tokens(run, options, tokens, diag));
+    return json_object_set_new(run->state, "rehearsal", json_string(tokens)) == 0
+               ? TBS_OK
+               : run_no_memory(diag);
 }
 
 static enum tbs_err write_open(struct run *run, struct tbs_diag *diag)
@@ -192,23 +207,32 @@ static enum tbs_err write_open(struct run *run, struct tbs_diag *diag)
     return record_open(run, diag);
 }
 
+/* So that no folder is made for a script that cannot be performed. */
+static enum tbs_err try_script(struct run *run, const char *file, struct tbs_diag *diag)
+{
+    TRY(script_load(file, &run->script, diag));
+    TRY(run_lint(run, diag));
+    script_free(run->script);
+    run->script = NULL;
+    return TBS_OK;
+}
+
 static enum tbs_err prepare(struct run *run, const char *folder, const struct run_options *options,
                             struct tbs_diag *diag)
 {
     run->rehearsal = options->rehearse;
-    TRY(script_load(options->script, &run->script, diag));
-    TRY(run_lint(run, diag));
+    run->silent = options->silent;
+    if (options->script)
+        TRY(try_script(run, options->script, diag));
     TRY(make_folders(run, folder, diag));
-    TRY(copy_into(run, options->script, "ceremony.yaml", diag));
-    script_free(run->script);
-    run->script = NULL;
+    TRY(put_script(run, options, diag));
     TRY(load_script(run, diag));
     if (run->rehearsal)
         TRY(rehearsal_prepare(run, options, diag));
-    else
+    if (options->site)
         TRY(copy_into(run, options->site, "site.yaml", diag));
     TRY(run_load(run, folder, diag));
-    TRY(first_state(run, options->after, diag));
+    TRY(first_state(run, options, diag));
     return write_open(run, diag);
 }
 
@@ -219,7 +243,7 @@ enum tbs_err run_enter(struct run *run, bool automatic, struct tbs_diag *diag)
     const char *tokens = json_string_value(json_object_get(run->state, "rehearsal"));
     if (automatic && !run->rehearsal)
         return tbs_fail(diag, TBS_ERR_INVALID, "--answers auto is for rehearsals only");
-    TRY(console_open(automatic, &run->console, diag));
+    TRY(console_open(automatic, run->silent, &run->console, diag));
     if (tokens)
         TRY(rehearsal_enter(tokens, diag));
     if (run->rehearsal)

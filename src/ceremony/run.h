@@ -7,7 +7,8 @@
  *   registry.jsonl             the signed registry of keys, once a step has written it
  *   blobs/ID.TOKEN.blob        wrapped keys
  *   keys/NAME.pem              public keys of those who sign
- *   rehearsal/                 in a rehearsal: tokens, PINs and people's keys, none of them secret
+ *   rehearsal/                 in a rehearsal: tokens, PINs and people's keys, none of them secret;
+ *                              those who take part in the one before have the same keys again
  *
  * For one thread, in a program that does nothing else: PKCS#11 logins hold for the process. */
 #ifndef TBS_CEREMONY_RUN_H
@@ -15,17 +16,25 @@
 
 #include <stdbool.h>
 
+#include "base/bytes.h"
 #include "base/error.h"
 
 struct run_options {
-    const char *script; /* ceremony.yaml */
-    const char *site;   /* site.yaml; NULL in a rehearsal */
+    const char *script;    /* ceremony.yaml; NULL: it is `text` */
+    struct tbs_bytes text; /* of a ceremony that is part of the program */
+    const char *site;      /* site.yaml; NULL: SoftHSM tokens and people made for a rehearsal */
     const char
         *after; /* the folder of the ceremony before, whose registry and tokens go on; NULL */
     const char *module; /* rehearsal: SoftHSM's, or one that stands before it */
+    const char *place;  /* rehearsal: the absolute path of the folder that gets its `tokens`, PINs
+                           with them; NULL: rehearsal/ in its own */
     bool rehearse;
     bool automatic; /* rehearsal: the program gives the answers */
+    bool silent;    /* and shows nothing */
 };
+
+/* SoftHSM's module: the given one, or for NULL the one in its usual places; NULL: there is none. */
+const char *run_rehearsal_module(const char *given);
 
 enum run_end {
     RUN_DONE,    /* the ceremony is closed */
@@ -52,9 +61,9 @@ enum tbs_err run_abort(const char *folder, bool automatic, enum run_end *ret_end
 
 /* The other end of reading a token back: a ceremony starts /proc/self/exe with the one argument
  * "read-back", and whoever hears that calls this, after secret memory is ready, and nothing else.
- * Standard input says {"module", "serial", "pin_pad"}, and descriptor 3 has the user's PIN, unless
- * that is typed at the token; all objects go to standard output, as JSON. TBS_ERR_INVALID when no
- * ceremony has started it. */
+ * Standard input says {"module", "serial", "label" or none, "pin_pad", "init_args" or none}, and
+ * descriptor 3 has the user's PIN, unless that is typed at the token; all objects go to standard
+ * output, as JSON. TBS_ERR_INVALID when no ceremony has started it. */
 enum tbs_err run_read_back(struct tbs_diag *diag);
 
 #endif

@@ -21,6 +21,7 @@
 #define SCRIPT_STEPS_MAX 200
 #define SCRIPT_KEYS_MAX 32
 #define SCRIPT_ROLES_MAX 16
+#define SITE_QUIRKS_MAX 16
 
 enum step_class { STEP_OBSERVE, STEP_CREATE, STEP_IRREVERSIBLE, STEP_DESTROY };
 enum step_abort { ABORT_NOTHING, ABORT_DESTROY_NEW_OBJECTS, ABORT_LEAVE };
@@ -110,6 +111,11 @@ struct site_token {
     bool pin_pad;         /* PINs are typed at the token (CKF_PROTECTED_AUTHENTICATION_PATH) */
     char *entropy;        /* what its random numbers come from, as its maker or certificate says */
     enum oaep_hash oaep;  /* of what is wrapped to it, and by it */
+    /* NULL, 0: none. As in tbs-kmsd.yaml; those that name attributes which the token lacks count.
+     */
+    char *init_args, **quirks;
+    unsigned quirks_count;
+    char *pin; /* of a rehearsal: where it finds the user's PIN that it did not set; NULL */
 };
 
 struct site_person {

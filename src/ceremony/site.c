@@ -10,6 +10,9 @@
 
 static const cyaml_strval_t oaeps[] = {{"sha-256", OAEP_SHA_256}, {"sha-1", OAEP_SHA_1}};
 
+static const cyaml_schema_value_t quirk = {
+    CYAML_VALUE_STRING(CYAML_FLAG_POINTER, char, 1, SCRIPT_ID_MAX)};
+
 static const cyaml_schema_field_t token_fields[] = {
     TEXT("name", 0, struct site_token, name, SCRIPT_ID_MAX),
     TEXT("module", 0, struct site_token, module, PATH_MAX),
@@ -19,6 +22,10 @@ static const cyaml_schema_field_t token_fields[] = {
     CYAML_FIELD_BOOL("pin_pad", MAY, struct site_token, pin_pad),
     TEXT("entropy", 0, struct site_token, entropy, SCRIPT_TEXT_MAX),
     CYAML_FIELD_ENUM("oaep", MAY, struct site_token, oaep, oaeps, 2),
+    TEXT("init_args", MAY, struct site_token, init_args, 1024),
+    CYAML_FIELD_SEQUENCE("quirks", CYAML_FLAG_POINTER | MAY, struct site_token, quirks, &quirk, 0,
+                         SITE_QUIRKS_MAX),
+    TEXT("pin", MAY, struct site_token, pin, PATH_MAX),
     CYAML_FIELD_END};
 static const cyaml_schema_value_t token_entry = {
     CYAML_VALUE_MAPPING(CYAML_FLAG_DEFAULT, struct site_token, token_fields)};

@@ -25,6 +25,11 @@ const char *token_serial(const struct run *run, const char *name)
     return serial ? serial : "";
 }
 
+const char *token_label(const struct run *run, const char *name)
+{
+    return json_string_value(json_object_get(state_of(run, name), "label"));
+}
+
 /* --- The witness: journal before and after each call, record after it --- */
 
 static enum tbs_err before(void *ctx, const char *call, json_t *what, struct tbs_diag *diag)
@@ -86,14 +91,17 @@ enum tbs_err token_open(struct run *run, struct run_token *token, struct tbs_dia
                              .serial = token->site->serial,
                              .label = token->site->label,
                              .fresh = token->site->fresh,
-                             .oaep = token->site->oaep};
+                             .oaep = token->site->oaep,
+                             .init_args = token->site->init_args,
+                             .quirks = (const char *const *)token->site->quirks,
+                             .n_quirks = token->site->quirks_count};
     if (token->vault)
         return TBS_OK;
     TRY(check_oaep(run, token, diag));
     token->run = run;
     if (state_of(run, token->name)) {
         at.serial = token_serial(run, token->name);
-        at.label = NULL;
+        at.label = token_label(run, token->name);
         at.fresh = false;
     }
     TRY(vault_open(&at, &witness, &token->vault, diag));
@@ -110,7 +118,8 @@ enum tbs_err token_open(struct run *run, struct run_token *token, struct tbs_dia
 
 enum tbs_err token_remember(struct run *run, struct run_token *token, struct tbs_diag *diag)
 {
-    json_t *known = json_pack("{s:s}", "serial", vault_serial(token->vault));
+    json_t *known = json_pack("{s:s, s:s}", "serial", vault_serial(token->vault), "label",
+                              vault_label(token->vault));
     if (json_object_set_new(json_object_get(run->state, "tokens"), token->name, known) != 0)
         return run_no_memory(diag);
     return TBS_OK;
@@ -140,6 +149,13 @@ enum tbs_err token_pin(struct run *run, struct run_token *token, bool so, bool n
         return TBS_OK;
     if (!so && !new &&shares_hold_pin(run, token))
         return shares_pin(run, token, diag);
+    if (token->site->pin && !run->rehearsal)
+        return tbs_fail(diag, TBS_ERR_DENIED,
+                        "the site says where the PIN of token %s is, which is for rehearsals: here "
+                        "people type it",
+                        token->name);
+    if (token->site->pin && !so && !new)
+        return pin_read_for("user's PIN", token->site->pin, pin, diag);
     if (run->rehearsal)
         return rehearsal_pin(run, token->name, so, new, pin, diag);
     snprintf(what, sizeof what, "%s%s of token %s", new ? "new " : "",

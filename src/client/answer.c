@@ -38,7 +38,8 @@ static enum tbs_err write_response(const struct answering *a, const uint8_t *ran
         mikey_put_randr(&w, MIKEY_RANDRKMS, tbs_buf_view(&g->rand));
     }
     if (choices->adds_policy)
-        client_put_srtp(&w, choices->own_policy_no, client_srtp_of_suite(g->suite));
+        client_put_profile(&w, choices->own_policy_no,
+                           client_profile_of_suite(choices->protocol, g->suite));
     if (a->offer->supply.n > 0)
         err = mikey_put_sealed(&w, g->suite, protection, hdr.csb_id, t, &a->offer->supply, a->diag);
     if (err)
@@ -195,8 +196,12 @@ enum tbs_err tbs_refuse(struct tbs_bytes transfer_init, const struct tbs_diag *w
 
     mikey_put_err(&w, no);
     if (no == MIKEY_E_INVALID_SPPAR) { /* RFC 6043 5.4: what is supported */
-        client_put_srtp(&w, 0, TBS_SRTP_AES_256_CM_HMAC_SHA1_80);
-        client_put_srtp(&w, 1, TBS_SRTP_AES_CM_128_HMAC_SHA1_80);
+        static const struct client_profile supported[] = {
+            {TBS_PROTOCOL_SRTP, TBS_SRTP_AES_256_CM_HMAC_SHA1_80},
+            {TBS_PROTOCOL_SRTP, TBS_SRTP_AES_CM_128_HMAC_SHA1_80}};
+
+        for (uint8_t i = 0; i < sizeof supported / sizeof *supported; i++)
+            client_put_profile(&w, i, supported[i]);
     }
     err = mikey_written(&resp, diag);
     if (err)

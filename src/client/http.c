@@ -10,6 +10,7 @@ struct tbs_http {
     CURL *curl;
     struct curl_slist *headers;
     struct tbs_buf body;
+    char why[CURL_ERROR_SIZE];
 };
 
 static size_t take_body(char *data, size_t size, size_t n, void *ctx)
@@ -28,6 +29,7 @@ static bool set_options(struct tbs_http *h, const char *url, long timeout_ms)
            curl_easy_setopt(h->curl, CURLOPT_PROTOCOLS_STR, "http,https") == CURLE_OK &&
            curl_easy_setopt(h->curl, CURLOPT_HTTPHEADER, h->headers) == CURLE_OK &&
            curl_easy_setopt(h->curl, CURLOPT_TIMEOUT_MS, timeout_ms) == CURLE_OK &&
+           curl_easy_setopt(h->curl, CURLOPT_ERRORBUFFER, h->why) == CURLE_OK &&
            curl_easy_setopt(h->curl, CURLOPT_NOSIGNAL, 1L) == CURLE_OK &&
            curl_easy_setopt(h->curl, CURLOPT_WRITEFUNCTION, take_body) == CURLE_OK &&
            curl_easy_setopt(h->curl, CURLOPT_WRITEDATA, h) == CURLE_OK;
@@ -57,6 +59,14 @@ enum tbs_err tbs_http_new(const char *url, long timeout_ms, struct tbs_http **re
     return TBS_OK;
 }
 
+enum tbs_err tbs_http_trust(struct tbs_http *http, const char *ca_file, struct tbs_diag *diag)
+{
+    return curl_easy_setopt(http->curl, CURLOPT_CAINFO, ca_file) == CURLE_OK &&
+                   curl_easy_setopt(http->curl, CURLOPT_CAPATH, NULL) == CURLE_OK
+               ? TBS_OK
+               : tbs_fail(diag, TBS_ERR_NOMEM, "libcurl cannot be set up: out of memory?");
+}
+
 void tbs_http_free(struct tbs_http *http)
 {
     if (!http)
@@ -72,11 +82,17 @@ static enum tbs_err perform(struct tbs_http *h, struct tbs_bytes message, struct
     CURLcode code;
 
     tbs_buf_reset(&h->body);
+    h->why[0] = '\0';
     curl_easy_setopt(h->curl, CURLOPT_POSTFIELDSIZE, (long)message.len);
     curl_easy_setopt(h->curl, CURLOPT_POSTFIELDS, (const char *)message.data);
     code = curl_easy_perform(h->curl);
     if (code == CURLE_WRITE_ERROR)
         return tbs_fail(diag, TBS_ERR_LIMIT, "the KMS's answer has more than %d octets", BODY_MAX);
+    if (code == CURLE_PEER_FAILED_VERIFICATION)
+        return tbs_fail(diag, TBS_ERR_AUTH, "the server is not trusted to be the KMS's: %s",
+                        h->why);
+    if (code == CURLE_SSL_CACERT_BADFILE)
+        return tbs_fail(diag, TBS_ERR_CONFIG, "the file of CAs cannot be used: %s", h->why);
     if (code != CURLE_OK)
         return tbs_fail(diag, TBS_ERR_IO, "the KMS cannot be reached: %s",
                         curl_easy_strerror(code));

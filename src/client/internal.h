@@ -129,14 +129,21 @@ enum tbs_err client_resolve_begin(const struct tbs_offer *offer,
                                   const struct client_nonces *nonces,
                                   struct tbs_resolve **ret_resolve, struct tbs_diag *diag);
 
-/* --- srtp.c: security policies, RFC 3830 6.10.1 --- */
+/* --- profile.c: security policies, RFC 3830 6.10.1 --- */
 
 size_t client_srtp_key_len(enum tbs_srtp srtp); /* 0 for what is not one */
-/* The one whose keys are as long as the suite's. */
-enum tbs_srtp client_srtp_of_suite(const struct mikey_suite *suite);
-void client_put_srtp(struct mikey_writer *w, uint8_t policy_no, enum tbs_srtp srtp);
-/* 0 for a policy that is not one of ours. */
-enum tbs_srtp client_read_srtp(const struct mikey_payload *sp);
+/* What one security policy says. */
+struct client_profile {
+    enum tbs_protocol protocol;
+    enum tbs_srtp srtp; /* of SRTP alone */
+};
+bool client_profile_equal(struct client_profile a, struct client_profile b);
+void client_put_profile(struct mikey_writer *w, uint8_t policy_no, struct client_profile profile);
+/* False for a policy that is not one of ours, and for none (NULL). */
+bool client_read_profile(const struct mikey_payload *sp, struct client_profile *ret_profile);
+/* What a policy for this protocol says where there is no wish. */
+struct client_profile client_profile_of_suite(enum tbs_protocol protocol,
+                                              const struct mikey_suite *suite);
 /* The SP payload of this number; NULL when there is none. */
 const struct mikey_payload *client_find_sp(const struct mikey_payloads *list, uint8_t policy_no);
 
@@ -172,35 +179,36 @@ enum tbs_err client_response_keys(const struct client_grant *grant, struct tbs_b
 /* The SP payloads of an offer: one for each profile, numbered in their order. */
 struct client_profiles {
     size_t n;
-    enum tbs_srtp srtp[2];
+    struct client_profile profile[2];
 };
 
 enum tbs_err client_check_sessions(const struct tbs_crypto_session *sessions, size_t n,
                                    struct tbs_diag *diag);
 /* Offers a crypto session. `spi` may be empty where an answer can name the key; where there is
  * none (`answered` false) the SSRC is the offerer's to say, too. */
-enum tbs_err client_put_offered(const struct tbs_crypto_session *session, enum tbs_srtp otherwise,
-                                struct tbs_bytes spi, bool answered,
-                                struct client_profiles *profiles, struct tbs_buf *map,
-                                struct tbs_diag *diag);
+enum tbs_err client_put_offered(const struct tbs_crypto_session *session,
+                                const struct mikey_suite *suite, struct tbs_bytes spi,
+                                bool answered, struct client_profiles *profiles,
+                                struct tbs_buf *map, struct tbs_diag *diag);
 void client_put_profiles(struct mikey_writer *w, const struct client_profiles *profiles);
 
 /* What is chosen for one crypto session that was offered. */
 struct client_choice {
     struct mikey_cs cs;
     uint8_t policy_no;
-    enum tbs_srtp srtp;
+    struct client_profile profile;
 };
 struct client_choices {
+    enum tbs_protocol protocol; /* of all */
     size_t n;
     struct client_choice cs[TBS_SESSIONS_MAX];
     bool adds_policy; /* the offer has none: the answer adds one, of own_policy_no */
     uint8_t own_policy_no;
 };
-/* `srtp` as in struct tbs_acceptance. A refusal leaves its Error no in diag->raw. */
+/* `protocol` and `srtp` as in struct tbs_acceptance. A refusal leaves its Error no in diag->raw. */
 enum tbs_err client_choose(const struct mikey_message *init, const struct mikey_suite *suite,
-                           unsigned srtp, struct client_choices *ret_choices,
-                           struct tbs_diag *diag);
+                           enum tbs_protocol protocol, unsigned srtp,
+                           struct client_choices *ret_choices, struct tbs_diag *diag);
 /* The map of the answer: one policy, Session Data and SPI for each (RFC 6043 4.2.2.3). An SPI that
  * names none of these keys gives way to that of a key in their order. */
 enum tbs_err client_put_chosen(const struct client_choices *choices, const struct mikey_key *keys,
@@ -272,7 +280,9 @@ struct tbs_session {
     struct tbs_buf init, resp; /* the latest exchange: an update, or as in csb */
     uint32_t csb_id, rekey_seconds;
     struct mikey_key_set supply; /* for the next message */
-    size_t n;
+    enum tbs_protocol protocol;
+    char identity[TBS_KEY_IDENTITY_MAX + 1]; /* not for SRTP */
+    size_t n;                                /* 1 where it is not for SRTP */
     struct client_stream streams[TBS_SESSIONS_MAX];
 };
 /* The session after an exchange; takes csb over, also on failure. resp.len is 0 where there is
@@ -316,8 +326,10 @@ struct tbs_offer {
 /* RFC 4567 4.1.4: the message says the protocols that the SDP offers; NULL: no SDP. */
 enum tbs_err client_check_sdp_ids(const struct mikey_message *m, const char *sdp_ids,
                                   struct tbs_diag *diag);
-/* T of an NTP type, not far from now. */
-enum tbs_err client_check_t(const struct mikey_message *m, uint64_t now, struct tbs_diag *diag);
+/* T of an NTP type, not far from now: before it TBS_TIME_WINDOW or max_age seconds, whichever is
+ * more. */
+enum tbs_err client_check_t(const struct mikey_message *m, uint64_t now, uint32_t max_age,
+                            struct tbs_diag *diag);
 struct tbs_bytes client_offer_initiator(const struct tbs_offer *offer);
 /* TRANSFER_INIT's MAC under the MPKi of this grant, and that it is the same ticket. */
 enum tbs_err client_verify_offer(const struct tbs_offer *offer, const struct client_grant *grant,

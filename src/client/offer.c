@@ -45,26 +45,29 @@ static struct tbs_bytes mac_of(const struct tbs_offer *offer)
     return offer->m.payloads.p[offer->m.payloads.n - 1].v.mac;
 }
 
-enum tbs_err client_check_t(const struct mikey_message *m, uint64_t now, struct tbs_diag *diag)
+enum tbs_err client_check_t(const struct mikey_message *m, uint64_t now, uint32_t max_age,
+                            struct tbs_diag *diag)
 {
     const struct mikey_payload *t = mikey_find(&m->payloads, MIKEY_T, 0);
-    int64_t off;
+    int64_t off, before = max_age > TBS_TIME_WINDOW ? max_age : TBS_TIME_WINDOW;
 
     if (!t || (t->t.ts_type != MIKEY_TS_NTP_UTC && t->t.ts_type != MIKEY_TS_NTP))
         return tbs_fail_raw(diag, TBS_ERR_TIME, MIKEY_E_INVALID_TS,
                             "the TRANSFER_INIT has no T payload of an NTP type");
     off = tbs_ntp_diff_seconds(t->t.value, now);
-    if (off > TBS_TIME_WINDOW || off < -TBS_TIME_WINDOW)
-        return tbs_fail_raw(diag, TBS_ERR_TIME, MIKEY_E_INVALID_TS,
-                            "the TRANSFER_INIT is of a time %lld seconds from now; %d are accepted",
-                            (long long)off, TBS_TIME_WINDOW);
+    if (off > TBS_TIME_WINDOW || off < -before)
+        return tbs_fail_raw(
+            diag, TBS_ERR_TIME, MIKEY_E_INVALID_TS,
+            "the TRANSFER_INIT is of a time %lld seconds from now; %lld before and %d "
+            "after now are accepted",
+            (long long)off, (long long)before, TBS_TIME_WINDOW);
     return TBS_OK;
 }
 
 static enum tbs_err check_freshness(struct reading *r)
 {
     struct tbs_offer *o = r->offer;
-    enum tbs_err err = client_check_t(&o->m, r->now, r->diag);
+    enum tbs_err err = client_check_t(&o->m, r->now, r->acceptance->max_age_seconds, r->diag);
 
     if (err)
         return err;
@@ -249,7 +252,9 @@ static enum tbs_err read_offer(struct reading *r)
         err = check_initiator_data(r);
     if (!err)
         err = client_check_sdp_ids(&o->m, r->acceptance->sdp_ids, r->diag);
-    return err ? err : client_choose(&o->m, o->suite, r->acceptance->srtp, &o->choices, r->diag);
+    return err ? err
+               : client_choose(&o->m, o->suite, r->acceptance->protocol, r->acceptance->srtp,
+                               &o->choices, r->diag);
 }
 
 enum tbs_err tbs_accept(const struct tbs_credential *credential,
@@ -334,7 +339,8 @@ void tbs_offer_info(const struct tbs_offer *offer, struct tbs_offer_info *ret_in
         struct tbs_reader r = tbs_reader(choice->cs.session_data);
 
         info.sessions[i] = (struct tbs_crypto_session){.id = choice->cs.id,
-                                                       .srtp = choice->srtp,
+                                                       .protocol = choice->profile.protocol,
+                                                       .srtp = choice->profile.srtp,
                                                        .has_ssrc = choice->cs.session_data.len > 0,
                                                        .ssrc = tbs_read_u32(&r)};
     }

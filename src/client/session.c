@@ -1,4 +1,5 @@
 /* The keys of a session. RFC 6043 5.1.3, 6.1.1; RFC 3830 4.1.3; RFC 3711 8.2. */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -21,20 +22,22 @@ static const struct mikey_message *last_of(const struct making *m)
 }
 
 /* The profile of the one policy that a crypto session has: SP of the answer or the offer. */
-static enum tbs_srtp profile_of(const struct making *m, const struct mikey_cs *cs)
+static bool find_profile(const struct making *m, const struct mikey_cs *cs,
+                         struct client_profile *ret_profile)
 {
     const struct mikey_payload *sp = NULL;
 
-    if (cs->prot != MIKEY_PROT_SRTP || cs->policies.len != 1)
-        return 0;
+    if (cs->policies.len != 1)
+        return false;
     sp = client_find_sp(&m->resp.payloads, cs->policies.data[0]);
     if (!sp)
         sp = client_find_sp(&m->init.payloads, cs->policies.data[0]);
-    return sp ? client_read_srtp(sp) : 0;
+    return client_read_profile(sp, ret_profile) && ret_profile->protocol == cs->prot;
 }
 
 /* True when this profile was offered for the crypto session, or any. */
-static bool was_offered(const struct mikey_message *init, uint8_t cs_id, enum tbs_srtp srtp)
+static bool was_offered(const struct mikey_message *init, uint8_t cs_id,
+                        struct client_profile profile)
 {
     struct tbs_reader map = tbs_reader(init->hdr.map_info);
 
@@ -46,10 +49,12 @@ static bool was_offered(const struct mikey_message *init, uint8_t cs_id, enum tb
         for (size_t p = 0; p < cs.policies.len; p++) {
             const struct mikey_payload *sp = client_find_sp(&init->payloads, cs.policies.data[p]);
 
-            if (sp && client_read_srtp(sp) == srtp)
+            struct client_profile offered;
+
+            if (client_read_profile(sp, &offered) && client_profile_equal(offered, profile))
                 return true;
         }
-        return cs.policies.len == 0;
+        return cs.policies.len == 0 && cs.prot == profile.protocol;
     }
     return true; /* the one who answers added it */
 }
@@ -101,15 +106,16 @@ static enum tbs_err take_master_salt(const struct making *m, const struct mikey_
                   &s->salt, diag);
 }
 
-static enum tbs_err check_cs(const struct making *m, const struct mikey_cs *cs, enum tbs_srtp srtp,
-                             struct tbs_diag *diag)
+static enum tbs_err choose_profile(const struct making *m, const struct mikey_cs *cs,
+                                   struct client_profile *ret_profile, struct tbs_diag *diag)
 {
-    if (!srtp || (m->resp.raw.len > 0 && !was_offered(&m->init, cs->id, srtp)))
+    if (!find_profile(m, cs, ret_profile) ||
+        (m->resp.raw.len > 0 && !was_offered(&m->init, cs->id, *ret_profile)))
         return tbs_fail(diag, TBS_ERR_DENIED,
                         "the security policy of crypto session %u is not acceptable "
                         "(RFC 6043 4.2.2.4)",
                         cs->id);
-    if (cs->session_data.len == 0)
+    if (ret_profile->protocol == TBS_PROTOCOL_SRTP && cs->session_data.len == 0)
         return tbs_fail(diag, TBS_ERR_MALFORMED,
                         "crypto session %u has no Session Data (RFC 6043 6.1.1)", cs->id);
     return TBS_OK;
@@ -125,19 +131,12 @@ static void read_session_data(const struct mikey_cs *cs, struct tbs_traffic *t)
     t->seq = tbs_read_u16(&r);
 }
 
-static enum tbs_err add_stream(const struct making *m, const struct mikey_cs *cs,
-                               struct client_stream *s, struct tbs_diag *diag)
+static enum tbs_err fill_stream(const struct making *m, const struct mikey_cs *cs,
+                                const struct mikey_key *key, struct client_stream *s,
+                                struct tbs_diag *diag)
 {
-    const struct mikey_key *key = client_find_key(m->csb->keys.key, m->csb->keys.n, cs->spi);
-    enum tbs_srtp srtp = profile_of(m, cs);
-    enum tbs_err err = check_cs(m, cs, srtp, diag);
+    enum tbs_err err;
 
-    if (!err && !key)
-        err = tbs_fail(diag, TBS_ERR_MALFORMED,
-                       "the SPI of crypto session %u names no session key of this CSB", cs->id);
-    if (err)
-        return err;
-    s->traffic = (struct tbs_traffic){.cs_id = cs->id, .srtp = srtp};
     read_session_data(cs, &s->traffic);
     err = take_master_key(m, key, s, diag);
     if (!err)
@@ -149,6 +148,59 @@ static enum tbs_err add_stream(const struct making *m, const struct mikey_cs *cs
     s->traffic.master_key = tbs_secret_view(&s->key);
     s->traffic.master_salt = tbs_secret_view(&s->salt);
     return TBS_OK;
+}
+
+/* CSB ID, CS ID and SPI: what both sides know of the key, as TLS and CMS name it. */
+static bool name_key(const struct making *m, const struct mikey_cs *cs,
+                     char identity[TBS_KEY_IDENTITY_MAX + 1])
+{
+    size_t n = (size_t)snprintf(identity, TBS_KEY_IDENTITY_MAX + 1, "%08x.%02x.",
+                                m->initial.init.hdr.csb_id, cs->id);
+
+    if (n + 2 * cs->spi.len > TBS_KEY_IDENTITY_MAX)
+        return false;
+    for (size_t i = 0; i < cs->spi.len; i++)
+        sprintf(identity + n + 2 * i, "%02x", cs->spi.data[i]);
+    return true;
+}
+
+/* TLS and CMS take the TEK as it is: as long as the suite's keys, where it is derived. */
+static enum tbs_err fill_shared_key(const struct making *m, const struct mikey_cs *cs,
+                                    const struct mikey_key *key, struct tbs_session *session,
+                                    struct tbs_diag *diag)
+{
+    struct tbs_secret *tek = &session->streams[0].key;
+
+    if (!name_key(m, cs, session->identity))
+        return tbs_fail(diag, TBS_ERR_LIMIT, "the SPI of crypto session %u is too long to name it",
+                        cs->id);
+    if (key->type == MIKEY_TEK || key->type == MIKEY_TEK_SALT)
+        return tbs_secret_copy(key->key, tek, diag);
+    return derive(m, key, MIKEY_CONST_TEK, cs->id, m->initial.suite->encr_key_len, tek, diag);
+}
+
+static enum tbs_err add_cs(const struct making *m, const struct mikey_cs *cs,
+                           struct tbs_session *session, struct tbs_diag *diag)
+{
+    const struct mikey_key *key = client_find_key(m->csb->keys.key, m->csb->keys.n, cs->spi);
+    struct client_stream *s = &session->streams[session->n];
+    struct client_profile profile;
+    enum tbs_err err = choose_profile(m, cs, &profile, diag);
+
+    session->n++; /* also what fails, so that it is freed */
+    if (!err && !key)
+        err = tbs_fail(diag, TBS_ERR_MALFORMED,
+                       "the SPI of crypto session %u names no session key of this CSB", cs->id);
+    if (!err && session->n > 1 &&
+        (profile.protocol != TBS_PROTOCOL_SRTP || session->protocol != TBS_PROTOCOL_SRTP))
+        err = tbs_fail(diag, TBS_ERR_MALFORMED,
+                       "crypto session %u is one of several, which only SRTP has", cs->id);
+    if (err)
+        return err;
+    s->traffic = (struct tbs_traffic){.cs_id = cs->id, .srtp = profile.srtp};
+    session->protocol = profile.protocol;
+    return profile.protocol == TBS_PROTOCOL_SRTP ? fill_stream(m, cs, key, s, diag)
+                                                 : fill_shared_key(m, cs, key, session, diag);
 }
 
 const struct tbs_traffic *client_session_find(const struct tbs_session *session, uint8_t cs_id)
@@ -177,8 +229,7 @@ static enum tbs_err add_streams(const struct making *m, struct tbs_session *sess
 
         if (client_session_find(session, cs.id))
             return tbs_fail(diag, TBS_ERR_MALFORMED, "CS ID %u stands twice in the map", cs.id);
-        err = add_stream(m, &cs, &session->streams[session->n], diag);
-        session->n++; /* also what failed, so that it is freed */
+        err = add_cs(m, &cs, session, diag);
         if (err)
             return err;
     }
@@ -284,7 +335,21 @@ enum tbs_err client_session_new(const struct client_bundle *b, struct tbs_sessio
 
 size_t tbs_session_count(const struct tbs_session *session)
 {
-    return session->n;
+    return session->protocol == TBS_PROTOCOL_SRTP ? session->n : 0;
+}
+
+enum tbs_err tbs_session_shared_key(const struct tbs_session *session,
+                                    struct tbs_shared_key *ret_key, struct tbs_diag *diag)
+{
+    if (session->protocol == TBS_PROTOCOL_SRTP)
+        return tbs_fail(diag, TBS_ERR_NOT_FOUND, "the session is for SRTP");
+    *ret_key = (struct tbs_shared_key){
+        .cs_id = session->streams[0].traffic.cs_id,
+        .protocol = session->protocol,
+        .key = tbs_secret_view(&session->streams[0].key),
+        .identity = session->identity,
+    };
+    return TBS_OK;
 }
 
 void tbs_session_traffic(const struct tbs_session *session, size_t i,

@@ -188,10 +188,21 @@ enum tbs_srtp {
 /* As SDP and SRTP libraries name it; never NULL. */
 const char *tbs_srtp_name(enum tbs_srtp srtp);
 
-/* One crypto session: one direction of one media stream. RFC 4567 7.1 takes CS ID 1 and 2 for
- * the first m line, 3 and 4 for the second. */
+/* What the keys are for; the values are those of Prot type (docs/mikey-ticket.md 13). */
+enum tbs_protocol {
+    TBS_PROTOCOL_SRTP = 0,
+    TBS_PROTOCOL_TLS = 241, /* a pre-shared key of TLS (RFC 4279), as for MSRP (RFC 4975) */
+    TBS_PROTOCOL_CMS = 242, /* a key-encryption key of CMS (RFC 5652 6.2.3), as for a MESSAGE */
+};
+/* "SRTP", "TLS" or "CMS"; never NULL. */
+const char *tbs_protocol_name(enum tbs_protocol protocol);
+
+/* One crypto session: one direction of one media stream, and then RFC 4567 7.1 takes CS ID 1 and
+ * 2 for the first m line, 3 and 4 for the second. Or the one key that is for TLS or CMS: then
+ * there is no other crypto session. */
 struct tbs_crypto_session {
     uint8_t id;
+    enum tbs_protocol protocol;
     enum tbs_srtp srtp; /* 0: the one with keys as long as the ticket's suite */
     bool has_ssrc;      /* otherwise the Responder chooses */
     uint32_t ssrc;
@@ -230,10 +241,14 @@ void tbs_replay_free(struct tbs_replay *replay);
 struct tbs_acceptance {
     const char *const *groups; /* what the Responder answers for beside its own identity */
     size_t n_groups;
-    const char *app;     /* its application; NULL: tickets for certain applications are refused */
-    bool suite_128;      /* accept tickets of suite 128 with a credential of suite 256 */
-    unsigned flags;      /* enum tbs_flag: what a ticket must have */
-    unsigned srtp;       /* bits 1 << enum tbs_srtp; 0: all */
+    const char *app; /* its application; NULL: tickets for certain applications are refused */
+    bool suite_128;  /* accept tickets of suite 128 with a credential of suite 256 */
+    unsigned flags;  /* enum tbs_flag: what a ticket must have */
+    enum tbs_protocol protocol; /* what the offer must be for */
+    unsigned srtp;              /* bits 1 << enum tbs_srtp; 0: all */
+    /* How old the message may be, for what was left while one was away; 0: TBS_TIME_WINDOW.
+     * `replay` knows it for TBS_TIME_WINDOW only. */
+    uint32_t max_age_seconds;
     const char *sdp_ids; /* what tbs_sdp_extract gave; NULL: the message did not come in SDP */
     struct tbs_replay *replay; /* NULL: the caller sees to replays. Outlives the offers. */
 };
@@ -275,6 +290,14 @@ enum tbs_err tbs_resolved_export(const struct tbs_resolved *resolved, struct tbs
                                  struct tbs_diag *diag);
 enum tbs_err tbs_resolved_import(struct tbs_bytes octets, struct tbs_resolved **ret_resolved,
                                  struct tbs_diag *diag);
+/* The session of two others, for a network function that the KMS lets resolve their ticket, such
+ * as a recorder: from the TRANSFER_INIT and the TRANSFER_RESP that passed (empty where the ticket
+ * has no TBS_RESPONSE). Only for its keys: CSB updates are for the two. TBS_ERR_DENIED for a ticket
+ * with TBS_FORKING, whose Responders' keys nobody else gets. Errors as in tbs_transfer_restore and
+ * tbs_transfer_finish. */
+enum tbs_err tbs_follow(const struct tbs_resolved *resolved, struct tbs_bytes transfer_init,
+                        struct tbs_bytes response, struct tbs_session **ret_session,
+                        struct tbs_diag *diag);
 void tbs_resolved_free(struct tbs_resolved *resolved);
 
 struct tbs_ssrc {
@@ -310,10 +333,23 @@ struct tbs_traffic {
     struct tbs_bytes master_key, master_salt; /* 16 or 32, and 14 octets; secret */
     struct tbs_bytes mki;
 };
+/* Crypto sessions for SRTP: none where the session is for TLS or CMS. */
 size_t tbs_session_count(const struct tbs_session *session);
 /* i below tbs_session_count. */
 void tbs_session_traffic(const struct tbs_session *session, size_t i,
                          struct tbs_traffic *ret_traffic);
+/* For TLS or CMS: a pre-shared key and its PSK identity (RFC 4279 5), or a key-encryption key and
+ * its KEKIdentifier (RFC 5652 6.2.3). Views live as long as the session. */
+struct tbs_shared_key {
+    uint8_t cs_id;
+    enum tbs_protocol protocol;
+    struct tbs_bytes key; /* 16 to 32 octets; secret */
+    const char *identity; /* ASCII, at most TBS_KEY_IDENTITY_MAX, the same on both sides */
+};
+#define TBS_KEY_IDENTITY_MAX 128 /* what every TLS takes, RFC 4279 5.3 */
+/* TBS_ERR_NOT_FOUND: the session is for SRTP. */
+enum tbs_err tbs_session_shared_key(const struct tbs_session *session,
+                                    struct tbs_shared_key *ret_key, struct tbs_diag *diag);
 /* The other side, as the KMS or the verified message names it: the Initiator at the Responder,
  * and at the Initiator the one who answered. */
 struct tbs_bytes tbs_session_peer(const struct tbs_session *session);

@@ -44,7 +44,7 @@ static enum tbs_err put_map(const struct beginning *b, struct client_profiles *p
     for (size_t i = 0; !err && i < b->n_sessions; i++) {
         bool said = supply->n > 0 || !answered;
 
-        err = client_put_offered(&b->sessions[i], client_srtp_of_suite(g->suite),
+        err = client_put_offered(&b->sessions[i], g->suite,
                                  said ? client_key_for(keys, n_keys, i)->spi : tbs_bytes(NULL, 0),
                                  answered, profiles, map, b->diag);
     }

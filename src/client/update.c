@@ -46,6 +46,7 @@ static struct tbs_crypto_session complete(const struct tbs_session *s,
     const struct tbs_traffic *now = client_session_find(s, wanted->id);
     struct tbs_crypto_session cs = *wanted;
 
+    cs.protocol = s->protocol; /* what the keys are for never changes */
     if (now && !cs.has_ssrc) {
         cs.has_ssrc = true;
         cs.ssrc = now->ssrc;
@@ -72,7 +73,7 @@ static enum tbs_err put_map(const struct updating *u, const struct tbs_crypto_se
     for (size_t i = 0; !err && i < n; i++) {
         struct tbs_crypto_session cs = complete(s, &sessions[i]);
 
-        err = client_put_offered(&cs, client_srtp_of_suite(u->initial.suite), spi_for(s, cs.id, i),
+        err = client_put_offered(&cs, u->initial.suite, spi_for(s, cs.id, i),
                                  u->initial.policy.flags & TICKET_F, profiles, map, u->diag);
     }
     return err;

@@ -14,7 +14,7 @@ static enum tbs_err check_new(const struct updating *u, const struct mikey_messa
                               uint64_t now)
 {
     const struct client_csb *csb = &u->session->csb;
-    enum tbs_err err = client_check_t(init, now, u->diag);
+    enum tbs_err err = client_check_t(init, now, 0, u->diag);
 
     if (err)
         return err;
@@ -110,7 +110,8 @@ static enum tbs_err write_response(const struct updating *u, const struct answer
     struct tbs_buf map TBS_BUF_AUTO = tbs_buf();
     const struct client_csb *csb = &u->session->csb;
     struct client_choices choices;
-    enum tbs_err err = client_choose(init, u->initial.suite, a->srtp, &choices, u->diag);
+    enum tbs_err err =
+        client_choose(init, u->initial.suite, u->session->protocol, a->srtp, &choices, u->diag);
 
     if (!err)
         err = put_answer_map(u, a, &choices, theirs, &map);
@@ -129,7 +130,8 @@ static enum tbs_err write_response(const struct updating *u, const struct answer
     else
         updating_put_id(&w, MIKEY_IDRR, tbs_buf_view(&csb->idrr));
     if (choices.adds_policy)
-        client_put_srtp(&w, choices.own_policy_no, client_srtp_of_suite(u->initial.suite));
+        client_put_profile(&w, choices.own_policy_no,
+                           client_profile_of_suite(choices.protocol, u->initial.suite));
     err = updating_put_supply(u, &w, a->t);
     if (err)
         return err;

@@ -133,6 +133,12 @@ uint64_t custody_now_ns(void); /* CLOCK_MONOTONIC */
 void custody_count_call(struct custody_call_stats *stats, size_t kind, uint64_t began_ns,
                         bool failed);
 
+/* Has the key sign something, and verifies that with the public key `point`. `where` names the
+ * token in the sentence. TBS_ERR_AUTH: it does not. */
+enum tbs_err custody_sign_check(const struct custody_ops *ops, void *session,
+                                const struct custody_key *key, const uint8_t *point,
+                                const char *where, struct tbs_diag *diag);
+
 /* The constructors. */
 enum tbs_err custody_backend_pkcs11(const struct custody_ops **ret_ops, struct tbs_diag *diag);
 enum tbs_err custody_backend_tpm(const struct custody_ops **ret_ops, struct tbs_diag *diag);

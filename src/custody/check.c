@@ -99,7 +99,7 @@ static enum tbs_err check_signing_key(const struct custody_token *token, void *s
                                       const struct custody_key *key, const uint8_t *point,
                                       struct tbs_diag *diag)
 {
-    enum tbs_err err = custody_sign_check(token, session, key, point, diag);
+    enum tbs_err err = custody_sign_check(token->ops, session, key, point, token->name, diag);
     return err == TBS_ERR_AUTH ? custody_is_another_key(token, key->id, diag) : err;
 }
 
@@ -119,7 +119,7 @@ enum tbs_err custody_first_check(const struct custody_token *token, void *sessio
                                  struct tbs_diag *diag)
 {
     if (key->alg == CUSTODY_ECDSA_P_256)
-        return custody_sign_check(token, session, key, key->point, diag);
+        return custody_sign_check(token->ops, session, key, key->point, token->name, diag);
     if (key->alg != CUSTODY_AES_256_GCM)
         return hmac_check(token, session, key, ret_check, diag);
     enum tbs_err err = seal_check(token, session, key, ret_check, diag);

@@ -234,13 +234,6 @@ enum tbs_err custody_find_backend(const char *name, const struct custody_ops **r
  * random generator must not be used on both sides of a fork. */
 enum tbs_err custody_in_its_process(const struct custody *custody, struct tbs_diag *diag);
 
-/* --- sign.c --- */
-
-/* Has the key sign something, and verifies that with the public key `point`. */
-enum tbs_err custody_sign_check(const struct custody_token *token, void *session,
-                                const struct custody_key *key, const uint8_t *point,
-                                struct tbs_diag *diag);
-
 /* --- calls.c --- */
 
 bool custody_has_key(const struct custody *custody, const struct custody_key *key);

@@ -126,18 +126,18 @@ static bool verifies(const uint8_t *point, const struct signing *s)
     return ok;
 }
 
-enum tbs_err custody_sign_check(const struct custody_token *token, void *session,
+enum tbs_err custody_sign_check(const struct custody_ops *ops, void *session,
                                 const struct custody_key *key, const uint8_t *point,
-                                struct tbs_diag *diag)
+                                const char *where, struct tbs_diag *diag)
 {
     struct signing s;
     enum tbs_err err = digest_of(tbs_bytes_str("tbs-kms key check"), s.digest, diag);
     if (err == TBS_OK)
-        err = run_sign(token->ops, session, key, &s, diag);
+        err = run_sign(ops, session, key, &s, diag);
     if (err == TBS_OK && !verifies(point, &s))
         err = tbs_fail(diag, TBS_ERR_AUTH,
                        "key %s on token '%s' does not sign for its public key; destroy both and "
                        "generate others",
-                       key->id, token->name);
+                       key->id, where);
     return err;
 }

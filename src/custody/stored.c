@@ -241,8 +241,7 @@ enum tbs_err custody_wrap_secret(struct custody_session *session, struct tbs_byt
     const struct custody_key *kek = choose_kek(session->custody);
     if (!kek)
         return tbs_fail(diag, TBS_ERR_NOT_FOUND,
-                        "the token holds no key-encryption key; make one with tbs-admin keys "
-                        "generate kek");
+                        "the token holds no key-encryption key; let a ceremony make one");
 
     err = custody_may(session->custody, kek, CUSTODY_PROTECT, diag);
     TBS_BUF_AUTO struct tbs_buf blob = tbs_buf();

@@ -61,10 +61,9 @@ static enum tbs_err check_tpk(const struct custody *custody, const char *suite,
         custody_why_none(custody, CUSTODY_ROLE_TPK, alg, NULL) == TBS_ERR_DENIED)
         return TBS_OK;
     return tbs_fail(diag, TBS_ERR_CONFIG,
-                    "suite %s is on, but no token holds a TPK for %s: make one with tbs-admin keys "
-                    "generate tpk%s, or turn the suite off",
-                    suite, custody_alg_name(alg),
-                    alg == CUSTODY_HMAC_SHA_1 ? " --alg hmac-sha1" : "");
+                    "suite %s is on, but no token holds a TPK for %s: let a ceremony "
+                    "make one, or turn the suite off",
+                    suite, custody_alg_name(alg));
 }
 
 enum tbs_err kms_check_keys(const struct kms *kms, const struct custody *custody,

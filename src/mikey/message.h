@@ -74,7 +74,8 @@ enum mikey_id_role {
 
 enum mikey_rand_role { MIKEY_RANDRI = 1, MIKEY_RANDRR = 2, MIKEY_RANDRKMS = 3 };
 
-enum mikey_prot { MIKEY_PROT_SRTP = 0 };
+/* Prot type, RFC 3830 6.10. From 241 on numbers are for private use (RFC 3830 10). */
+enum mikey_prot { MIKEY_PROT_SRTP = 0, MIKEY_PROT_TLS = 241, MIKEY_PROT_CMS = 242 };
 
 enum mikey_ext_type { MIKEY_EXT_SDP_IDS = 1 }; /* RFC 3830 6.15 */
 

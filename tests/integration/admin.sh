@@ -100,20 +100,28 @@ sed -i "s|http://[^\"]*|$mikey_url|" "$dir/moved/alice.json"
 daemon_stop
 
 # A token that cannot wrap: its KEK is gone.
-destroy_key "$(adm keys | awk '$2 == "KEK" {print $1}')"
-refused 1 "tbs-admin keys generate kek" adm subscriber add sip:carol@example.net --psk-id carol-1 \
+destroy_key kek-2026-01
+refused 1 "let a ceremony make one" adm subscriber add sip:carol@example.net --psk-id carol-1 \
     --psk-out "$dir/carol.psk"
 nothing_of_carol
-adm keys generate kek >/dev/null
-subscriber carol
+refused 1 "made in ceremonies" adm keys generate kek
 
 # --- A KMS with names that YAML would read as something else ---
+
+# It is a rehearsal, and none passes for a real one.
+verify=$(dirname "$admin")/../tbs-ceremony-verify
+"$verify" --rehearsal "$kms/ceremony" >"$dir/opinion" || wrong "$(cat "$dir/opinion")"
+refused 1 "rehearsal" "$verify" "$kms/ceremony"
+sed -i 's/^    rehearsal: true/    rehearsal: false/' "$kms/tbs-kmsd.yaml"
+refused 3 "it is one of a rehearsal" "$kmsd" --check --config "$kms/tbs-kmsd.yaml"
 
 kms="$dir/it's \"a\": [KMS]"
 daemon_init --listen '[::1]:8087' --management '[::1]:8088' --identity 'sip:kms@[::1]'
 "$kmsd" --check --config "$kms/tbs-kmsd.yaml" >/dev/null || wrong "the configuration is refused"
 rm -r "$kms"
-daemon_init
+said=$("$admin" --json init "$kms" --listen 127.0.0.1:0 --management 127.0.0.1:0)
+[ "$(jq -r '.[0] | .record, .registry' <<<"$said")" = "$kms/ceremony
+$kms/key-registry" ] || wrong "$said"
 daemon_start
 grep -q '^token  *up' <<<"$(adm status)" || wrong "no token"
 daemon_stop

@@ -46,7 +46,7 @@ ticket=$(grep '"event":"request"' "$trail" | member ticket)
 [ "$ticket" = "$(grep '"event":"resolve"' "$trail" | member ticket)" ] || wrong "two tickets"
 [ "$(grep -c '"command":"group add"' "$trail")" = 2 ] || wrong "no word of the group"
 grep -qv '"outcome":"done"' <<<"$(grep '"event":"administration-ended"' "$trail")" || wrong "no failure told"
-for secret in "$dir"/*.psk "$kms"/*.pin; do
+for secret in "$dir"/*.psk "$kms"/tokens/*-pin; do
     ! grep -qF "$(cat "$secret")" "$trail" || wrong "$secret is in the trail"
 done
 sleep 2.5
@@ -62,7 +62,7 @@ openssl dgst -sha256 -verify "$dir/audit.pem" -signature "$dir/signature" "$dir/
     wrong "openssl does not verify it"
 
 echo "Manipulations end with a status of their own"
-sed '3s/tpk/tpx/' "$trail" >"$dir/changed"
+sed '3s/"20/"21/' "$trail" >"$dir/changed"
 refused 4 broken "$admin" audit verify "$dir/changed"
 head -c -5 "$trail" >"$dir/cut"
 refused 6 unfinished "$admin" audit verify "$dir/cut"
@@ -130,7 +130,7 @@ grep -q '"event":"resumed","lost":[1-9]' "$trail" || wrong "no word of what was 
 echo "Not without a key that signs"
 daemon_stop
 verified "$trail.000000000001" "$trail"
-SOFTHSM2_CONF=$kms/softhsm2.conf USER_PIN=$(cat "$kms/user.pin") pkcs11-tool \
+SOFTHSM2_CONF=$kms/tokens/softhsm2.conf USER_PIN=$(cat "$kms/tokens/A.user-pin") pkcs11-tool \
     --module "$(sed -n 's/^ *module: //p' "$kms/tbs-kmsd.yaml")" --login --pin env:USER_PIN \
     --delete-object --type privkey --id "$(printf audit-2 | od -An -tx1 | tr -d ' \n')$(
         grep -o 'audit-2[0-9a-z-]*' "$dir/audit.pem" | head -n 1 | cut -c8- | tr -d '\n' |

@@ -15,6 +15,7 @@ trap 'daemon_stop; rm -rf "$dir"' EXIT
 
 # Further arguments go to tbs-admin init.
 daemon_init() {
+    records=("$kms/ceremony")
     "$admin" init "$kms" --listen 127.0.0.1:0 --management 127.0.0.1:0 "$@" >/dev/null
 }
 
@@ -47,6 +48,23 @@ subscriber() { # name: sip:NAME@example.net, key NAME-1 in $dir/NAME.psk
     adm subscriber add "sip:$1@example.net" --psk-id "$1-1" --psk-out "$dir/$1.psk"
 }
 
+# Performs a further ceremony on the token of the KMS, in rehearsal; its registry takes the place of
+# the one before.
+ceremony() { # script
+    local record
+    record=$(mktemp -d "$dir/record.XXXXXX")
+    "$(dirname "$admin")/../tbs-ceremony/tbs-ceremony" run --rehearse --answers auto --script "$1" \
+        --after "${records[-1]}" "$record/ceremony" >"$record/said" || wrong "$(tail -n 5 "$record/said")"
+    records+=("$record/ceremony")
+    cp "$record/ceremony/registry.jsonl" "$kms/key-registry"
+}
+ceremonies=$(dirname "${BASH_SOURCE[0]}")/../../policies/ceremonies
+
+# For tests that have a registry of their own, or keys that no ceremony made.
+without_registry() {
+    sed -i '/^  registry:/,/^    rehearsal:/d' "$kms/tbs-kmsd.yaml"
+}
+
 wrong() {
     echo "$*" >&2
     exit 1
@@ -61,7 +79,7 @@ refused() { # status, part of the sentence, command...
 }
 
 destroy_key() { # id; in the real token, where the mock passes on to it
-    SOFTHSM2_CONF=$kms/softhsm2.conf USER_PIN=$(cat "$kms/user.pin") pkcs11-tool \
+    SOFTHSM2_CONF=$kms/tokens/softhsm2.conf USER_PIN=$(cat "$kms/tokens/A.user-pin") pkcs11-tool \
         --module "${MOCK_PKCS11_MODULE:-$(sed -n 's/^ *module: //p' "$kms/tbs-kmsd.yaml")}" --login \
         --pin env:USER_PIN --delete-object --type secrkey \
         --id "$(printf %s "$1" | od -An -tx1 | tr -d ' \n')" 2>/dev/null

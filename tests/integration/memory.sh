@@ -26,16 +26,15 @@ begin_softhsm() {
     local client module
     client=$(echo /usr/lib/*/pkcs11/p11-kit-client.so)
     [ -r "$client" ] || { echo "p11-kit's client module is not installed"; exit 77; }
-    # The connection carries no AES-GCM, so the KEK is an HMAC key.
-    daemon_init --kek hmac
+    daemon_init
     subscribers
     module=$(sed -n 's/^ *module: //p' "$kms/tbs-kmsd.yaml")
-    eval "$(SOFTHSM2_CONF=$kms/softhsm2.conf p11-kit server --provider "$module" \
+    eval "$(SOFTHSM2_CONF=$kms/tokens/softhsm2.conf p11-kit server --provider "$module" \
         --name "$dir/p11.sock" 'pkcs11:')"
     sed -i -e "s|module: .*|module: $client|" \
         -e "s|environment: .*|environment: [\"P11_KIT_SERVER_ADDRESS=$P11_KIT_SERVER_ADDRESS\"]|" \
         "$kms/tbs-kmsd.yaml"
-    truth=$(echo "$kms"/tokens/*)
+    truth=$(echo "$kms"/tokens/*/) pin=$kms/tokens/A.user-pin
 }
 
 # swtpm keeps the octets of the key that was loaded last, so each key is listed alone once.
@@ -48,7 +47,7 @@ begin_tpm() {
     export DBUS_SESSION_BUS_ADDRESS=$software_tpm_bus
     daemon_init --token tpm --tcti tabrmd:bus_type=session
     subscribers
-    truth=$dir/truth
+    truth=$dir/truth pin=$kms/user.pin
     sed "s|^  keys: .*|  keys: $dir/alone|" "$kms/tbs-kmsd.yaml" >"$dir/alone.yaml"
     for id in $(adm keys | awk '$3 ~ /^HMAC/ { print $1 }'); do
         mkdir "$dir/alone"
@@ -63,6 +62,6 @@ begin_tpm() {
 daemon_start
 
 /usr/bin/python3 "$here/memory.py" "$(sed -n 1p "$kms/addresses")" "$kmsd_pid" \
-    sip:kms@example.net "$truth" "$kms/user.pin" \
+    sip:kms@example.net "$truth" "$pin" \
     "sip:alice@example.net=alice-1=$dir/alice.psk" "sip:bob@example.net=bob-1=$dir/bob.psk" ||
     { status=$?; tail -3 "$dir/kmsd.log"; exit $status; }

@@ -11,7 +11,7 @@ client=$(echo /usr/lib/*/pkcs11/p11-kit-client.so)
 server_start() {
     mkdir "$dir/tbs-kms-token"
     # A session of its own: then one kill ends the server with its children, as systemd does.
-    SOFTHSM2_CONF=$kms/softhsm2.conf setsid bash -c "exec $command" >"$dir/server.log" 2>&1 &
+    SOFTHSM2_CONF=$kms/tokens/softhsm2.conf setsid bash -c "exec $command" >"$dir/server.log" 2>&1 &
     server_pid=$!
 }
 server_kill() {
@@ -32,7 +32,7 @@ request() { # name
     "$tbs" request --account "$dir/alice.json" --to sip:bob@example.net --out "$dir/$1.ticket"
 }
 
-daemon_init --kek hmac
+daemon_init
 module=$(sed -n 's/^ *module: //p' "$kms/tbs-kmsd.yaml")
 command=$(sed -n 's/^ExecStart=//p' "$unit" | sed -e "s|%t|$dir|" -e "s|\${MODULE}|$module|")
 socket=$dir/tbs-kms-token/pkcs11.sock

@@ -61,7 +61,7 @@ await() { # status of /readyz
 
 daemon_init
 mock_configure
-pin=$(cat "$kms/user.pin")
+pin=$(cat "$kms/tokens/A.user-pin")
 sealed=$kms/user.sealed
 sed -i "s|^  pin: .*|  pin: tpm:./user.sealed\n  tcti: $TPM2TOOLS_TCTI|" "$kms/tbs-kmsd.yaml"
 for key in operators others; do
@@ -75,12 +75,12 @@ chmod 600 rsa.pem
 echo "What cannot be is said"
 refused 1 "cannot open the sealed PIN" adm pin test
 refused 1 "either --sign or --public-key" adm pin seal
-refused 1 "must be on P-256" adm pin seal --sign rsa.pem --pin-source "file:$kms/user.pin"
+refused 1 "must be on P-256" adm pin seal --sign rsa.pem --pin-source "file:$kms/tokens/A.user-pin"
 refused 3 "no token with such a sealed PIN" adm pin test /elsewhere
 refused 1 "--pcrs takes numbers of 0 to 23" adm pin seal --sign operators.pem --pcrs 7,24 \
-    --pin-source "file:$kms/user.pin"
+    --pin-source "file:$kms/tokens/A.user-pin"
 chmod 644 operators.pem
-refused 3 "others may use it" adm pin seal --sign operators.pem --pin-source "file:$kms/user.pin"
+refused 3 "others may use it" adm pin seal --sign operators.pem --pin-source "file:$kms/tokens/A.user-pin"
 chmod 600 operators.pem
 head -c 200 /dev/zero | tr '\0' 1 >long.pin
 chmod 600 long.pin
@@ -89,9 +89,9 @@ refused 1 "a PIN of at most 128 octets" adm pin seal --sign operators.pem \
 [ ! -e "$sealed" ] || wrong "a file was written all the same"
 
 echo "Sealed, and the daemon starts with it"
-adm pin seal --sign operators.pem --pcrs 0,7,11 --pin-source fd:0 <"$kms/user.pin" >out
+adm pin seal --sign operators.pem --pcrs 0,7,11 --pin-source fd:0 <"$kms/tokens/A.user-pin" >out
 [ "$(stat -c %a "$sealed")" = 600 ] || wrong "mode $(stat -c %a "$sealed") of $sealed"
-mv "$kms/user.pin" "$dir/user.pin"
+mv "$kms/tokens/A.user-pin" "$dir/user.pin"
 adm pin test >out 2>&1 || wrong "$(cat out)"
 [ "$(adm --json pin test 2>out | jq -r '[.[] | .pcr + " " + .state] | join(",")')" = \
     "0 as signed,7 as signed,11 as signed" ] || wrong "$(adm --json pin test)"

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # A key registry, signed by others' hands with OpenSSL, and what its word does to real tickets.
 set -euo pipefail
-admin=$1 kmsd=$2 tbs=$3 make_registry=$4
+admin=$1 kmsd=$2 tbs=$3 make_registry=$4 make_key=$5
 . "$(dirname "$0")/daemon.sh"
 
 user() { # name: a subscriber with the account $dir/NAME.json
@@ -64,12 +64,13 @@ starts_not() { # part of the sentence
 }
 
 daemon_init
+without_registry
 daemon_start
 said 'event=no-key-registry'
 user alice
 user bob
 old=$(offer before)
-adm keys generate tpk --id tpk-9-new >/dev/null
+"$make_key" "$kms/tbs-kmsd.yaml" tpk hmac-sha256 tpk-9-new
 adm --json keys check-values >"$dir/facts"
 for signer in ann ben eve; do
     openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256 -out "$dir/$signer.key" 2>/dev/null
@@ -100,7 +101,7 @@ sed -i 's/rehearsal: true, //' "$kms/tbs-kmsd.yaml"
 "$make_registry" "$registry" "$dir/facts" "${both[@]}" --set "$old.state=retired"
 starts_not "no state 'retired'"
 "$make_registry" "$registry" "$dir/facts" "${both[@]}" --drop tpk-9-new
-starts_not "key tpk-9-new on token 'tbs' is refused: the key registry does not name it"
+starts_not "key tpk-9-new on token 'tbs-A' is refused: the key registry does not name it"
 "$make_registry" "$registry" "$dir/facts" "${both[@]}" --set tpk-9-new.check=$(printf "%032d" 7)
 starts_not "its check value is not that of the key registry"
 "$make_registry" "$registry" "$dir/facts" "${both[@]}" --set tpk-9-new.token=0123456789abcdef=local
@@ -109,7 +110,7 @@ kek=$(sed -n 's/.*"id": "\(kek-[^"]*\)".*/\1/p' "$dir/facts")
 block=$(grep -A5 "\"$kek\"" "$dir/facts" | sed -n 's/.*"check_value": "\(.*\)".*/\1/p')
 "$make_registry" "$registry" "$dir/facts" "${both[@]}" --set "$kek.check=${block%?}$(
     [ "${block: -1}" = 0 ] && echo 1 || echo 0)"
-starts_not "key $kek on token 'tbs' is refused: its check value"
+starts_not "key $kek on token 'tbs-A' is refused: its check value"
 [ ! -e "$kms/key-registry.seen" ] || wrong "a refused registry is remembered"
 
 # --- One that is right; OpenSSL alone agrees with its signatures ---
@@ -198,7 +199,7 @@ refused 3 "Error 14" resolve after
 
 # --- A key that the registry does not name yet ---
 
-grep -q "before the key registry names it" <<<"$(adm keys generate tpk --id tpk-9-newest)" || wrong "no word"
+"$make_key" "$kms/tbs-kmsd.yaml" tpk hmac-sha256 tpk-9-newest
 newest --set "$old.state=compromised"
 hangup 1 'tbs_key_refused{key="tpk-9-newest"}'
 [ "$(offer unnamed)" = tpk-9-new ] || wrong "a key is used that the registry does not name"

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Stored keys move from an AES-GCM KEK to one for HMAC and back while the KMS is asked all the time:
+# Stored keys move from an HMAC KEK to one for AES-GCM and back while the KMS is asked all the time:
 # no message is refused, whatever ends the move it goes on, and what others did meanwhile stays.
 set -euo pipefail
 admin=$1 kmsd=$2 mock=$3 load=$4
@@ -12,8 +12,10 @@ tell() { # a line for the load; its answer goes to $said
     read -r said <&9 || wrong "the load ended at '$*'"
 }
 
-new_kek() { # algorithm, id; the daemon has it, too
-    adm keys generate kek --alg "$1" --id "$2" >/dev/null
+new_kek() { # template, id; the daemon has it, too
+    sed -e "s/kek-2026-01/$before/; s/kek-2026-02/$2/" -e "/id: $2/s/kek-hmac-sha256-v1/$1/" -e '/do: inventory/d' \
+        "$ceremonies/one-token-rotate-kek.yaml" >"$dir/$2.yaml"
+    ceremony "$dir/$2.yaml"
     kill -HUP "$kmsd_pid"
     sleep 0.5
 }
@@ -68,10 +70,10 @@ coproc LOAD { "$load" "$(sed -n 1p "$kms/addresses")" "$dir" 200; }
 load_pid=$LOAD_PID
 exec 8>&"${LOAD[1]}"- 9<&"${LOAD[0]}"-
 
-echo "From AES-GCM to HMAC, killed and interrupted"
+echo "From HMAC to AES-GCM, killed and interrupted"
 tell row move
 kek=kek-9999-01
-new_kek hmac $kek
+new_kek kek-aes-256-gcm-v1 $kek
 in_the_middle KILL
 adm subscriber remove sip:70@example.net
 subscriber carol
@@ -83,9 +85,9 @@ destroy_key "$before"
 kill -HUP "$kmsd_pid"
 sleep 0.5
 
-echo "From HMAC to AES-GCM, one key damaged"
+echo "From AES-GCM to HMAC, one key damaged"
 before=$kek kek=kek-9999-02
-new_kek gcm $kek
+new_kek kek-hmac-sha256-v1 $kek
 in_the_middle INT
 grep -q "the same command goes on" "$dir/out" || wrong "$(cat "$dir/out")"
 /usr/bin/python3 - "$kms/store.sqlite" <<'END'

@@ -15,7 +15,7 @@ fail() {
 # Starts the daemon, and returns when it waits for the rest of its PIN.
 launch_up_to_the_pin() {
     daemon_launch
-    head -c 4 "$dir/kms/user.pin" >&7
+    head -c 4 "$dir/kms/tokens/A.user-pin" >&7
     while read -t 0 -u 7; do
         kill -0 "$kmsd_pid" || fail "it does not wait for its PIN"
         sleep 0.05
@@ -23,7 +23,7 @@ launch_up_to_the_pin() {
 }
 
 give_the_rest_of_the_pin() {
-    tail -c +5 "$dir/kms/user.pin" >&7
+    { tail -c +5 "$dir/kms/tokens/A.user-pin"; echo; } >&7
 }
 
 await_reloads() { # how many
@@ -50,7 +50,7 @@ print(db.execute("PRAGMA user_version").fetchone()[0])
 END
 }
 
-daemon_init --kek hmac
+daemon_init
 
 echo "A store of a newer version, and stores out of reach: for a person, not for another start"
 start=("$kmsd" --config "$kms/tbs-kmsd.yaml")
@@ -64,6 +64,8 @@ mkdir "$dir/closed"
 mv "$kms/store.sqlite" "$dir/closed"
 sed -i.bak "s|^  path: .*|  path: $dir/closed/store.sqlite|" "$kms/tbs-kmsd.yaml"
 chmod 000 "$dir/closed"
+refused 3 "key-registry.seen: Permission denied" "${start[@]}"
+without_registry
 refused 3 "store.sqlite: Permission denied" "${start[@]}"
 chmod 500 "$dir/closed"
 refused 3 "writable by this user" "${start[@]}"
@@ -113,7 +115,7 @@ ended_with 143
 
 echo "A token that is away at the start: the PIN is read all the same, and a stop waits for nobody"
 mkdir "$dir/none"
-sed -i.bak "s|^directories.tokendir.*|directories.tokendir = $dir/none|" "$dir/kms/softhsm2.conf"
+sed -i.bak "s|^directories.tokendir.*|directories.tokendir = $dir/none|" "$dir/kms/tokens/softhsm2.conf"
 launch_up_to_the_pin
 give_the_rest_of_the_pin
 daemon_await_start
@@ -126,13 +128,13 @@ daemon_await_start
 kill -TERM "$kmsd_pid"
 ended_with 0
 mv "$dir/kms/tbs-kmsd.yaml.bak" "$dir/kms/tbs-kmsd.yaml"
-mv "$dir/kms/softhsm2.conf.bak" "$dir/kms/softhsm2.conf"
+mv "$dir/kms/tokens/softhsm2.conf.bak" "$dir/kms/tokens/softhsm2.conf"
 
 echo "A token that leaves at the start"
 client=$(echo /usr/lib/*/pkcs11/p11-kit-client.so)
 [ -r "$client" ] || { echo "p11-kit's client module is not installed"; exit 77; }
 module=$(sed -n 's/^ *module: //p' "$dir/kms/tbs-kmsd.yaml")
-eval "$(SOFTHSM2_CONF=$dir/kms/softhsm2.conf p11-kit server --provider "$module" \
+eval "$(SOFTHSM2_CONF=$dir/kms/tokens/softhsm2.conf p11-kit server --provider "$module" \
     --name "$dir/p11.sock" 'pkcs11:' 7>&-)"
 trap 'daemon_stop; kill "$P11_KIT_SERVER_PID" 2>/dev/null || true; rm -rf "$dir"' EXIT
 sed -i -e "s|module: .*|module: $client|" \

@@ -52,7 +52,7 @@ static enum tbs_err run(struct report *r, struct tbs_diag *diag)
     size_t stop_after = r->stop_after;
     *r = (struct report){.stop_after = stop_after};
     struct selftest test = {.sessions = 4, .stop = &r->stop, .tell = tell, .ctx = r};
-    return selftest_run(&c, &test, diag);
+    return p11_selftest_run(&c, &test, diag);
 }
 
 static void run_well(struct report *r)
@@ -237,6 +237,14 @@ static void what_cannot_be_removed_is_told_and_removed_later(void **state)
     assert_clean();
 }
 
+static enum tbs_err open_bench(const struct custody_token_config *c, struct bench **ret_bench,
+                               struct tbs_diag *diag)
+{
+    struct bench_token token;
+    enum tbs_err err = p11_bench_token(c, &token, diag);
+    return err != TBS_OK ? err : bench_open(&token, ret_bench, diag);
+}
+
 static void a_token_without_gcm_is_measured_all_the_same(void **state)
 {
     struct custody_token_config c = config();
@@ -246,13 +254,13 @@ static void a_token_without_gcm_is_measured_all_the_same(void **state)
         struct bench *bench;
         struct tbs_diag diag = {0};
         f->encrypt_init = with ? CKR_OK : CKR_MECHANISM_INVALID;
-        if (bench_open(&c, &bench, &diag) != TBS_OK)
+        if (open_bench(&c, &bench, &diag) != TBS_OK)
             fail_msg("%s", diag.text);
         assert_int_equal(bench_unwraps_with_gcm(bench), with);
         for (int i = 0; i < BENCH_N_OPERATIONS; i++) {
             double rate = 0;
             assert_int_equal(
-                bench_measure(bench, (enum bench_operation)i, 2, 0.1, &never, &rate, &diag),
+                bench_measure(bench, NULL, (enum bench_operation)i, 2, 0.1, &never, &rate, &diag),
                 TBS_OK);
             assert_true(rate > 0);
         }
@@ -269,14 +277,14 @@ static void a_token_that_fails_or_is_full_is_not_measured(void **state)
     double rate = 0;
     (void)state;
     f->sign = CKR_DEVICE_ERROR;
-    assert_int_equal(bench_open(&c, &bench, NULL), TBS_ERR_UNAVAILABLE);
+    assert_int_equal(open_bench(&c, &bench, NULL), TBS_ERR_UNAVAILABLE);
     assert_clean();
-    assert_int_equal(bench_open(&c, &bench, NULL), TBS_OK);
+    assert_int_equal(open_bench(&c, &bench, NULL), TBS_OK);
     f->sign = CKR_GENERAL_ERROR;
-    assert_int_equal(bench_measure(bench, BENCH_TICKET, 2, 0.1, &never, &rate, NULL),
+    assert_int_equal(bench_measure(bench, NULL, BENCH_TICKET, 2, 0.1, &never, &rate, NULL),
                      TBS_ERR_TOKEN);
     f->sessions_max = f->sessions + 1;
-    assert_int_equal(bench_measure(bench, BENCH_TICKET, 2, 0.1, &never, &rate, NULL),
+    assert_int_equal(bench_measure(bench, NULL, BENCH_TICKET, 2, 0.1, &never, &rate, NULL),
                      TBS_ERR_UNAVAILABLE);
     assert_true(rate == 0);
     assert_int_equal(bench_close(bench, NULL), TBS_OK);

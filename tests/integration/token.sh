@@ -5,7 +5,7 @@ admin=$1 kmsd=$2 faulty=$3
 . "$(dirname "$0")/daemon.sh"
 
 objects() { # of the token, as another program sees them
-    SOFTHSM2_CONF=$kms/softhsm2.conf USER_PIN=$(cat "$kms/user.pin") pkcs11-tool \
+    SOFTHSM2_CONF=$kms/tokens/softhsm2.conf USER_PIN=$(cat "$kms/tokens/A.user-pin") pkcs11-tool \
         --module "$(sed -n 's/^ *module: //p' "$kms/tbs-kmsd.yaml")" --login \
         --pin env:USER_PIN --list-objects 2>/dev/null | sed -n 's/^ *ID: *//p' | sort
 }
@@ -33,7 +33,7 @@ says() { # file in $dir, pattern
 daemon_init
 before=$(objects)
 files=$(find "$kms/tokens" -name '*.object' | wc -l)
-[ "$(wc -l <<<"$before")" = 5 ] || wrong "not three secret keys and a key pair: $before"
+[ "$(wc -l <<<"$before")" = 7 ] || wrong "not three secret keys and two key pairs: $before"
 
 # --- SoftHSM is fit, with its one remark ---
 
@@ -101,5 +101,5 @@ as_before "a dangerous token"
 
 # --- A token that cannot be opened is a failure, not a verdict ---
 
-echo wrong-pin >"$kms/user.pin"
+echo wrong-pin >"$kms/tokens/A.user-pin"
 refused 3 "CKR_PIN_INCORRECT" adm token-test

@@ -24,17 +24,17 @@ start_fails() { # status, what the log says
     kmsd_pid=
     [ "$status" = "$1" ] || fail "exit status $status instead of $1"
     grep -q "$2" "$dir/kmsd.log" || fail "the log does not say: $2"
-    ! grep -qF -e "$(cat "$kms/user.pin")" "$dir/kmsd.log" || fail "the log has the PIN"
+    ! grep -qF -e "$(cat "$kms/tokens/A.user-pin")" "$dir/kmsd.log" || fail "the log has the PIN"
 }
 
 daemon_init
 mock_configure
 records=$kms/refused-pins
-cp "$kms/user.pin" "$dir/right.pin"
+cp "$kms/tokens/A.user-pin" "$dir/right.pin"
 rm -f "$MOCK_PKCS11_LOG".*
 
 echo "Started ten times, and others beside"
-echo wrong-pin >"$kms/user.pin"
+echo wrong-pin >"$kms/tokens/A.user-pin"
 start_fails 3 CKR_PIN_INCORRECT
 for _ in $(seq 9); do
     start_fails 3 "has refused this PIN before"
@@ -47,7 +47,7 @@ done
     fail "others may read the records"
 
 echo "Corrected, then well"
-cp "$dir/right.pin" "$kms/user.pin"
+cp "$dir/right.pin" "$kms/tokens/A.user-pin"
 daemon_start
 daemon_stop
 daemon_start

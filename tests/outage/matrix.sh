@@ -5,6 +5,7 @@ set -euo pipefail
 admin=$1 kmsd=$2 mock=$3 load=$4
 seconds=$5 settle=$6 # of each outage; how long a recovery is watched
 rate=$7 rounds=$8    # messages a second; how often all outages come
+make_key=$9
 hang_seconds=5       # more than what the custody core takes for hanging
 workers=4
 here=$(dirname "$0")
@@ -42,19 +43,20 @@ refused_for_the_pin() { # how often the token was asked
 daemon_init
 subscriber alice
 subscriber bob
-adm keys generate tpk --id tpk-9999-12 >/dev/null
+without_registry
+"$make_key" "$kms/tbs-kmsd.yaml" tpk hmac-sha256 tpk-9999-12
 sed -i "s/^server:/&\n  workers: $workers\n  grace_s: 2/" "$kms/tbs-kmsd.yaml"
 mock_configure
 
 echo "A wrong PIN at the start"
-cp -p "$kms/user.pin" "$dir/right.pin"
-echo wrong-pin >"$kms/user.pin"
+cp -p "$kms/tokens/A.user-pin" "$dir/right.pin"
+echo wrong-pin >"$kms/tokens/A.user-pin"
 daemon_launch
 ! wait "$kmsd_pid" || wrong "started with a wrong PIN"
 refused_for_the_pin 1
 
 echo "A wrong PIN when the token comes"
-echo another-wrong-pin >"$kms/user.pin"
+echo another-wrong-pin >"$kms/tokens/A.user-pin"
 mock_script <<<"device removed"
 daemon_start
 await_ready 503
@@ -66,7 +68,7 @@ done
 await_ready 503
 grep -q "has refused this PIN before" "$dir/ready"
 refused_for_the_pin 1
-cat "$dir/right.pin" >"$kms/user.pin"
+cat "$dir/right.pin" >"$kms/tokens/A.user-pin"
 kill -HUP "$kmsd_pid"
 await_ready 200
 refused_for_the_pin 1
@@ -95,13 +97,13 @@ all_outages() { # the round
     outage "slot numbers shifted" "slot shift 3" <<<"slot shift 3
 sessions invalidate"
     outage "object handles shifted" "handles shift" <<<"device removed"
-    outage "object handles swapped" "handles swap tpk-9999-12 $(date +tpk-%Y-%m)" \
+    outage "object handles swapped" "handles swap tpk-9999-12 tpk-2026-01" \
         <<<"module dead CKR_CRYPTOKI_NOT_INITIALIZED"
     outage "fewer sessions than workers" "" <<<"sessions invalidate
 sessions max 4"
     begin "keys come while the configuration is read"
     for i in $(seq 5); do
-        adm keys generate tpk --id "tpk-9999-12-$1-$i" >/dev/null
+        "$make_key" "$kms/tbs-kmsd.yaml" tpk hmac-sha256 "tpk-9999-12-$1-$i"
         kill -HUP "$kmsd_pid"
         sleep 0.1
     done
@@ -138,13 +140,13 @@ mock_script </dev/null
 client=$(echo /usr/lib/*/pkcs11/p11-kit-client.so)
 [ -r "$client" ] || { echo "p11-kit's client module is not installed"; exit 77; }
 rm -rf "$kms" "$dir"/*.psk
-daemon_init --kek hmac
+daemon_init
 subscriber alice
 subscriber bob
 
 # Each connection is served by a child of the server.
 module_start() {
-    eval "$(SOFTHSM2_CONF=$kms/softhsm2.conf p11-kit server --provider "$MOCK_PKCS11_MODULE" \
+    eval "$(SOFTHSM2_CONF=$kms/tokens/softhsm2.conf p11-kit server --provider "$MOCK_PKCS11_MODULE" \
         --name "$dir/p11.sock" 'pkcs11:' 8>&- 9<&-)"
 }
 

@@ -95,8 +95,8 @@ ERR_UNSPECIFIED = 12
 ERR_TICKET = 14
 ERR_TPPAR = 15
 
-# Prot type: RFC 3830 table 6.10
-PROT_SRTP = 0
+# Prot type: RFC 3830 table 6.10, and for private use
+PROT_SRTP, PROT_TLS, PROT_CMS = 0, 241, 242
 
 # Ticket Type: table 6.15
 MIKEY_BASE_TICKET = 1
@@ -1089,10 +1089,17 @@ def session_of(suite, policy, keys, sessions, init, resp):
     """Traffic keys of every crypto session (5.1.3, H and G flags)."""
     randri = init.rand(INITIATOR) if policy.has("H") else b""
     randrr = resp.rand(RESPONDER) if resp and policy.has("G") else b""
-    length = master_key_len(init, resp)
+    length = tek_len(suite, sessions, init, resp)
     traffic = {s.cs_id: traffic_keys(suite, keys, s.cs_id, randri, randrr,
                                      length) for s in sessions}
     return Session(keys, traffic)
+
+
+def tek_len(suite, sessions, init, resp):
+    """For TLS and CMS a TEK is as long as the suite's keys."""
+    if any(s.prot_type != PROT_SRTP for s in sessions):
+        return suite.key_len
+    return master_key_len(init, resp)
 
 
 def master_key_len(init, resp):
@@ -1153,7 +1160,8 @@ def check_sessions(sessions, keys):
     """4.2.2.3: one policy, Session Data and a known SPI for each."""
     for s in sessions:
         require(len(s.policies) == 1, f"CS {s.cs_id}: not one policy")
-        require(s.session_data, f"CS {s.cs_id}: no Session Data")
+        require(bool(s.session_data) == (s.prot_type == PROT_SRTP),
+                f"CS {s.cs_id}: Session Data of {len(s.session_data)} octets")
         require(any(k.spi == s.spi for k in keys),
                 f"CS {s.cs_id}: unknown SPI {s.spi.hex()}")
 
@@ -1253,8 +1261,10 @@ def build_transfer_resp(resolved, init_raw, sessions=None, policies=(),
 
 
 def complete_session(session, keys, over=False):
-    return replace(session, policies=session.policies[:1] or (0,),
-                   session_data=session.session_data or os.urandom(4),
+    data = session.session_data
+    if session.prot_type == PROT_SRTP:
+        data = data or os.urandom(4)
+    return replace(session, policies=session.policies[:1] or (0,), session_data=data,
                    spi=keys[0].spi if over or not session.spi
                    else session.spi)
 
@@ -1284,7 +1294,7 @@ class Bundle:
     randrr: bytes
     keys: list          # session keys
     sessions: tuple
-    length: int         # octets of an SRTP master key
+    length: int         # octets of a TEK that is derived
     latest: int         # the latest T, as a number
 
     def followed_by(self):
@@ -1315,7 +1325,8 @@ def bundle_of(suite, policy, mpk, keys, init_raw, resp_raw):
                   transfer_resp_keys(suite, mpk, init, resp),
                   init.rand(INITIATOR) if policy.has("H") else b"",
                   resp.rand(RESPONDER) if policy.has("G") else b"",
-                  list(keys), resp.hdr.sessions, master_key_len(init, resp),
+                  list(keys), resp.hdr.sessions,
+                  tek_len(suite, resp.hdr.sessions, init, resp),
                   max(stamps))
 
 
@@ -1373,7 +1384,9 @@ def build_update(bundle, role, keys=(), sessions=None, extra=()):
     stamp = bundle.stamp()
     payloads = [stamp, *extra]
     payloads += [idr(r, bundle.identities[r]) for r in (role, other(role))]
-    payloads.append(srtp_policy(0, bundle.length))
+    prot = bundle.sessions[0].prot_type
+    payloads.append(srtp_policy(0, bundle.length) if prot == PROT_SRTP
+                    else Sp(0, prot, ()))
     if keys:
         payloads.append(bundle.protection.seal(stamp, list(keys)))
     return protect(Message(hdr, payloads), bundle.protection,

@@ -23,15 +23,17 @@ SDP = ("v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nc=IN IP4 127.0.0.1\r\nt=0 0\r\
 # What tbs takes for --key, and what the peer wishes
 KEYS = {"tgk": mt.TGK, "tek+salt": mt.TEK_SALT, "gtgk": mt.GTGK, "tgk+salt": mt.TGK_SALT,
         "none": None}  # RFC 6043 8: an end supplies them
+PROTOCOLS = {"srtp": mt.PROT_SRTP, "tls": mt.PROT_TLS, "cms": mt.PROT_CMS}
 PROFILE = {256: "AES_256_CM_HMAC_SHA1_80", 128: "AES_CM_128_HMAC_SHA1_80"}
 
 
 class Call:
     """One run, in a folder of its own."""
 
-    def __init__(self, tbs, url, folder, suite, forking, key):
+    def __init__(self, tbs, url, folder, suite, forking, key, protocol):
         self.tbs, self.url, self.suite, self.forking, self.key = tbs, url, suite, forking, key
-        self.name = f"{suite.bits} {'forking' if forking else 'plain'} {key}"
+        self.protocol, self.csb_id = protocol, None
+        self.name = f"{suite.bits} {'forking' if forking else 'plain'} {key} {protocol}"
         self.folder = os.path.join(folder, self.name.replace(" ", "-"))
         os.mkdir(self.folder)
         self.server = Server(url, 10)
@@ -80,6 +82,12 @@ class Call:
 
     def compare(self, session, keys_file):
         """The peer's traffic keys and those that tbs wrote."""
+        if self.protocol != "srtp":
+            name, key = self.read(keys_file).decode().lower().strip().split(":")
+            csb_id, cs_id, spi = map(bytes.fromhex, name.split("."))
+            mt.require((csb_id, cs_id) == (self.csb_id.to_bytes(4, "big"), b"\1"), name)
+            mt.require(bytes.fromhex(key) == session.traffic[1][spi][1], "another key")
+            return
         found = json.loads(self.read(keys_file))["crypto_sessions"]
         mt.require(len(found) == len(session.traffic), f"{len(found)} crypto sessions")
         for cs in found:
@@ -97,8 +105,9 @@ class Call:
         by_tbs = ["--key-file", self.key_file()] if self.key == "none" and self.forking else []
         own = [self.own_key(mt.TEK_SALT)] if self.key == "none" and not self.forking else []
         self.run("offer", "--ticket", "call.ticket", "--to", "sip:bob@example.net",
-                 "--sdp", "my.sdp", "--out", "offer.sdp", *by_tbs)
+                 "--sdp", "my.sdp", "--out", "offer.sdp", "--protocol", self.protocol, *by_tbs)
         init = message_of(self.read("offer.sdp"))
+        self.csb_id = mt.Message.decode(init).hdr.csb_id
         check_sdp_ids(init)
         bob = self.users["bob"]
         resolve = mt.build_resolve_init(self.suite, bob, KMS,
@@ -198,18 +207,25 @@ class Call:
         grant = self.ask(alice, mt.build_request_init(self.suite, alice, KMS, policy),
                          mt.open_request_resp)
         own = [self.own_key(mt.GTGK)] if self.key == "none" and not self.forking else []
+        prot = PROTOCOLS[self.protocol]
+        ids, policies = ((1, 2), None) if prot == mt.PROT_SRTP else ((1,), [mt.Sp(0, prot, ())])
         init = mt.build_transfer_init(
-            grant, alice.identity, "sip:bob@example.net", own=own,
-            sessions=[mt.CryptoSession(1, policies=(0,)), mt.CryptoSession(2, policies=(0,))])
+            grant, alice.identity, "sip:bob@example.net", policies=policies, own=own,
+            sessions=[mt.CryptoSession(i, prot, policies=(0,)) for i in ids])
+        self.csb_id = mt.Message.decode(init).hdr.csb_id
         self.write("offer.mikey", init)
         self.downgraded(["resolve", "--account", "bob.json", "--out", "none"], "--offer",
                         with_message(init))
         self.run("resolve", "--account", "bob.json", "--offer", "offer.mikey",
-                 "--out", "call.resolved")
+                 "--out", "call.resolved", "--protocol", self.protocol)
         by_tbs = ["--key-file", self.key_file()] if self.key == "none" and self.forking else []
         self.run("answer", "--account", "bob.json", "--offer", "offer.mikey",
+                 "--protocol", self.protocol,
                  "--resolved", "call.resolved", "--out", "answer.mikey", "--keys", "bob.keys",
-                 "--session", "bob.session", *by_tbs)
+                 "--session", "bob.session", "--ssrc", "2=cafe0001", *by_tbs)
+        if self.protocol == "srtp":
+            chosen = [cs["ssrc"] for cs in json.loads(self.read("bob.keys"))["crypto_sessions"]]
+            mt.require(chosen[1] == "0xcafe0001" != chosen[0], f"SSRCs {chosen}")
         if by_tbs:
             keys = json.loads(self.read("bob.keys"))["crypto_sessions"]
             mt.require([cs["master_key"].lower() for cs in keys] == self.teks, "not the TEKs of the file")
@@ -242,8 +258,10 @@ def check_sdp_ids(init):
 def main():
     tbs, url, folder = os.path.abspath(sys.argv[1]), *sys.argv[2:]
     passed = failed = 0
-    for bits, forking, key in product((256, 128), (True, False), KEYS):
-        call = Call(tbs, url, folder, mt.SUITES[bits], forking, key)
+    for bits, forking, key, protocol in product((256, 128), (True, False), KEYS, PROTOCOLS):
+        if protocol != "srtp" and (bits, key) not in ((256, "tgk"), (128, "tek+salt")):
+            continue  # the session keys come about as for SRTP
+        call = Call(tbs, url, folder, mt.SUITES[bits], forking, key, protocol)
         for direction in (call.tbs_calls, call.peer_calls):
             try:
                 direction()

@@ -31,7 +31,7 @@
 # lib/sip.sh: SIP
 #   proxy_start [FILE]    kamailio; FILE has the routes of the scenario (default: lib/routes.cfg)
 #   proxy_mode MODE       what the routes find in $shv(mode)
-#   rtpengine_start       rtpengine at ${at[relay]}, before proxy_start
+#   rtpengine_start [OPTION...]  rtpengine at ${at[relay]}, before proxy_start
 #   legacy NAME FILE      sipp with this scenario for one call, for a party that knows no MIKEY
 #   ua NAME [OPTION...]   starts the user agent of a user or device, and registers it
 #   tell NAME COMMAND...  what it shall do (tbs-ua --help)
@@ -51,6 +51,11 @@
 #   cannot_open KEYS CS PCAP WHO   authentic packets there are none with these keys
 #   python_opens KEYS CS PCAP WAV  tests/peer/srtp_check.py: the whole sound, without our code
 #   same_keys|other_keys A B       of two files of keys
+#   gst_decrypt|gst_encrypt KEYS CS FROM TO  GStreamer as a gateway, from SRTP to RTP and back
+#   rtp_hear LISTEN RAW, rtp_speak TO SSRC   plain RTP behind it, in the background; with ffmpeg
+#   rtp_sound CAPTURE PORT RAW     plain RTP of a capture
+#   plain_in                       prints a display filter: packets with $hello in clear
+#   keys_py ...                    lib/keys.py
 # lib/wire.sh: what crossed the network
 #   capture_start, capture_stop    all of the network, in wire.pcapng
 #   wire FILTER FIELD...           prints fields of the frames that tshark's display filter takes
@@ -84,6 +89,7 @@ admin=$build/tools/tbs-admin/tbs-admin kmsd=$build/tools/tbs-kmsd
 hello=$source/tools/demo.d/hello.wav
 domain=${domain:-example.net}
 umask 077
+ulimit -c 0 # a core has keys
 own_folder "$folder"
 cd "$folder"
 mkdir logs messages

@@ -8,5 +8,6 @@ token_start() {
     certutil -N -d "sql:$dir/nss" -f "$dir/nss.pin"
     init_args="configdir='sql:$dir/nss' certPrefix='' keyPrefix='' secmod='secmod.db' flags= dbTokenDescription='tbs'"
     uri=pkcs11:token=tbs
+    ends="let somebody copy"
     quirks=(no-allowed-mechanisms no-copyable no-destroyable no-local)
 }

@@ -281,7 +281,7 @@ static void site_refused(const char *old, const char *new, const char *word)
 static void test_site_shape(void **state)
 {
     (void)state;
-    site_refused("serial: \"1\"", "serial: \"1\", pin: \"1234\"", "unknown key 'pin'");
+    site_refused("serial: \"1\"", "serial: \"1\", so_pin: \"1234\"", "unknown key 'so_pin'");
     site_refused("serial: \"1\"", "serial: \"1\", fresh: true", "needs one of");
     site_refused(", label: b", "", "needs one of");
     site_refused("name: B", "name: A", "come once");

@@ -1,5 +1,6 @@
 #include "tools/common/key_registry.h"
 
+#include <errno.h>
 #include <libgen.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,7 +17,8 @@ static const char seen_name[] = "key-registry.seen";
 static enum tbs_err blame(const char *file, enum tbs_err err, const struct tbs_diag *why,
                           struct tbs_diag *diag)
 {
-    bool is_ours = err == TBS_ERR_NOMEM || err == TBS_ERR_IO || err == TBS_ERR_CRYPTO;
+    bool is_ours = err == TBS_ERR_NOMEM || (err == TBS_ERR_IO && why->raw != EACCES) ||
+                   err == TBS_ERR_CRYPTO;
 
     return tbs_fail_raw(diag, is_ours ? err : TBS_ERR_CONFIG, why->raw, "key registry %.140s: %s",
                         file, why->text);

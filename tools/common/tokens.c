@@ -1,6 +1,7 @@
 #include "tools/common/tokens.h"
 
 #include <assert.h>
+#include <string.h>
 
 static_assert(CONFIG_TOKENS_MAX == CUSTODY_TOKENS_MAX, "every configured token has its place");
 
@@ -23,6 +24,16 @@ static struct custody_token_config token_of(const struct config_custody *custody
         .keep_pin = custody->keep_pin,
         .pin_records = custody->pin_records,
     };
+}
+
+bool token_is_tpm(const struct custody_token_config *token)
+{
+    return strcmp(token->backend, "tpm") == 0;
+}
+
+const char *token_name(const struct custody_token_config *token)
+{
+    return token_is_tpm(token) ? token->tcti : token->uri;
 }
 
 void tokens_of(const struct config_custody *config, struct tokens *ret_tokens)

@@ -11,6 +11,9 @@ struct tokens {
     struct custody_config custody;
 };
 
+bool token_is_tpm(const struct custody_token_config *token);
+/* For people: its URI, or the way to its TPM. */
+const char *token_name(const struct custody_token_config *token);
 void tokens_of(const struct config_custody *config, struct tokens *ret_tokens);
 
 #endif

@@ -33,6 +33,8 @@ struct admin {
 enum tbs_err admin_config(struct admin *a, struct tbs_diag *diag);
 enum tbs_err admin_store(struct admin *a, enum store_mode mode, struct tbs_diag *diag);
 enum tbs_err admin_custody(struct admin *a, struct tbs_diag *diag);
+/* All that these opened. */
+void admin_close(struct admin *a);
 
 /* One command: `words` are what follows its name(s); n is in [min, max]. */
 struct admin_command {
@@ -40,8 +42,8 @@ struct admin_command {
     const char *words;       /* for the help */
     int min, max;
     enum tbs_err (*run)(struct admin *a, int n, char **words, struct tbs_diag *diag);
-    const char *summary;
-    bool changes; /* something that the audit trail tells */
+    const char *summary; /* NULL: for no person */
+    bool changes;        /* something that the audit trail tells */
 };
 
 extern const struct admin_command admin_init_commands[];
@@ -60,7 +62,7 @@ extern const struct admin_command admin_pin_commands[];
 /* Options that some commands take. */
 struct admin_options {
     const char *psk_id, *psk_out, *psk_in, *account_out, *url;
-    const char *name, *identity, *module, *listen, *management, *kek, *alg, *id, *public_key;
+    const char *name, *identity, *module, *listen, *management, *alg, *id, *public_key;
     const char *seconds, *sessions, *from, *until, *at, *token, *tcti;
     const char *pin_source, *pcrs, *sign, *to_sign, *signature;
     const char *expected[ADMIN_EXPECTED_MAX];

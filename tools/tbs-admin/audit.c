@@ -114,7 +114,7 @@ static enum tbs_err public_key(struct admin *a, int n, char **words, struct tbs_
         }
     if (!err && found == 0)
         err = tbs_fail(diag, TBS_ERR_NOT_FOUND,
-                       "the token holds no audit key: make one with tbs-admin keys generate audit");
+                       "the token holds no audit key: let a ceremony make one");
     return err;
 }
 

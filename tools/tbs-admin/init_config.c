@@ -1,8 +1,8 @@
-#include "tools/tbs-admin/init_config.h"
-
+/* tbs-admin init: the first configuration. */
 #include <yaml.h>
 
 #include "tools/tbs-admin/admin.h"
+#include "tools/tbs-admin/init.h"
 
 /* `ok` is sticky: write, then check once. */
 struct writer {
@@ -81,7 +81,21 @@ static void put_custody(struct writer *w, const struct custody_token_config *cus
     put_pair(w, "pin_records", "refused-pins");
 }
 
-static void put_sections(struct writer *w, const struct custody_token_config *custody, bool signs)
+/* Signed by the ceremony's key and by its witness. */
+static void put_registry(struct writer *w)
+{
+    static const char *const signers[] = {NEW_KMS_CEREMONY "/keys/csk-2026-01.pem",
+                                          NEW_KMS_CEREMONY "/keys/IW-1.pem"};
+
+    begin_section(w, "registry");
+    put_pair(w, "file", NEW_KMS_REGISTRY);
+    put_list(w, "signers", signers, 2);
+    put_pair(w, "need", "2");
+    put_pair(w, "rehearsal", "true");
+    end_mapping(w);
+}
+
+static void put_sections(struct writer *w, const struct new_kms *kms)
 {
     static const char *const suites[] = {"256", "128"};
     const struct admin_options *o = &admin_options;
@@ -91,7 +105,9 @@ static void put_sections(struct writer *w, const struct custody_token_config *cu
     put_list(w, "suites", suites, 2);
     end_mapping(w);
     begin_section(w, "custody");
-    put_custody(w, custody);
+    put_custody(w, &kms->custody);
+    if (kms->registered)
+        put_registry(w);
     end_mapping(w);
     begin_section(w, "store");
     put_pair(w, "path", "store.sqlite");
@@ -103,7 +119,7 @@ static void put_sections(struct writer *w, const struct custody_token_config *cu
     end_mapping(w);
     begin_section(w, "audit");
     put_pair(w, "file", "audit.log");
-    if (signs) {
+    if (kms->signs) {
         put_pair(w, "every_records", "1000");
         put_pair(w, "every_seconds", "60");
     }
@@ -116,21 +132,20 @@ static int append(void *text, unsigned char *octets, size_t n)
     return !((struct tbs_buf *)text)->failed;
 }
 
-static void put_document(struct writer *w, const struct custody_token_config *custody, bool signs)
+static void put_document(struct writer *w, const struct new_kms *kms)
 {
     yaml_event_t e;
 
     emit(w, yaml_stream_start_event_initialize(&e, YAML_UTF8_ENCODING), &e);
     emit(w, yaml_document_start_event_initialize(&e, NULL, NULL, NULL, 1), &e);
     begin_mapping(w);
-    put_sections(w, custody, signs);
+    put_sections(w, kms);
     end_mapping(w);
     emit(w, yaml_document_end_event_initialize(&e, 1), &e);
     emit(w, yaml_stream_end_event_initialize(&e), &e);
 }
 
-enum tbs_err init_config(const struct custody_token_config *custody, bool signs,
-                         struct tbs_buf *text, struct tbs_diag *diag)
+enum tbs_err new_kms_config(const struct new_kms *kms, struct tbs_buf *text, struct tbs_diag *diag)
 {
     struct writer w = {.ok = true};
 
@@ -141,7 +156,7 @@ enum tbs_err init_config(const struct custody_token_config *custody, bool signs,
     yaml_emitter_set_output(&w.emitter, append, text);
     yaml_emitter_set_unicode(&w.emitter, 1);
     yaml_emitter_set_width(&w.emitter, -1);
-    put_document(&w, custody, signs);
+    put_document(&w, kms);
     yaml_emitter_delete(&w.emitter);
     return w.ok ? TBS_OK
                 : tbs_fail(diag, TBS_ERR_INVALID,

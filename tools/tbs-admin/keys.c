@@ -93,6 +93,18 @@ static void tell(struct custody *custody, const struct key_kind *kind, const cha
                "of before.\n");
 }
 
+/* There is one way to make the keys of a PKCS#11 token. */
+static enum tbs_err must_be_tpm(struct admin *a, struct tbs_diag *diag)
+{
+    enum tbs_err err = admin_config(a, diag);
+
+    if (err || strcmp(a->config->custody.token.backend, "tpm") == 0)
+        return err;
+    return tbs_fail(diag, TBS_ERR_UNSUPPORTED,
+                    "the keys of a PKCS#11 token are made in ceremonies: see tbs-ceremony(1), and "
+                    "for a KMS of tbs-admin init tbs-admin(8), KEYS");
+}
+
 static enum tbs_err keys_generate(struct admin *a, int n, char **words, struct tbs_diag *diag)
 {
     const struct key_kind *kind;
@@ -101,6 +113,8 @@ static enum tbs_err keys_generate(struct admin *a, int n, char **words, struct t
     enum tbs_err err = parse_role(words[0], &role, diag);
 
     (void)n;
+    if (!err)
+        err = must_be_tpm(a, diag);
     if (!err)
         err = key_kind_find(role, admin_options.alg, &kind, diag);
     if (!err)
@@ -214,7 +228,7 @@ static enum tbs_err status(struct admin *a, int n, char **words, struct tbs_diag
 
 const struct admin_command admin_key_commands[] = {
     {"keys", "generate", "tpk|kek|audit [--alg ALGORITHM] [--id ID]", 1, 1, keys_generate,
-     "make one more key in the token, for tbs-kmsd from its next start or reload", true},
+     "make one more key in a TPM, for tbs-kmsd from its next start or reload", true},
     {"keys", "rewrap", "", 0, 0, rewrap,
      "protect every stored key with the newest KEK; may be ended and goes on the next time", true},
     {"keys", "check-values", "", 0, 0, admin_check_values,

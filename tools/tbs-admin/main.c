@@ -49,6 +49,16 @@ enum tbs_err admin_custody(struct admin *a, struct tbs_diag *diag)
     return err ? err : custody_session_open(a->custody, &a->session, diag);
 }
 
+void admin_close(struct admin *a)
+{
+    audit_close(a->audit);
+    store_close(a->store);
+    custody_session_close(a->session);
+    key_registry_free(a->registry);
+    custody_close(a->custody);
+    config_free(a->config);
+}
+
 struct tbs_bytes admin_text(const char *word)
 {
     return tbs_bytes_str(word);
@@ -133,7 +143,6 @@ enum option_key {
     KEY_MODULE,
     KEY_LISTEN,
     KEY_MANAGEMENT,
-    KEY_KEK,
     KEY_ALG,
     KEY_SECONDS,
     KEY_SESSIONS,
@@ -166,7 +175,6 @@ static const char **const arguments[] = {
     [KEY_MODULE] = &admin_options.module,
     [KEY_LISTEN] = &admin_options.listen,
     [KEY_MANAGEMENT] = &admin_options.management,
-    [KEY_KEK] = &admin_options.kek,
     [KEY_ALG] = &admin_options.alg,
     [KEY_SECONDS] = &admin_options.seconds,
     [KEY_SESSIONS] = &admin_options.sessions,
@@ -244,8 +252,9 @@ static char *help_filter(int key, const char *text, void *input)
     fputs("Commands:\n", f);
     for (size_t g = 0; g < sizeof groups / sizeof *groups; g++)
         for (const struct admin_command *c = groups[g]; c->noun; c++)
-            fprintf(f, "  %s%s%s %s\n      %s\n", c->noun, c->verb ? " " : "",
-                    c->verb ? c->verb : "", c->words, c->summary);
+            if (c->summary)
+                fprintf(f, "  %s%s%s %s\n      %s\n", c->noun, c->verb ? " " : "",
+                        c->verb ? c->verb : "", c->words, c->summary);
     fprintf(f, "\n%s", text);
     fclose(f);
     return out;
@@ -278,13 +287,8 @@ static const struct argp argp = {
             {"module", KEY_MODULE, "FILE", 0, "init: SoftHSM's PKCS#11 module", 2},
             {"listen", KEY_LISTEN, "ADDR:PORT", 0, "init: (default 127.0.0.1:8087)", 2},
             {"management", KEY_MANAGEMENT, "ADDR:PORT", 0, "init: (default 127.0.0.1:8088)", 2},
-            {"kek", KEY_KEK, "gcm|hmac", 0,
-             "init: how stored keys are wrapped (default gcm; hmac for tokens and connections "
-             "without AES-GCM)",
-             2},
             {"alg", KEY_ALG, "ALGORITHM", 0,
-             "keys generate: of a TPK hmac-sha256 (default, suite 256) or hmac-sha1 (suite 128), "
-             "of a KEK gcm (default) or hmac",
+             "keys generate: of a TPK hmac-sha256 (default, suite 256) or hmac-sha1 (suite 128)",
              3},
             {"id", KEY_ID, "ID", 0,
              "keys generate: tpk-..., kek-... or audit-... (default: by the month, such as "
@@ -390,11 +394,6 @@ int main(int argc, char **argv)
     argp_err_exit_status = EXIT_USAGE;
     argp_parse(&argp, argc, argv, 0, NULL, &words);
     status = run(&admin, &words);
-    audit_close(admin.audit);
-    store_close(admin.store);
-    custody_session_close(admin.session);
-    key_registry_free(admin.registry);
-    custody_close(admin.custody);
-    config_free(admin.config);
+    admin_close(&admin);
     return status;
 }

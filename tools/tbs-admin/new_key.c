@@ -8,14 +8,13 @@
 static const struct key_kind kinds[] = {
     {CUSTODY_ROLE_TPK, "hmac-sha256", CUSTODY_HMAC_SHA_256, "tpk", "TPK suite 256"},
     {CUSTODY_ROLE_TPK, "hmac-sha1", CUSTODY_HMAC_SHA_1, "tpk-sha1", "TPK suite 128"},
-    {CUSTODY_ROLE_KEK, "gcm", CUSTODY_AES_256_GCM, "kek", "KEK stored secrets"},
     {CUSTODY_ROLE_KEK, "hmac", CUSTODY_HMAC_SHA_256, "kek", "KEK stored secrets"},
     {CUSTODY_ROLE_AUDIT, "ecdsa", CUSTODY_ECDSA_P_256, "audit", "AUDIT trail"},
 };
 
 static const char *const choices[] = {
     [CUSTODY_ROLE_TPK] = "TPK is for hmac-sha256 or hmac-sha1",
-    [CUSTODY_ROLE_KEK] = "KEK is for gcm or hmac",
+    [CUSTODY_ROLE_KEK] = "KEK is for hmac",
     [CUSTODY_ROLE_AUDIT] = "AUDIT key is for ecdsa",
 };
 

@@ -1,4 +1,4 @@
-/* New keys in the token. */
+/* New keys in a TPM. Those of a PKCS#11 token are made in ceremonies alone. */
 #ifndef TBS_TOOLS_ADMIN_NEW_KEY_H
 #define TBS_TOOLS_ADMIN_NEW_KEY_H
 
@@ -7,7 +7,7 @@
 /* A role with an algorithm. */
 struct key_kind {
     enum custody_role role;
-    const char *name; /* of the algorithm, for --alg and --kek */
+    const char *name; /* of the algorithm, for --alg */
     enum custody_alg alg;
     const char *stem, *label;
 };

@@ -247,8 +247,8 @@ static enum tbs_err run(struct rewrap *r, struct tbs_diag *diag)
     r->kek = custody_current_kek(r->admin->custody);
     if (!r->kek)
         return tbs_fail(diag, TBS_ERR_NOT_FOUND,
-                        "the token holds no usable key-encryption key; make one with tbs-admin "
-                        "keys generate kek");
+                        "the token holds no usable key-encryption key; see "
+                        "tbs-admin(8), KEYS, for how one is made");
     enum tbs_err err = count_left(r, &left, diag);
 
     if (err)

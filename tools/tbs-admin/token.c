@@ -9,6 +9,7 @@
 #include "tools/tbs-admin/admin.h"
 #include "tools/tbs-admin/interrupt.h"
 #include "tools/tbs-admin/token_bench.h"
+#include "tpm/trial.h"
 
 #define CHECK_WIDTH 29
 #define INDENT (2 + 8 + 1 + CHECK_WIDTH + 1)
@@ -24,7 +25,7 @@ static const struct {
 
 struct report {
     const struct admin *admin;
-    const char *uri;
+    const char *name;
     json_t *rows;
     unsigned count[SELFTEST_DANGER + 1];
     enum selftest_verdict worst;
@@ -78,7 +79,7 @@ static void tell(void *ctx, const struct selftest_finding *f)
         r->worst = f->verdict;
     if (r->admin->json)
         json_array_append_new(r->rows,
-                              json_pack("[s,s,s,s,s]", r->uri, f->check, verdicts[f->verdict].word,
+                              json_pack("[s,s,s,s,s]", r->name, f->check, verdicts[f->verdict].word,
                                         f->finding, f->advice ? f->advice : ""));
     else
         print_finding(f);
@@ -104,15 +105,16 @@ static void sum_up(const struct report *r)
 static enum tbs_err test_one(struct admin *a, const struct custody_token_config *token,
                              json_t *rows, struct tbs_diag *diag)
 {
-    const char *name = token->uri ? token->uri : token->tcti;
-    struct report report = {.admin = a, .uri = name, .rows = rows};
+    const char *name = token_name(token);
+    struct report report = {.admin = a, .name = name, .rows = rows};
     struct selftest test = {
         .sessions = a->config->server.workers, .stop = &interrupted, .tell = tell, .ctx = &report};
     enum tbs_err err;
 
     if (!a->json)
         printf("Token %s\n", name);
-    err = selftest_run(token, &test, diag);
+    err = token_is_tpm(token) ? tpm_selftest_run(token, &test, diag)
+                              : p11_selftest_run(token, &test, diag);
     if (err || interrupted)
         return err;
     if (!a->json)

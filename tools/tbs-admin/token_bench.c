@@ -7,23 +7,30 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "custody/backend.h"
 #include "pkcs11/bench.h"
 #include "tools/tbs-admin/interrupt.h"
+#include "tpm/trial.h"
 
 #define SESSIONS_MAX 64 /* as server.workers */
 #define SECONDS_MAX 60
 #define GAIN 1.05 /* less is none */
 #define STEPS_MAX 16
+#define RIVALS_MAX 4
 #define ROUNDS 5
 
 struct step {
     unsigned sessions;
+    const struct bench_rival *rival; /* NULL: our backend */
     double rate[BENCH_N_OPERATIONS];
 };
 
 struct series {
     struct step step[STEPS_MAX];
     size_t n;
+    struct step rival[RIVALS_MAX]; /* in one session */
+    size_t n_rivals;
+    double protect_ms; /* 0: nothing protects the way to the token */
 };
 
 static const char *const names[BENCH_N_OPERATIONS] = {
@@ -75,7 +82,7 @@ static enum tbs_err measure(struct bench *bench, unsigned seconds, struct step *
         int operation = i % BENCH_N_OPERATIONS;
 
         show_progress(step->sessions, names[operation]);
-        err = bench_measure(bench, (enum bench_operation)operation, step->sessions,
+        err = bench_measure(bench, step->rival, (enum bench_operation)operation, step->sessions,
                             (double)seconds / ROUNDS, &interrupted,
                             &sample[operation][i / BENCH_N_OPERATIONS], diag);
     }
@@ -135,13 +142,48 @@ static enum tbs_err measure_all(struct bench *bench, unsigned until, bool go_on,
     return TBS_OK;
 }
 
+static enum tbs_err measure_rivals(struct bench *bench, unsigned seconds, struct series *s,
+                                   struct tbs_diag *diag)
+{
+    const struct bench_token *token = bench_token_of(bench);
+    enum tbs_err err = TBS_OK;
+
+    for (; s->n_rivals < token->n_rivals && !err && !interrupted; s->n_rivals++) {
+        struct step *step = &s->rival[s->n_rivals];
+
+        *step = (struct step){.sessions = 1, .rival = &token->rivals[s->n_rivals]};
+        err = measure(bench, seconds, step, diag);
+    }
+    return err;
+}
+
+/* The median, in milliseconds. */
+static enum tbs_err measure_protection(struct bench *bench, double *ret_ms, struct tbs_diag *diag)
+{
+    const struct bench_token *token = bench_token_of(bench);
+    double sample[ROUNDS];
+    enum tbs_err err = TBS_OK;
+
+    for (int i = 0; token->protect && i < ROUNDS && !err; i++) {
+        uint64_t began = custody_now_ns();
+
+        err = token->protect(token->trial, diag);
+        sample[i] = (double)(custody_now_ns() - began) / 1e6;
+    }
+    if (err || !token->protect)
+        return err;
+    qsort(sample, ROUNDS, sizeof *sample, compare);
+    *ret_ms = sample[ROUNDS / 2];
+    return TBS_OK;
+}
+
 static json_t *row_of(const struct step *step, const struct step *chosen)
 {
     char text[32];
     json_t *row = json_array();
 
     snprintf(text, sizeof text, "%u", step->sessions);
-    json_array_append_new(row, json_string(text));
+    json_array_append_new(row, json_string(step->rival ? step->rival->name : text));
     for (int i = 0; i < BENCH_N_OPERATIONS; i++) {
         snprintf(text, sizeof text, "%.0f", step->rate[i]);
         json_array_append_new(row, json_string(text));
@@ -150,7 +192,8 @@ static json_t *row_of(const struct step *step, const struct step *chosen)
     return row;
 }
 
-static void print_verdict(const struct bench *bench, const struct step *chosen)
+static void print_verdict(const struct bench *bench, const struct series *s,
+                          const struct step *chosen)
 {
     printf("\nOperations per second; a ticket is 11 calls, a resolve 8, and stored keys are "
            "unwrapped with %s.\n"
@@ -159,9 +202,14 @@ static void print_verdict(const struct bench *bench, const struct step *chosen)
            bench_unwraps_with_gcm(bench) ? "AES-256-GCM" : "HMAC-SHA-256, for want of AES-GCM",
            chosen->rate[BENCH_TICKET], chosen->rate[BENCH_RESOLVE], chosen->sessions,
            chosen->sessions == 1 ? "" : "s", chosen->sessions == 1 ? "s" : "");
+    if (s->n_rivals > 0)
+        printf("Raw is the library alone, in one session, without our backend.\n");
+    if (s->protect_ms > 0)
+        printf("The session that protects the bus takes %.1f ms to begin, once for each opening.\n",
+               s->protect_ms);
 }
 
-static void print(const struct admin *a, const char *uri, const struct bench *bench,
+static void print(const struct admin *a, const char *name, const struct bench *bench,
                   const struct series *s)
 {
     static const char *const columns[] = {"sessions", "hmac",     "unwrap",  "random",
@@ -171,26 +219,36 @@ static void print(const struct admin *a, const char *uri, const struct bench *be
 
     for (size_t i = 0; i < s->n; i++)
         json_array_append_new(rows, row_of(&s->step[i], chosen));
+    for (size_t i = 0; i < s->n_rivals; i++)
+        json_array_append_new(rows, row_of(&s->rival[i], chosen));
     if (!a->json)
-        printf("Token %s\n", uri);
+        printf("Token %s\n", name);
     admin_print(a, columns, rows);
     if (!a->json)
-        print_verdict(bench, chosen);
+        print_verdict(bench, s, chosen);
 }
 
 static enum tbs_err bench_one(struct admin *a, const struct custody_token_config *token,
                               unsigned until, unsigned seconds, struct tbs_diag *diag)
 {
+    struct bench_token opened;
     struct bench *bench;
     struct series series = {0};
     struct tbs_diag left = {0};
-    enum tbs_err err = bench_open(token, &bench, diag);
+    enum tbs_err err = token_is_tpm(token) ? tpm_bench_token(token, &opened, diag)
+                                           : p11_bench_token(token, &opened, diag);
 
+    if (!err)
+        err = bench_open(&opened, &bench, diag);
     if (err)
         return err;
     err = measure_all(bench, until, !admin_options.sessions, seconds, &series, diag);
+    if (!err)
+        err = measure_rivals(bench, seconds, &series, diag);
+    if (!err)
+        err = measure_protection(bench, &series.protect_ms, diag);
     if (!err && !interrupted)
-        print(a, token->uri, bench, &series);
+        print(a, token_name(token), bench, &series);
     enum tbs_err closed = bench_close(bench, &left);
 
     return err || !closed ? err : tbs_fail_raw(diag, closed, left.raw, "%s", left.text);

@@ -128,8 +128,9 @@ static const struct argp argp = {
             {"after", KEY_AFTER, "FOLDER", 0,
              "run: of the ceremony before, whose registry and tokens go on", 1},
             {"rehearse", KEY_REHEARSE, NULL, 0,
-             "run: with SoftHSM tokens and people made for it; no record of it passes for a real "
-             "one",
+             "run: with SoftHSM tokens and people made for it, or with --site those of the site; "
+             "no "
+             "record of it passes for a real one",
              2},
             {"answers", KEY_ANSWERS, "auto|ask", 0,
              "of a rehearsal: given by the program, or asked for (default ask)", 2},

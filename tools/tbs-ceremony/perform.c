@@ -26,8 +26,8 @@ static enum tbs_err run(const struct options *options, int n, char **words, int 
         return tbs_fail(diag, TBS_ERR_INVALID, "run needs --script");
     if (!with.rehearse && !with.site)
         return tbs_fail(diag, TBS_ERR_INVALID, "run needs --site, or --rehearse");
-    if (with.rehearse && with.site)
-        return tbs_fail(diag, TBS_ERR_INVALID, "a rehearsal makes its own site; drop --site");
+    if (with.site && with.module)
+        return tbs_fail(diag, TBS_ERR_INVALID, "--site names the modules; drop --module");
     if (!with.rehearse && (with.automatic || with.module))
         return tbs_fail(diag, TBS_ERR_INVALID,
                         "--answers auto and --module are for rehearsals only");

@@ -4,6 +4,7 @@
 #include <limits.h>
 #include <openssl/crypto.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/file.h"
@@ -17,9 +18,10 @@ void account_free(struct account *account)
 {
     json_decref(account->json);
     tbs_secret_free(&account->psk);
+    free(account->ca_file);
 }
 
-/* Pointers to where the values of the keys go; all but suite must be there. */
+/* Pointers to where the values of the keys go; all but the optional ones must be there. */
 struct wanted {
     const char *key;
     const char **value;
@@ -44,7 +46,8 @@ static enum tbs_err take_values(const char *path, json_t *json, const struct wan
     }
     if (json_object_size(json) != taken)
         return tbs_fail(diag, TBS_ERR_CONFIG,
-                        "%.150s: only url, kms, identity, psk_id, psk_file and suite are known",
+                        "%.150s: only url, kms, identity, psk_id, psk_file, suite and ca_file are "
+                        "known",
                         path);
     return TBS_OK;
 }
@@ -83,26 +86,46 @@ static enum tbs_err from_hex(const char *path, struct tbs_secret *text, struct t
     return tbs_secret_copy(tbs_bytes(octets.data, len), ret_psk, diag);
 }
 
+/* A file that the account names: relative to its folder. */
+static void path_of(const char *account_path, const char *name, char ret_path[2 * PATH_MAX])
+{
+    char folder[PATH_MAX];
+
+    snprintf(folder, sizeof folder, "%s", account_path);
+    if (name[0] == '/')
+        snprintf(ret_path, 2 * PATH_MAX, "%s", name);
+    else
+        snprintf(ret_path, 2 * PATH_MAX, "%s/%s", dirname(folder), name);
+}
+
 static enum tbs_err read_psk(const char *account_path, const char *psk_file,
                              struct tbs_secret *ret_psk, struct tbs_diag *diag)
 {
-    char folder[PATH_MAX], path[2 * PATH_MAX];
+    char path[2 * PATH_MAX];
     struct tbs_secret text TBS_SECRET_AUTO = {0};
     enum tbs_err err;
 
-    snprintf(folder, sizeof folder, "%s", account_path);
-    if (psk_file[0] == '/')
-        snprintf(path, sizeof path, "%s", psk_file);
-    else
-        snprintf(path, sizeof path, "%s/%s", dirname(folder), psk_file);
+    path_of(account_path, psk_file, path);
     err = private_file_read(path, PSK_FILE_MAX, &text, diag);
     return err ? err : from_hex(path, &text, ret_psk, diag);
+}
+
+static enum tbs_err find_ca(const char *account_path, const char *ca_file, char **ret_path,
+                            struct tbs_diag *diag)
+{
+    char path[2 * PATH_MAX];
+
+    if (!ca_file)
+        return TBS_OK;
+    path_of(account_path, ca_file, path);
+    *ret_path = strdup(path);
+    return *ret_path ? TBS_OK : tbs_fail(diag, TBS_ERR_NOMEM, "out of memory");
 }
 
 static enum tbs_err read_account(const char *path, struct account *a, struct tbs_diag *diag)
 {
     struct tbs_buf content TBS_BUF_AUTO = tbs_buf();
-    const char *suite = "256", *psk_file = NULL;
+    const char *suite = "256", *psk_file = NULL, *ca_file = NULL;
     json_error_t error;
     const struct wanted wanted[] = {
         {"url", &a->url, false},
@@ -111,6 +134,7 @@ static enum tbs_err read_account(const char *path, struct account *a, struct tbs
         {"psk_id", &a->credential.psk_id, false},
         {"psk_file", &psk_file, false},
         {"suite", &suite, true},
+        {"ca_file", &ca_file, true},
     };
     enum tbs_err err = file_read(path, &content, diag);
 
@@ -125,6 +149,8 @@ static enum tbs_err read_account(const char *path, struct account *a, struct tbs
         err = take_suite(path, suite, &a->credential.suite, diag);
     if (!err)
         err = read_psk(path, psk_file, &a->psk, diag);
+    if (!err)
+        err = find_ca(path, ca_file, &a->ca_file, diag);
     a->credential.psk = tbs_secret_view(&a->psk);
     return err;
 }
@@ -158,7 +184,10 @@ enum tbs_err account_post(const struct account *account, struct tbs_bytes messag
         err = tbs_http_new(account->url, TIMEOUT_MS, &http, diag);
     if (err)
         return err;
-    err = tbs_http_post(http, message, &response, diag);
+    if (account->ca_file)
+        err = tbs_http_trust(http, account->ca_file, diag);
+    if (!err)
+        err = tbs_http_post(http, message, &response, diag);
     if (!err)
         err = copy(copies->received, tbs_buf_view(&response), diag);
     tbs_http_free(http);

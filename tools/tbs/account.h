@@ -3,9 +3,10 @@
  * The account file is JSON and holds no secret itself:
  *   {"url": "http://kms.example.net:8087/mikey", "kms": "sip:kms@example.net",
  *    "identity": "sip:alice@example.net", "psk_id": "alice-1", "psk_file": "alice.psk",
- *    "suite": "256"}
+ *    "suite": "256", "ca_file": "kms-ca.pem"}
  * psk_file holds the pre-shared key in hex, is relative to the account file's folder, and is
- * refused when others may read it. suite is "256", the default, or "128". */
+ * refused when others may read it. suite is "256", the default, or "128". ca_file holds the CAs
+ * that vouch for an https KMS, in PEM, instead of the system's; relative likewise. */
 #ifndef TBS_TOOLS_ACCOUNT_H
 #define TBS_TOOLS_ACCOUNT_H
 
@@ -17,6 +18,7 @@ struct account {
     json_t *json;
     struct tbs_secret psk;
     const char *url;
+    char *ca_file;                    /* NULL: the system's */
     struct tbs_credential credential; /* views json and psk */
 };
 

@@ -1,15 +1,33 @@
 /* tbs answer: a TRANSFER_RESP in an SDP answer. RFC 6043 4.2.2.3, RFC 4567. */
+#include <inttypes.h>
+#include <stdio.h>
+
 #include "keep.h"
 #include "own_keys.h"
 #include "responder.h"
 
-enum { KEY_SDP = 1024, KEY_RESOLVED, KEY_KEYS, KEY_SESSION };
+enum { KEY_SDP = 1024, KEY_RESOLVED, KEY_KEYS, KEY_SESSION, KEY_SSRC };
 
 struct answer {
     struct responder responder;
     const char *resolved, *sdp, *out, *keys, *session;
     struct own_keys own;
+    struct tbs_ssrc ssrcs[TBS_SESSIONS_MAX];
+    size_t n_ssrcs;
 };
+
+/* CS=SSRC, the SSRC in hex. */
+static bool read_ssrc(const char *text, struct tbs_ssrc *ret_ssrc)
+{
+    unsigned cs;
+    int end = 0;
+
+    if (sscanf(text, "%3u=%8" SCNx32 "%n", &cs, &ret_ssrc->ssrc, &end) != 2 || text[end] != '\0' ||
+        cs == 0 || cs > UINT8_MAX)
+        return false;
+    ret_ssrc->cs_id = (uint8_t)cs;
+    return true;
+}
 
 static error_t parse_option(int key, char *arg, struct argp_state *state)
 {
@@ -31,6 +49,10 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
         return 0;
     case KEY_SESSION:
         a->session = arg;
+        return 0;
+    case KEY_SSRC:
+        if (a->n_ssrcs == TBS_SESSIONS_MAX || !read_ssrc(arg, &a->ssrcs[a->n_ssrcs++]))
+            argp_error(state, "--ssrc takes a CS ID and an SSRC in hex, such as 2=ca3032b4");
         return 0;
     case 'o':
         a->out = arg;
@@ -56,6 +78,10 @@ static const struct argp argp = {
              0},
             {"session", KEY_SESSION, "FILE", 0,
              "a new file for the session, which is secret: for tbs update (default: none)", 0},
+            {"ssrc", KEY_SSRC, "CS=SSRC", 0,
+             "the SSRC, in hex, of what you send in this crypto session; repeatable (default: "
+             "random)",
+             0},
             {0},
         },
     .parser = parse_option,
@@ -101,7 +127,7 @@ static enum tbs_err run(struct answer *a, json_t **ret_facts, struct tbs_diag *d
     if (!err && a->own.n > 0)
         err = tbs_offer_supply(call.offer, a->own.key, a->own.n, diag);
     if (!err)
-        err = tbs_answer(call.offer, resolved, NULL, 0, &response, &session, diag);
+        err = tbs_answer(call.offer, resolved, a->ssrcs, a->n_ssrcs, &response, &session, diag);
     if (!err)
         err = keep(a, resolved, session, tbs_buf_view(&response), diag);
     if (!err)

@@ -130,6 +130,19 @@ json_t *cli_flags(unsigned flags)
     return json_string(letters);
 }
 
+bool cli_protocol(const char *text, enum tbs_protocol *ret_protocol)
+{
+    static const enum tbs_protocol known[] = {TBS_PROTOCOL_SRTP, TBS_PROTOCOL_TLS,
+                                              TBS_PROTOCOL_CMS};
+
+    for (size_t i = 0; i < sizeof known / sizeof *known; i++)
+        if (strcasecmp(text, tbs_protocol_name(known[i])) == 0) {
+            *ret_protocol = known[i];
+            return true;
+        }
+    return false;
+}
+
 uint32_t cli_duration(const char *text)
 {
     static const struct {

@@ -33,6 +33,8 @@ json_t *cli_flags(unsigned flags);
 
 /* 3600, 90s, 30m, 8h, 7d; 0 for what is none, or is more than 2^31 seconds. */
 uint32_t cli_duration(const char *text);
+/* srtp, tls or cms; false for another text. */
+bool cli_protocol(const char *text, enum tbs_protocol *ret_protocol);
 /* A number from 0 to max; -1 otherwise. */
 long cli_number(const char *text, long max);
 /* TYPE[+salt][:OCTETS]; false for anything else. */

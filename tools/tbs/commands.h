@@ -11,12 +11,6 @@ enum {
     EXIT_UNAVAILABLE = 4, /* no answer, or one that says: later */
 };
 
-struct tbs_command {
-    const char *name;
-    int (*run)(int argc, char **argv);
-    const char *summary;
-};
-
 int cmd_request(int argc, char **argv);
 int cmd_offer(int argc, char **argv);
 int cmd_resolve(int argc, char **argv);

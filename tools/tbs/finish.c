@@ -1,13 +1,14 @@
-/* tbs finish: the Initiator takes the TRANSFER_RESP. RFC 6043 4.2.2.4. */
+/* tbs finish: the Initiator takes the TRANSFER_RESP, or a network function sees it pass.
+ * RFC 6043 4.2.2.4. */
 #include "cli.h"
 #include "keep.h"
 #include "signalling.h"
 
-enum { KEY_LEVEL = 256, KEY_OFFER, KEY_ANSWER, KEY_KEYS, KEY_SESSION, KEY_ALLOW };
+enum { KEY_LEVEL = 256, KEY_OFFER, KEY_ANSWER, KEY_KEYS, KEY_SESSION, KEY_ALLOW, KEY_RESOLVED };
 
 struct finish {
     struct cli cli;
-    const char *ticket, *offer, *answer, *keys, *session;
+    const char *ticket, *resolved, *offer, *answer, *keys, *session;
     int level;
     unsigned allow; /* enum tbs_sdp_allow */
 };
@@ -22,6 +23,9 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
         return 0;
     case 'T':
         f->ticket = arg;
+        return 0;
+    case KEY_RESOLVED:
+        f->resolved = arg;
         return 0;
     case KEY_OFFER:
         f->offer = arg;
@@ -44,7 +48,10 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
             argp_error(state, "--level takes session, or the number of an m line from 1");
         return 0;
     case ARGP_KEY_END:
-        cli_need(state, f->ticket, "--ticket FILE");
+        cli_need(state, f->ticket ? f->ticket : f->resolved, "--ticket FILE or --resolved FILE");
+        if (f->resolved && (f->ticket || f->session))
+            argp_error(state, "--resolved is for a network function, which has no ticket and "
+                              "makes no updates");
         cli_need(state, f->offer, "--offer FILE");
         cli_need(state, f->keys, "--keys FILE");
         return 0;
@@ -57,6 +64,9 @@ static const struct argp argp = {
     .options =
         (const struct argp_option[]){
             {"ticket", 'T', "FILE", 0, "what tbs request wrote", 0},
+            {"resolved", KEY_RESOLVED, "FILE", 0,
+             "in its place, for a network function that follows the call: what tbs resolve wrote",
+             0},
             {"offer", KEY_OFFER, "FILE", 0, "what tbs offer wrote", 0},
             {"answer", KEY_ANSWER, "FILE", 0,
              "the answer that came: SDP, or the message alone; not for a ticket that wants none",
@@ -95,20 +105,46 @@ static enum tbs_err take_answer(const struct finish *f, const struct signalling 
                : tbs_transfer_finish(transfer, tbs_buf_view(&answer.message), ret_session, diag);
 }
 
-static enum tbs_err run(const struct finish *f, json_t **ret_facts, struct tbs_diag *diag)
+static enum tbs_err initiate(const struct finish *f, const struct signalling *offer,
+                             struct tbs_session **ret_session, struct tbs_diag *diag)
 {
-    struct signalling offer SIGNALLING_AUTO = {0};
     struct tbs_ticket *ticket = NULL;
     struct tbs_transfer *transfer = NULL;
-    struct tbs_session *session = NULL;
     enum tbs_err err = keep_read_ticket(f->ticket, &ticket, diag);
 
     if (!err)
-        err = signalling_read(f->offer, f->level, &offer, diag);
+        err = tbs_transfer_restore(ticket, tbs_buf_view(&offer->message), &transfer, diag);
     if (!err)
-        err = tbs_transfer_restore(ticket, tbs_buf_view(&offer.message), &transfer, diag);
+        err = take_answer(f, offer, transfer, ret_session, diag);
+    tbs_transfer_free(transfer);
+    tbs_ticket_free(ticket);
+    return err;
+}
+
+static enum tbs_err follow(const struct finish *f, const struct signalling *offer,
+                           struct tbs_session **ret_session, struct tbs_diag *diag)
+{
+    struct signalling answer SIGNALLING_AUTO = {0};
+    struct tbs_resolved *resolved = NULL;
+    enum tbs_err err = keep_read_resolved(f->resolved, &resolved, diag);
+
+    if (!err && f->answer)
+        err = signalling_read(f->answer, f->level, &answer, diag);
     if (!err)
-        err = take_answer(f, &offer, transfer, &session, diag);
+        err = tbs_follow(resolved, tbs_buf_view(&offer->message), tbs_buf_view(&answer.message),
+                         ret_session, diag);
+    tbs_resolved_free(resolved);
+    return err;
+}
+
+static enum tbs_err run(const struct finish *f, json_t **ret_facts, struct tbs_diag *diag)
+{
+    struct signalling offer SIGNALLING_AUTO = {0};
+    struct tbs_session *session = NULL;
+    enum tbs_err err = signalling_read(f->offer, f->level, &offer, diag);
+
+    if (!err)
+        err = (f->resolved ? follow : initiate)(f, &offer, &session, diag);
     if (!err)
         err = keep_write_keys(f->keys, session, diag);
     if (!err && f->session)
@@ -116,8 +152,6 @@ static enum tbs_err run(const struct finish *f, json_t **ret_facts, struct tbs_d
     if (!err)
         *ret_facts = keep_session_facts(session);
     tbs_session_free(session);
-    tbs_transfer_free(transfer);
-    tbs_ticket_free(ticket);
     return err;
 }
 

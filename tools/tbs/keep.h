@@ -22,7 +22,8 @@ enum tbs_err keep_update_session(const char *path, const struct tbs_session *ses
 /* Into a new private file. */
 enum tbs_err keep_write_session(const char *path, const struct tbs_session *session,
                                 struct tbs_diag *diag);
-/* The keys of a session into a new private file (tools/common/session_keys.h). */
+/* The keys of a session into a new private file: for SRTP as tools/common/session_keys.h says, else
+ * one line, the key's identity, a colon and the key in hex, as stunnel and GnuTLS read them. */
 enum tbs_err keep_write_keys(const char *path, const struct tbs_session *session,
                              struct tbs_diag *diag);
 /* What may be told of a session. */

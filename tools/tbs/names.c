@@ -49,10 +49,23 @@ NAMES(name_cert_type, "X.509v3", "X.509v3 URL", "X.509v3 Sign", "X.509v3 Encr")
 NAMES(name_hash, "SHA-1", "MD5", "SHA-256")
 NAMES(name_rand_role, NULL, "RANDRi: by the Initiator", "RANDRr: by the Responder",
       "RANDRkms: by the KMS")
-NAMES(name_prot, "SRTP")
 NAMES(name_kv, "Null: no rule of use", "SPI/MKI", "Interval")
 NAMES(name_extension, "Vendor ID", "SDP IDs", NULL, "Key ID Information")
 NAMES(name_ticket_type, NULL, "MIKEY Base Ticket", "3GPP Base Ticket")
+
+const char *name_prot(uint64_t value)
+{
+    switch (value) {
+    case MIKEY_PROT_SRTP:
+        return "SRTP";
+    case MIKEY_PROT_TLS:
+        return "TLS (private use)";
+    case MIKEY_PROT_CMS:
+        return "CMS (private use)";
+    default:
+        return UNKNOWN;
+    }
+}
 
 const char *name_next_payload(uint64_t value)
 {

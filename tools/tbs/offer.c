@@ -8,12 +8,13 @@
 #include "own_keys.h"
 #include "signalling.h"
 
-enum { KEY_SDP = 256, KEY_LEVEL, KEY_SRTP };
+enum { KEY_SDP = 256, KEY_LEVEL, KEY_SRTP, KEY_PROTOCOL };
 
 struct offer {
     struct cli cli;
     const char *ticket, *to, *sdp, *out;
     enum tbs_srtp srtp;
+    enum tbs_protocol protocol;
     int level;
     struct own_keys own;
 };
@@ -57,6 +58,10 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
                        tbs_srtp_name(TBS_SRTP_AES_256_CM_HMAC_SHA1_80),
                        tbs_srtp_name(TBS_SRTP_AES_CM_128_HMAC_SHA1_80));
         return 0;
+    case KEY_PROTOCOL:
+        if (!cli_protocol(arg, &o->protocol))
+            argp_error(state, "--protocol takes srtp, tls or cms, not '%s'", arg);
+        return 0;
     case KEY_LEVEL:
         if (!signalling_level(arg, &o->level))
             argp_error(state, "--level takes session, or the number of an m line from 1");
@@ -82,13 +87,16 @@ static const struct argp argp = {
             {"srtp", KEY_SRTP, "PROFILE", 0,
              "AES_256_CM_HMAC_SHA1_80 or AES_CM_128_HMAC_SHA1_80 (default: as the ticket's suite)",
              0},
+            {"protocol", KEY_PROTOCOL, "NAME", 0,
+             "what the keys are for: srtp (default), tls (a pre-shared key) or cms", 0},
             {"out", 'o', "FILE", 0, "the offer, or without --sdp the message (- for stdout)", 0},
             {0},
         },
     .parser = parse_option,
     .children = (const struct argp_child[]){{&own_keys_argp, 0, NULL, 0}, {0}},
     .doc = "Makes a TRANSFER_INIT with a ticket. Each m line gets two crypto sessions, one for "
-           "each direction: 1 and 2, 3 and 4, and so on; without an SDP there are 1 and 2.\v"
+           "each direction: 1 and 2, 3 and 4, and so on; without an SDP there are 1 and 2. For "
+           "TLS or CMS there is one alone.\v"
            "Example:\n"
            "  tbs offer --ticket bob.ticket --to sip:bob@example.net --sdp my.sdp "
            "--out offer.sdp\n\n"
@@ -106,8 +114,9 @@ static enum tbs_err make_sessions(const struct offer *o, size_t n,
     for (size_t i = 0; i < n; i++) {
         struct tbs_crypto_session *s = &sessions[i];
 
-        *s = (struct tbs_crypto_session){.id = (uint8_t)(i + 1), .srtp = o->srtp};
-        s->has_ssrc = i % 2 == 0;
+        *s = (struct tbs_crypto_session){
+            .id = (uint8_t)(i + 1), .protocol = o->protocol, .srtp = o->srtp};
+        s->has_ssrc = o->protocol == TBS_PROTOCOL_SRTP && i % 2 == 0;
         if (s->has_ssrc && RAND_bytes((unsigned char *)&s->ssrc, sizeof s->ssrc) != 1)
             return tbs_fail(diag, TBS_ERR_CRYPTO, "OpenSSL gave no random octets");
     }
@@ -136,6 +145,8 @@ static enum tbs_err run(struct offer *o, struct tbs_diag *diag)
     size_t n = 2;
     enum tbs_err err = o->sdp ? read_sdp(o, ids, &n, diag) : TBS_OK;
 
+    if (o->protocol != TBS_PROTOCOL_SRTP)
+        n = 1;
     if (!err)
         err = make_sessions(o, n, sessions, diag);
     if (!err)

@@ -12,6 +12,7 @@ enum {
     KEY_INITIATOR_KEYS,
     KEY_RESPONDER_KEYS,
     KEY_RESPONDER_RESOLVES,
+    KEY_NO_ANSWER,
 };
 
 struct request {
@@ -74,6 +75,9 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
     case KEY_NO_FORKING:
         r->wish.flags &= ~(unsigned)TBS_FORKING;
         return 0;
+    case KEY_NO_ANSWER:
+        r->wish.flags &= ~(unsigned)(TBS_FORKING | TBS_RESPONSE | TBS_RANDRR);
+        return 0;
     case 'o':
         r->out = arg;
         return 0;
@@ -103,6 +107,10 @@ static const struct argp argp = {
             {"no-forking", KEY_NO_FORKING, NULL, 0, "the same keys for all who resolve it", 0},
             {"responder-resolves", KEY_RESPONDER_RESOLVES, NULL, 0,
              "for a network function that opens the ticket itself; with --no-forking", 0},
+            {"no-answer", KEY_NO_ANSWER, NULL, 0,
+             "the keys are ready at once, without an answer; for messages and groups. Implies "
+             "--no-forking",
+             0},
             {"initiator-keys", KEY_INITIATOR_KEYS, NULL, 0,
              "you may supply session keys, such as new ones in mid-call", 0},
             {"responder-keys", KEY_RESPONDER_KEYS, NULL, 0, "the Responder may supply session keys",

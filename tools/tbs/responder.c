@@ -1,6 +1,6 @@
 #include "responder.h"
 
-enum { KEY_LEVEL = 512, KEY_APP, KEY_SUITE_128, KEY_ALLOW };
+enum { KEY_LEVEL = 512, KEY_APP, KEY_SUITE_128, KEY_ALLOW, KEY_PROTOCOL, KEY_MAX_AGE };
 
 static error_t parse_option(int key, char *arg, struct argp_state *state)
 {
@@ -28,6 +28,15 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
         if (!signalling_allow(arg, &r->allow))
             argp_error(state, "--allow takes clear or other-keys");
         return 0;
+    case KEY_PROTOCOL:
+        if (!cli_protocol(arg, &r->protocol))
+            argp_error(state, "--protocol takes srtp, tls or cms, not '%s'", arg);
+        return 0;
+    case KEY_MAX_AGE:
+        r->max_age_seconds = cli_duration(arg);
+        if (r->max_age_seconds == 0)
+            argp_error(state, "--max-age takes a time such as 90s, 30m, 8h or 7d, not '%s'", arg);
+        return 0;
     case KEY_LEVEL:
         if (!signalling_level(arg, &r->level))
             argp_error(state, "--level takes session, or the number of an m line from 1");
@@ -51,6 +60,10 @@ const struct argp responder_argp = {
             {"level", KEY_LEVEL, "LEVEL", 0,
              "where in the SDP: session (default), or the number of an m line", 0},
             {"allow", KEY_ALLOW, "WHAT", 0, SIGNALLING_ALLOW_DOC, 0},
+            {"protocol", KEY_PROTOCOL, "NAME", 0,
+             "what the keys are to be for: srtp (default), tls or cms", 0},
+            {"max-age", KEY_MAX_AGE, "TIME", 0,
+             "how old the offer may be, such as 7d for what was left (default: 5m)", 0},
             {"suite-128", KEY_SUITE_128, NULL, 0, "accept tickets of suite 128", 0},
             {0},
         },
@@ -70,7 +83,13 @@ enum tbs_err responder_read(const struct responder *r, struct responder_call *re
 {
     struct responder_call *call = ret_call;
     struct tbs_acceptance acceptance = {
-        .groups = r->groups, .n_groups = r->n_groups, .app = r->app, .suite_128 = r->suite_128};
+        .groups = r->groups,
+        .n_groups = r->n_groups,
+        .app = r->app,
+        .suite_128 = r->suite_128,
+        .protocol = r->protocol,
+        .max_age_seconds = r->max_age_seconds,
+    };
     enum tbs_err err = account_read(r->cli.account, &call->account, diag);
 
     if (!err)

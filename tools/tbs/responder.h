@@ -15,6 +15,8 @@ struct responder {
     int level;
     unsigned allow; /* enum tbs_sdp_allow */
     bool suite_128;
+    enum tbs_protocol protocol;
+    uint32_t max_age_seconds;
 };
 extern const struct argp responder_argp; /* input: responder; has cli_kms_argp as its child */
 

@@ -191,6 +191,8 @@ static enum tbs_err begin(struct update *u, struct tbs_session *session, struct 
     size_t n = 0;
     enum tbs_err err = u->sdp ? read_sdp(u, ids, sessions, &n, diag) : TBS_OK;
 
+    if (tbs_session_count(session) == 0) /* for TLS or CMS: the one that there is */
+        n = 0;
     if (!err)
         err = supply(u, session, diag);
     if (!err)

@@ -44,7 +44,7 @@ local id_role = {"Initiator (IDRi)", "Responder (IDRr)", "KMS (IDRkms)", "Pre-Sh
 local rand_role = {"Initiator (RANDRi)", "Responder (RANDRr)", "KMS (RANDRkms)"}
 local cert_type = {[0] = "X.509v3", "X.509v3 URL", "X.509v3 Sign", "X.509v3 Encr"}
 local hash_func = {[0] = "SHA-1", "MD5", "SHA-256"}
-local prot = {[0] = "SRTP"}
+local prot = {[0] = "SRTP", [241] = "TLS (private use)", [242] = "CMS (private use)"}
 local key_type = {[0] = "TGK", "TGK+SALT", "TEK", "TEK+SALT", "GTGK", "GTGK+SALT", "MPK"}
 local kv_type = {[0] = "Null", "SPI/MKI", "Interval"}
 local extension = {[0] = "Vendor ID", "SDP IDs", [3] = "Key ID Information"}

@@ -99,4 +99,5 @@ def main():
     return True
 
 
-sys.exit(0 if main() else 1)
+if __name__ == "__main__":
+    sys.exit(0 if main() else 1)

@@ -67,6 +67,11 @@ rtp_speak() { # address:port, ssrc
         -payload_type 96 -ssrc "$(printf %d "$2" | python3 -c \
         'n = int(input()); print(n - (n >> 31 << 32))')" -f rtp "rtp://$1?pkt_size=652"
 }
+rtp_sound() { # capture, port, raw file: what plain RTP with L16 in a capture sounds like
+    tshark -r "$1" -d "udp.port==$2,rtp" -Y "udp.dstport == $2 && rtp.p_type == 96" -T fields \
+        -e rtp.payload 2>logs/tshark.log | tr -d ':\n' | tr a-f A-F | basenc --base16 -d |
+        dd conv=swab status=none of="$3"
+}
 plain_in() { keys_py sample "$hello"; } # a display filter for packets with what is said, in clear
 
 samples() { # file; WAV headers of tbs-media have 44 octets

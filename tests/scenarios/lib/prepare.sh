@@ -2,8 +2,8 @@
 
 scenario_packages=(kamailio sip-tester libre-dev rtpengine-daemon gstreamer1.0-tools
                    gstreamer1.0-plugins-base gstreamer1.0-plugins-good gstreamer1.0-plugins-bad
-                   ffmpeg tshark jq iproute2 python3 python3-cryptography)
-scenario_services=(kamailio rtpengine-daemon)
+                   ffmpeg tshark jq iproute2 python3 python3-cryptography python3-pyasn1-modules faketime stunnel4)
+scenario_services=(kamailio rtpengine-daemon stunnel4)
 
 # Services of packages are for a real network: here only processes of a scenario run. A service
 # that is not installed yet is masked, and the policy of invoke-rc.d is for systems without systemd.
@@ -28,5 +28,7 @@ install_without_services() {
 
 prepare() {
     install_without_services "${build_packages[@]}" "${scenario_packages[@]}"
-    (cd "$source" && build build-scenarios gcc -Dbuildtype=release -Dscenarios=enabled)
+    local said
+    said=$(cd "$source" && build build-scenarios gcc -Dbuildtype=release -Dscenarios=enabled 2>&1) ||
+        { echo "$said" >&2; return 1; }
 }

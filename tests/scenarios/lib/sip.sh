@@ -17,10 +17,10 @@ proxy_start() { # [routes]
 proxy_mode() { kamcmd -s unix:proxy/control pv.shvSet mode str "$1" >/dev/null; }
 
 # Before proxy_start: the proxy looks for it then.
-rtpengine_start() {
+rtpengine_start() { # [options]
     background rtpengine rtpengine --foreground --log-stderr --log-level=6 --table=-1 \
         --interface="${at[relay]}" --listen-ng="${at[relay]}:2223" --port-min=30000 --port-max=30999 \
-        --config-file=none
+        --delete-delay=0 --config-file=none "$@"
     await "rtpengine listens" listens "${at[relay]}:2223"
 }
 legacy() { # name, scenario of sipp: a user agent that knows no MIKEY, at the address of a party

@@ -23,8 +23,12 @@ enum {
     KEY_MEDIA,
     KEY_MARK,
     KEY_REUSE,
+    KEY_OWN_KEYS,
     KEY_NO_FORKING,
-    KEY_STAND_IN
+    KEY_STAND_IN,
+    KEY_ALLOW_OTHER_KEYS,
+    KEY_VALID,
+    KEY_MAX_AGE
 };
 
 static error_t add_text(struct argp_state *state, const char **list, size_t *n, const char *text)
@@ -32,6 +36,17 @@ static error_t add_text(struct argp_state *state, const char **list, size_t *n, 
     if (*n == UA_URIS_MAX)
         argp_error(state, "at most %d of these", UA_URIS_MAX);
     list[(*n)++] = text;
+    return 0;
+}
+
+static error_t read_seconds(struct argp_state *state, const char *text, uint32_t *ret_seconds)
+{
+    char *end;
+    unsigned long n = strtoul(text, &end, 10);
+
+    if (n == 0 || n > INT32_MAX || *end)
+        argp_error(state, "'%s' is no number of seconds", text);
+    *ret_seconds = (uint32_t)n;
     return 0;
 }
 
@@ -79,9 +94,19 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
     case KEY_REUSE:
         o->flags |= TBS_REUSE;
         return 0;
+    case KEY_OWN_KEYS:
+        o->flags |= TBS_INITIATOR_KEYS | TBS_RESPONDER_KEYS;
+        return 0;
     case KEY_NO_FORKING:
         o->flags &= ~(unsigned)TBS_FORKING;
         return 0;
+    case KEY_ALLOW_OTHER_KEYS:
+        o->allow = TBS_SDP_ALLOW_OTHER_KEYS;
+        return 0;
+    case KEY_VALID:
+        return read_seconds(state, arg, &o->valid);
+    case KEY_MAX_AGE:
+        return read_seconds(state, arg, &o->max_age);
     case KEY_STAND_IN:
         o->stand_in = true;
         return 0;
@@ -108,7 +133,12 @@ static const struct argp argp = {
             {"mark", KEY_MARK, "ID", 0, "in its tickets, such as tbs:allow:retarget; repeatable",
              0},
             {"reuse", KEY_REUSE, NULL, 0, "its tickets are for several calls", 0},
+            {"own-keys", KEY_OWN_KEYS, NULL, 0, "its tickets let both sides rekey", 0},
             {"no-forking", KEY_NO_FORKING, NULL, 0, "its tickets give all the same keys", 0},
+            {"allow-other-keys", KEY_ALLOW_OTHER_KEYS, NULL, 0,
+             "keys that a relay puts beside MIKEY do not end a call; they are never used", 0},
+            {"valid", KEY_VALID, "SECONDS", 0, "how long its tickets shall be good", 0},
+            {"max-age", KEY_MAX_AGE, "SECONDS", 0, "how old an offer may be", 0},
             {"group", 'g', "URI", 0, "it answers for that, too; repeatable", 0},
             {"stand-in", KEY_STAND_IN, NULL, 0,
              "it answers calls for others that were sent on to it", 0},
@@ -116,14 +146,17 @@ static const struct argp argp = {
         },
     .parser = parse_option,
     .doc = "A SIP user agent whose calls are protected with MIKEY-TICKET.\v"
-           "Commands, one a line; all but call concern the newest call:\n"
+           "Commands, one a line; all but call and leave concern the newest call:\n"
            "  call URI [128|256]   with SRTP keys of so many bits\n"
+           "  leave URI [128|256]  a message for somebody who is away: with a ticket that wants no "
+           "answer\n"
            "  resolve              asks the KMS for the keys of the offer\n"
            "  progress             183 with keys\n"
            "  answer               200\n"
            "  busy                 486\n"
            "  redirect URI         302\n"
-           "  reinvite             new keys, in the same dialog\n"
+           "  reinvite             a new offer in the same dialog, with a ticket\n"
+           "  rekey                a CSB update (RFC 6043 5.2), with a key of its own\n"
            "  bye                  CANCEL, 486 or BYE\n"
            "  quit\n\n"
            "Example:\n"

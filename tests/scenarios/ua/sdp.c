@@ -32,12 +32,6 @@ enum tbs_err sdp_make(const struct sa *media, struct tbs_buf *ret_sdp, struct tb
     return err;
 }
 
-/* Profiles of m lines that are protected; the last has feedback (RFC 5124). */
-static bool is_protected(const char *proto)
-{
-    return !str_casecmp(proto, "RTP/SAVP") || !str_casecmp(proto, "RTP/SAVPF");
-}
-
 enum tbs_err sdp_read(struct tbs_bytes sdp, struct sa *ret_media, struct tbs_diag *diag)
 {
     struct sa any;
@@ -55,9 +49,6 @@ enum tbs_err sdp_read(struct tbs_bytes sdp, struct sa *ret_media, struct tbs_dia
     mb->pos = 0;
     if (!err && (sdp_decode(session, mb, true) || !sdp_media_rport(m)))
         err = tbs_fail(diag, TBS_ERR_MALFORMED, "the SDP has no audio that could be received");
-    if (!err && !is_protected(sdp_media_proto(m)))
-        err = tbs_fail(diag, TBS_ERR_DENIED, "the SDP wants plain %.20s, which is not protected",
-                       sdp_media_proto(m));
     if (!err)
         *ret_media = *sdp_media_raddr(m);
     mem_deref(mb);

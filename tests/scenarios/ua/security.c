@@ -60,10 +60,13 @@ const char *security_identity(const struct security *s)
 
 void exchange_free(struct exchange *e)
 {
-    for (size_t i = 0; i < e->n_answered; i++)
+    for (size_t i = 0; !e->wants_none && i < e->n_answered; i++)
         tbs_buf_free(&e->answered[i]);
     tbs_transfer_free(e->transfer);
+    tbs_buf_free(&e->offered);
     tbs_offer_free(e->offer);
+    tbs_update_free(e->update);
+    tbs_session_free(e->session);
     tbs_buf_free(&e->response);
     tbs_buf_free(&e->sdp);
     memset(e, 0, sizeof *e);
@@ -85,14 +88,15 @@ static enum tbs_err ask_kms(struct security *s, const char *what, struct tbs_byt
     return err;
 }
 
-static enum tbs_err request_ticket(struct security *s, const char *responder,
+static enum tbs_err request_ticket(struct security *s, const char *responder, unsigned flags,
                                    struct tbs_ticket **ret_ticket, struct tbs_diag *diag)
 {
     struct tbs_wish wish = {.responders = &responder,
                             .n_responders = 1,
                             .apps = s->o->marks,
                             .n_apps = s->o->n_marks,
-                            .flags = s->o->flags};
+                            .flags = flags,
+                            .validity_seconds = s->o->valid};
     struct tbs_request *request = NULL;
     struct tbs_buf response TBS_BUF_AUTO = tbs_buf();
     enum tbs_err err =
@@ -121,7 +125,7 @@ static enum tbs_err find_ticket(struct security *s, const char *responder,
             event("ticket", json_pack("{s:s, s:b}", "for", responder, "again", 1));
             return TBS_OK;
         }
-    err = request_ticket(s, responder, ret_ticket, diag);
+    err = request_ticket(s, responder, s->o->flags, ret_ticket, diag);
     if (err)
         return err;
     event("ticket", json_pack("{s:s, s:b}", "for", responder, "again", 0));
@@ -134,27 +138,49 @@ static enum tbs_err find_ticket(struct security *s, const char *responder,
     return TBS_OK;
 }
 
+static void keep_offered(struct exchange *e, const struct tbs_buf *sdp)
+{
+    tbs_buf_free(&e->offered);
+    e->offered = tbs_buf();
+    tbs_put_bytes(&e->offered, tbs_buf_view(sdp));
+}
+
+/* The session before an update has done its service: its keys are in a file. */
+static void keep_session(struct exchange *e, struct tbs_session *session)
+{
+    tbs_session_free(e->session);
+    e->session = session;
+}
+
 enum tbs_err security_offer(struct security *s, const char *responder, enum tbs_srtp srtp,
-                            struct tbs_bytes sdp, struct exchange *e, struct tbs_buf *ret_sdp,
-                            struct tbs_diag *diag)
+                            bool leave, struct tbs_bytes sdp, struct exchange *e,
+                            struct tbs_buf *ret_sdp, struct tbs_diag *diag)
 {
     struct tbs_crypto_session sessions[] = {{.id = 1, .srtp = srtp, .has_ssrc = true},
                                             {.id = 2, .srtp = srtp}};
     char ids[TBS_SDP_IDS_MAX];
     struct tbs_ticket *ticket;
-    bool kept;
+    bool kept = false;
     enum tbs_err err = tbs_sdp_offer_ids(sdp, TBS_SDP_SESSION, ids, diag);
 
     if (!err && RAND_bytes((unsigned char *)&sessions[0].ssrc, sizeof sessions[0].ssrc) != 1)
         err = tbs_fail(diag, TBS_ERR_CRYPTO, "OpenSSL gave no random octets");
     if (!err)
-        err = find_ticket(s, responder, &ticket, &kept, diag);
+        err = leave ? request_ticket(s, responder, TBS_RANDRI, &ticket, diag)
+                    : find_ticket(s, responder, &ticket, &kept, diag);
     if (err)
         return err;
     err = tbs_transfer_begin(ticket, responder, sessions, 2, ids, tbs_clock_system(), &e->transfer,
                              diag);
     if (!err)
         err = tbs_sdp_insert(sdp, TBS_SDP_SESSION, tbs_transfer_octets(e->transfer), ret_sdp, diag);
+    if (!err) {
+        e->allow = s->o->allow;
+        e->wants_none = leave;
+        keep_offered(e, ret_sdp);
+    }
+    if (!err && leave)
+        err = tbs_transfer_session(e->transfer, &e->session, diag);
     if (!kept)
         tbs_ticket_free(ticket);
     return err;
@@ -168,13 +194,35 @@ static bool seen(const struct exchange *e, struct tbs_bytes answer)
     return false;
 }
 
+static enum tbs_err take_message(struct exchange *e, struct tbs_bytes message,
+                                 struct tbs_session **ret_session, struct tbs_diag *diag)
+{
+    enum tbs_err err;
+
+    if (!e->update)
+        return tbs_transfer_finish(e->transfer, message, ret_session, diag);
+    err = tbs_update_finish(e->update, message, ret_session, diag);
+    if (!err) {
+        tbs_update_free(e->update);
+        e->update = NULL;
+    }
+    return err;
+}
+
 enum tbs_err security_finish(struct exchange *e, struct tbs_bytes sdp,
                              struct tbs_session **ret_session, struct tbs_diag *diag)
 {
     char ids[TBS_SDP_IDS_MAX];
     struct tbs_buf message = tbs_buf();
-    enum tbs_err err = tbs_sdp_extract(sdp, TBS_SDP_SESSION, &message, ids, diag);
+    enum tbs_err err;
 
+    if (e->wants_none) {
+        *ret_session = e->n_answered++ == 0 ? e->session : NULL;
+        return TBS_OK;
+    }
+    err = tbs_sdp_check_answer(tbs_buf_view(&e->offered), sdp, TBS_SDP_SESSION, e->allow, diag);
+    if (!err)
+        err = tbs_sdp_extract(sdp, TBS_SDP_SESSION, &message, ids, diag);
     if (!err && seen(e, tbs_buf_view(&message))) {
         *ret_session = NULL;
         tbs_buf_free(&message);
@@ -183,12 +231,14 @@ enum tbs_err security_finish(struct exchange *e, struct tbs_bytes sdp,
     if (!err && e->n_answered == TBS_RESPONDERS_MAX)
         err = tbs_fail(diag, TBS_ERR_LIMIT, "more than %d answers", TBS_RESPONDERS_MAX);
     if (!err)
-        err = tbs_transfer_finish(e->transfer, tbs_buf_view(&message), ret_session, diag);
-    if (err)
+        err = take_message(e, tbs_buf_view(&message), ret_session, diag);
+    if (err) {
         tbs_buf_free(&message);
-    else
-        e->answered[e->n_answered++] = message;
-    return err;
+        return err;
+    }
+    keep_session(e, *ret_session);
+    e->answered[e->n_answered++] = message;
+    return TBS_OK;
 }
 
 enum tbs_err security_accept(struct security *s, const char *to, struct tbs_bytes sdp,
@@ -197,13 +247,21 @@ enum tbs_err security_accept(struct security *s, const char *to, struct tbs_byte
     const char *answers_for[UA_URIS_MAX + 1];
     char ids[TBS_SDP_IDS_MAX];
     struct tbs_acceptance acceptance = {
-        .groups = answers_for, .n_groups = s->o->n_groups, .sdp_ids = ids, .replay = s->replay};
+        .groups = answers_for,
+        .n_groups = s->o->n_groups,
+        .sdp_ids = ids,
+        .replay = s->replay,
+        .max_age_seconds = s->o->max_age,
+    };
     struct tbs_buf message TBS_BUF_AUTO = tbs_buf();
-    enum tbs_err err = tbs_sdp_extract(sdp, TBS_SDP_SESSION, &message, ids, diag);
+    enum tbs_err err = tbs_sdp_check_offer(sdp, TBS_SDP_SESSION, s->o->allow, diag);
 
+    e->allow = s->o->allow;
     memcpy(answers_for, s->o->groups, sizeof s->o->groups);
     if (s->o->stand_in)
         answers_for[acceptance.n_groups++] = to;
+    if (!err)
+        err = tbs_sdp_extract(sdp, TBS_SDP_SESSION, &message, ids, diag);
     if (!err)
         err = tbs_accept(&s->account.credential, &acceptance, tbs_buf_view(&message),
                          tbs_clock_system(), &e->offer, diag);
@@ -249,9 +307,67 @@ enum tbs_err security_answer(struct security *s, struct tbs_bytes sdp, struct ex
     err = security_resolve(s, e, diag);
     if (!err)
         err = tbs_answer(e->offer, e->resolved, NULL, 0, &e->response, ret_session, diag);
-    if (!err)
+    if (!err && e->response.len > 0) {
         err = tbs_sdp_insert(sdp, TBS_SDP_SESSION, tbs_buf_view(&e->response), &e->sdp, diag);
+    } else if (!err) { /* the ticket wants no answer */
+        e->sdp = tbs_buf();
+        tbs_put_bytes(&e->sdp, sdp);
+    }
+    if (!err)
+        keep_session(e, *ret_session);
     return err;
+}
+
+enum tbs_err security_update(struct exchange *e, struct tbs_bytes sdp, struct tbs_buf *ret_sdp,
+                             struct tbs_diag *diag)
+{
+    char ids[TBS_SDP_IDS_MAX];
+    enum tbs_err err = tbs_sdp_offer_ids(sdp, TBS_SDP_SESSION, ids, diag);
+
+    if (!err && !e->session)
+        err = tbs_fail(diag, TBS_ERR_INVALID, "there is no session to update");
+    tbs_update_free(e->update); /* one that the other side refused */
+    e->update = NULL;
+    if (!err)
+        err = tbs_session_supply(e->session, NULL, 0, diag);
+    if (!err)
+        err = tbs_update_begin(e->session, NULL, 0, ids, tbs_clock_system(), &e->update, diag);
+    if (!err)
+        err = tbs_sdp_insert(sdp, TBS_SDP_SESSION, tbs_update_octets(e->update), ret_sdp, diag);
+    if (!err)
+        keep_offered(e, ret_sdp);
+    return err;
+}
+
+bool security_is_update(const struct exchange *e, struct tbs_bytes offer)
+{
+    char ids[TBS_SDP_IDS_MAX];
+    uint32_t csb_id;
+    struct tbs_buf message TBS_BUF_AUTO = tbs_buf();
+
+    return e->session && !tbs_sdp_extract(offer, TBS_SDP_SESSION, &message, ids, NULL) &&
+           tbs_is_update(tbs_buf_view(&message), &csb_id);
+}
+
+enum tbs_err security_answer_update(struct exchange *e, struct tbs_bytes offer,
+                                    struct tbs_bytes sdp, struct tbs_session **ret_session,
+                                    struct tbs_diag *diag)
+{
+    char ids[TBS_SDP_IDS_MAX];
+    struct tbs_buf message TBS_BUF_AUTO = tbs_buf(), response TBS_BUF_AUTO = tbs_buf();
+    enum tbs_err err = tbs_sdp_check_offer(offer, TBS_SDP_SESSION, e->allow, diag);
+
+    if (!err)
+        err = tbs_sdp_extract(offer, TBS_SDP_SESSION, &message, ids, diag);
+    if (!err)
+        err = tbs_update_answer(e->session, tbs_buf_view(&message), NULL, 0, 0, ids,
+                                tbs_clock_system(), &response, ret_session, diag);
+    if (err)
+        return err;
+    keep_session(e, *ret_session);
+    tbs_buf_free(&e->sdp);
+    e->sdp = tbs_buf();
+    return tbs_sdp_insert(sdp, TBS_SDP_SESSION, tbs_buf_view(&response), &e->sdp, diag);
 }
 
 void security_refuse(struct tbs_bytes offer, struct tbs_bytes sdp, const struct tbs_diag *why,

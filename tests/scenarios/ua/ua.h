@@ -39,8 +39,11 @@ struct ua_options {
     uint16_t media_port;
     const char *marks[UA_URIS_MAX], *groups[UA_URIS_MAX];
     size_t n_marks, n_groups;
-    unsigned flags; /* enum tbs_flag: of the tickets it asks for */
-    bool stand_in;  /* answers for whom the call was, in To */
+    unsigned flags;   /* enum tbs_flag: of the tickets it asks for */
+    uint32_t valid;   /* seconds that its tickets shall be good; 0: as the KMS decides */
+    uint32_t max_age; /* seconds that an offer may be old; 0: as libtbs decides */
+    unsigned allow;   /* enum tbs_sdp_allow */
+    bool stand_in;    /* answers for whom the call was, in To */
 };
 
 /* --- events.c --- */
@@ -63,7 +66,7 @@ void message_keep(const struct ua_options *o, const char *from, const char *to, 
 
 /* The same for an offer and an answer. The caller frees ret_sdp. */
 enum tbs_err sdp_make(const struct sa *media, struct tbs_buf *ret_sdp, struct tbs_diag *diag);
-/* Where the other side wants its media. TBS_ERR_DENIED when that is not to be SRTP. */
+/* Where the other side wants its media. */
 enum tbs_err sdp_read(struct tbs_bytes sdp, struct sa *ret_media, struct tbs_diag *diag);
 
 /* --- security.c: MIKEY-TICKET for calls --- */
@@ -78,20 +81,28 @@ const char *security_identity(const struct security *s);
 /* One offer and its answers, of either side. All zeros is a new one. */
 struct exchange {
     struct tbs_transfer *transfer; /* of the Initiator */
+    struct tbs_buf offered;        /* the SDP of this side's latest offer */
+    unsigned allow;                /* enum tbs_sdp_allow */
     struct tbs_buf answered[TBS_RESPONDERS_MAX];
     size_t n_answered;
+    bool wants_none;               /* no answer */
     struct tbs_offer *offer;       /* of the Responder */
     struct tbs_resolved *resolved; /* the cache's */
     struct tbs_buf response, sdp;
+    struct tbs_session *session; /* the latest, for updates */
+    struct tbs_update *update;   /* that this side has begun */
 };
 void exchange_free(struct exchange *e);
 
 /* The SDP with a TRANSFER_INIT for `responder`; the ticket is from an earlier call if it may be.
- * The caller frees ret_sdp. srtp: 0 is as long as the ticket's suite. */
+ * The caller frees ret_sdp. srtp: 0 is as long as the ticket's suite. `leave`: with a ticket that
+ * wants no answer. */
 enum tbs_err security_offer(struct security *s, const char *responder, enum tbs_srtp srtp,
-                            struct tbs_bytes sdp, struct exchange *e, struct tbs_buf *ret_sdp,
-                            struct tbs_diag *diag);
-/* The session of an answer; NULL for one that was seen before, such as in 183 and 200. */
+                            bool leave, struct tbs_bytes sdp, struct exchange *e,
+                            struct tbs_buf *ret_sdp, struct tbs_diag *diag);
+/* The session of an answer, also to an update; NULL for one that was seen before, such as in 183
+ * and 200. Where none is wanted, any answer of SIP will do. It is the exchange's, as in
+ * security_answer. */
 enum tbs_err security_finish(struct exchange *e, struct tbs_bytes sdp,
                              struct tbs_session **ret_session, struct tbs_diag *diag);
 /* Reads an offer; `to` is whom the call is for. */
@@ -102,11 +113,19 @@ enum tbs_err security_resolve(struct security *s, struct exchange *e, struct tbs
  * answer, `sdp` with a TRANSFER_RESP, is in e->sdp. */
 enum tbs_err security_answer(struct security *s, struct tbs_bytes sdp, struct exchange *e,
                              struct tbs_session **ret_session, struct tbs_diag *diag);
+/* A CSB update (RFC 6043 5.2) with a new key of this side's, as an offer. */
+enum tbs_err security_update(struct exchange *e, struct tbs_bytes sdp, struct tbs_buf *ret_sdp,
+                             struct tbs_diag *diag);
+/* True if an offer is one; it is answered by security_answer_update, like security_answer. */
+bool security_is_update(const struct exchange *e, struct tbs_bytes offer);
+enum tbs_err security_answer_update(struct exchange *e, struct tbs_bytes offer,
+                                    struct tbs_bytes sdp, struct tbs_session **ret_session,
+                                    struct tbs_diag *diag);
 /* The SDP that says why an offer was refused; empty when there is nothing to say. */
 void security_refuse(struct tbs_bytes offer, struct tbs_bytes sdp, const struct tbs_diag *why,
                      struct tbs_buf *ret_sdp);
 
-/* --- call.c --- */
+/* --- call.c, incoming.c --- */
 
 struct agent {
     const struct ua_options *o;

@@ -1,4 +1,4 @@
-/* SRTP security policies. RFC 3830 6.10.1, RFC 3711. */
+/* Security policies. RFC 3830 6.10, 6.10.1, RFC 3711. */
 #include "client/internal.h"
 
 enum param {
@@ -58,10 +58,33 @@ size_t client_srtp_key_len(enum tbs_srtp srtp)
     return 0;
 }
 
-enum tbs_srtp client_srtp_of_suite(const struct mikey_suite *suite)
+const char *tbs_protocol_name(enum tbs_protocol protocol)
 {
-    return suite == &mikey_suite_256 ? TBS_SRTP_AES_256_CM_HMAC_SHA1_80
-                                     : TBS_SRTP_AES_CM_128_HMAC_SHA1_80;
+    switch (protocol) {
+    case TBS_PROTOCOL_SRTP:
+        return "SRTP";
+    case TBS_PROTOCOL_TLS:
+        return "TLS";
+    case TBS_PROTOCOL_CMS:
+        return "CMS";
+    }
+    return "unknown";
+}
+
+bool client_profile_equal(struct client_profile a, struct client_profile b)
+{
+    return a.protocol == b.protocol && a.srtp == b.srtp;
+}
+
+struct client_profile client_profile_of_suite(enum tbs_protocol protocol,
+                                              const struct mikey_suite *suite)
+{
+    struct client_profile profile = {.protocol = protocol};
+
+    if (protocol == TBS_PROTOCOL_SRTP)
+        profile.srtp = suite == &mikey_suite_256 ? TBS_SRTP_AES_256_CM_HMAC_SHA1_80
+                                                 : TBS_SRTP_AES_CM_128_HMAC_SHA1_80;
+    return profile;
 }
 
 static void put_param(struct tbs_buf *b, enum param type, size_t value)
@@ -71,17 +94,24 @@ static void put_param(struct tbs_buf *b, enum param type, size_t value)
     tbs_put_u8(b, (uint8_t)value);
 }
 
-void client_put_srtp(struct mikey_writer *w, uint8_t policy_no, enum tbs_srtp srtp)
+static void put_srtp(struct tbs_buf *b, enum tbs_srtp srtp)
+{
+    put_param(b, PARAM_ENCR_ALG, AES_CM);
+    put_param(b, PARAM_ENCR_KEY_LEN, client_srtp_key_len(srtp));
+    put_param(b, PARAM_AUTH_ALG, HMAC_SHA_1);
+    put_param(b, PARAM_AUTH_KEY_LEN, AUTH_KEY_LEN);
+    put_param(b, PARAM_SALT_LEN, CLIENT_SRTP_SALT_LEN);
+    put_param(b, PARAM_TAG_LEN, TAG_LEN);
+}
+
+/* TLS and CMS negotiate their algorithms themselves: those policies have no parameters. */
+void client_put_profile(struct mikey_writer *w, uint8_t policy_no, struct client_profile profile)
 {
     struct tbs_buf b TBS_BUF_AUTO = tbs_buf();
 
-    put_param(&b, PARAM_ENCR_ALG, AES_CM);
-    put_param(&b, PARAM_ENCR_KEY_LEN, client_srtp_key_len(srtp));
-    put_param(&b, PARAM_AUTH_ALG, HMAC_SHA_1);
-    put_param(&b, PARAM_AUTH_KEY_LEN, AUTH_KEY_LEN);
-    put_param(&b, PARAM_SALT_LEN, CLIENT_SRTP_SALT_LEN);
-    put_param(&b, PARAM_TAG_LEN, TAG_LEN);
-    mikey_put_sp(w, policy_no, MIKEY_PROT_SRTP, tbs_buf_view(&b));
+    if (profile.protocol == TBS_PROTOCOL_SRTP)
+        put_srtp(&b, profile.srtp);
+    mikey_put_sp(w, policy_no, (uint8_t)profile.protocol, tbs_buf_view(&b));
     w->buf->failed |= b.failed;
 }
 
@@ -95,13 +125,12 @@ static uint64_t read_value(struct tbs_bytes octets)
     return value;
 }
 
-enum tbs_srtp client_read_srtp(const struct mikey_payload *sp)
+/* 0 for a policy that is not one of ours. */
+static enum tbs_srtp read_srtp(const struct mikey_payload *sp)
 {
     struct tbs_reader r = tbs_reader(sp->sp.params);
     uint64_t value[PARAMS];
 
-    if (sp->sp.prot != MIKEY_PROT_SRTP)
-        return 0;
     for (int i = 0; i < PARAMS; i++)
         value[i] = defaults[i];
     while (tbs_reader_left(&r) > 0) {
@@ -118,6 +147,31 @@ enum tbs_srtp client_read_srtp(const struct mikey_payload *sp)
     if (value[PARAM_ENCR_KEY_LEN] == 16)
         return TBS_SRTP_AES_CM_128_HMAC_SHA1_80;
     return value[PARAM_ENCR_KEY_LEN] == 32 ? TBS_SRTP_AES_256_CM_HMAC_SHA1_80 : 0;
+}
+
+bool client_read_profile(const struct mikey_payload *sp, struct client_profile *ret_profile)
+{
+    struct client_profile profile = {0};
+
+    if (!sp)
+        return false;
+    profile.protocol = (enum tbs_protocol)sp->sp.prot;
+    switch (profile.protocol) {
+    case TBS_PROTOCOL_SRTP:
+        profile.srtp = read_srtp(sp);
+        break;
+    case TBS_PROTOCOL_TLS:
+    case TBS_PROTOCOL_CMS:
+        if (sp->sp.params.len > 0)
+            return false;
+        break;
+    default:
+        return false;
+    }
+    if (profile.protocol == TBS_PROTOCOL_SRTP && !profile.srtp)
+        return false;
+    *ret_profile = profile;
+    return true;
 }
 
 const struct mikey_payload *client_find_sp(const struct mikey_payloads *list, uint8_t policy_no)

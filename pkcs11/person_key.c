@@ -1,4 +1,4 @@
-#include "pkcs11/person_key.h"
+#include "vault/person_key.h"
 
 #include <openssl/evp.h>
 #include <stdlib.h>

@@ -3,8 +3,8 @@
 #define TBS_CEREMONY_SIGNER_H
 
 #include "base/secret.h"
-#include "pkcs11/person_key.h"
 #include "registry/signed.h"
+#include "vault/person_key.h"
 
 struct signer {
     EVP_PKEY *key; /* NULL: in a token */
@@ -13,7 +13,7 @@ struct signer {
     struct tbs_buf spki;   /* SubjectPublicKeyInfo, DER; empty: nobody signs */
 };
 
-/* Where a key is: a PEM file, or "pkcs11:..." (pkcs11/person_key.h) in a token of `module`, whose
+/* Where a key is: a PEM file, or "pkcs11:..." (vault/person_key.h) in a token of `module`, whose
  * public half is one of these PEM files: a token need not tell it. */
 struct signer_place {
     const char *key;

@@ -3,7 +3,7 @@
 # daemon resolves (mode 3), that the KMS makes and the function opens (mode 2), and between two
 # functions (mode 4). RFC 6043 4.1.1.
 set -euo pipefail
-admin=$1 kmsd=$2 tbs=$3 function=$4
+admin=$1 kmsd=$2 tbs=$3 function=$4 make_key=$5
 . "$(dirname "$0")/daemon.sh"
 
 user() { # name: a subscriber with the account $dir/NAME.json
@@ -13,9 +13,9 @@ user() { # name: a subscriber with the account $dir/NAME.json
 fn() { # command, TPK, identity, further words
     local command=$1 tpk=$2 identity=$3
     shift 3
-    SOFTHSM2_CONF=$kms/softhsm2.conf "$function" "$command" \
+    SOFTHSM2_CONF=$kms/tokens/softhsm2.conf "$function" "$command" \
         --module "$(sed -n 's/^ *module: //p' "$kms/tbs-kmsd.yaml")" \
-        --uri "$(sed -n 's/^ *uri: //p' "$kms/tbs-kmsd.yaml" | tr -d \"\')" --pin "file:$kms/user.pin" \
+        --uri "$(sed -n 's/^ *uri: //p' "$kms/tbs-kmsd.yaml" | tr -d \"\')" --pin "file:$kms/tokens/A.user-pin" \
         --tpk "$tpk" --identity "sip:$identity@example.net" "$@"
 }
 call() { # ticket, who answers, resolved: both have the same keys
@@ -30,8 +30,10 @@ offer() { # name, to
 }
 
 daemon_init
-adm keys generate tpk --id tpk-z-mrf >/dev/null
-adm keys generate tpk --id tpk-z-gateway >/dev/null
+without_registry
+for id in tpk-z-mrf tpk-z-gateway; do
+    "$make_key" "$kms/tbs-kmsd.yaml" tpk hmac-sha256 $id
+done
 sed -i 's/^kms:/kms:\n  functions:\n    - {identity: "sip:MRF@EXAMPLE.net", tpk: tpk-z-mrf}\n    - {identity: "sip:other@example.net", tpk: tpk-z-gateway}/' \
     "$kms/tbs-kmsd.yaml"
 sed -i 's/sip:MRF@/sip:mrf@/' "$kms/tbs-kmsd.yaml" # hosts have no case, users have

@@ -72,6 +72,10 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
     case KEY_NO_FORKING:
         r->wish.flags &= ~(unsigned)TBS_FORKING;
         return 0;
+    case KEY_RESPONDER_RESOLVES:
+        r->wish.responder_resolves = true;
+        r->wish.flags &= ~(unsigned)TBS_FORKING;
+        return 0;
     case KEY_NO_ANSWER:
         r->wish.flags &= ~(unsigned)(TBS_FORKING | TBS_RESPONSE | TBS_RANDRR);
         return 0;

@@ -1,8 +1,8 @@
 /* Somebody's own private key in a token, such as a smart card, that signs for them. Not
  * thread-safe; PKCS#11 logins hold for the whole process. Errors: TBS_ERR_TOKEN and its kin with
  * the CK_RV as raw; TBS_ERR_NOMEM; what each function names. */
-#ifndef TBS_PKCS11_PERSON_KEY_H
-#define TBS_PKCS11_PERSON_KEY_H
+#ifndef TBS_VAULT_PERSON_KEY_H
+#define TBS_VAULT_PERSON_KEY_H
 
 #include "base/bytes.h"
 #include "base/secret.h"

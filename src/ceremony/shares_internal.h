@@ -3,9 +3,9 @@
 #define TBS_CEREMONY_SHARES_INTERNAL_H
 
 #include "ceremony/internal.h"
+#include "shares/pins.h"
 #include "shares/shares.h"
 
-#define SHARES_PIN_LEN 32    /* hexadecimal digits */
 #define ANY_SHARE SHARES_MAX /* of any holder who is here */
 
 /* What a set gives: how the record calls it, and what people are told. */
@@ -41,11 +41,6 @@ enum tbs_err shares_record_rebuilt(struct run *run, const struct shares_of *of, 
 /* From the shares of people who are here; TBS_ERR_DENIED when they are too few. */
 enum tbs_err shares_rebuild(struct run *run, const struct shares_of *of, const json_t *set,
                             struct tbs_secret *ret_secret, struct tbs_diag *diag);
-/* The first half of HMAC-SHA-256 with the secret as its key, over the PIN's name, in hexadecimal:
- * who has the user's PIN, as a KMS does, has neither the secret nor the other PIN. */
-enum tbs_err shares_derive_pin(const struct tbs_secret *secret, bool so, struct tbs_secret *ret_pin,
-                               struct tbs_diag *diag);
-
 /* --- shares_new.c --- */
 
 /* A secret of so many octets, of the token's random and of this computer's, in a new set whose

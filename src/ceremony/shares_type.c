@@ -1,5 +1,4 @@
 /* Shares that their holders type: each checked alone, and enough of them rebuild the PINs. */
-#include <openssl/hmac.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -149,22 +148,7 @@ enum tbs_err shares_record_typed(struct run *run, const struct shares_of *of, co
                   diag);
 }
 
-/* --- The PINs --- */
-
-enum tbs_err shares_derive_pin(const struct tbs_secret *secret, bool so, struct tbs_secret *ret_pin,
-                               struct tbs_diag *diag)
-{
-    static const char *const labels[] = {"tbs-kms PIN of the user",
-                                         "tbs-kms PIN of the security officer"};
-    const struct tbs_bytes label = tbs_bytes_str(labels[so]);
-    TBS_SECRET_AUTO struct tbs_secret mac = {0}, hex = {0};
-    TRY(tbs_secret_alloc(SCRIPT_HASH_LEN, &mac, diag));
-    TRY(tbs_secret_alloc(SHARES_PIN_LEN + 1, &hex, diag));
-    if (!HMAC(EVP_sha256(), secret->data, (int)secret->len, label.data, label.len, mac.data, NULL))
-        return tbs_fail(diag, TBS_ERR_CRYPTO, "HMAC failed in the crypto library");
-    tbs_hex(tbs_bytes(mac.data, SHARES_PIN_LEN / 2), (char *)hex.data);
-    return tbs_secret_copy(tbs_bytes(hex.data, SHARES_PIN_LEN), ret_pin, diag);
-}
+/* --- Rebuilding --- */
 
 json_t *shares_numbers(const struct share *shares, unsigned n)
 {

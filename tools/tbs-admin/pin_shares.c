@@ -2,8 +2,8 @@
 
 #include <stdio.h>
 
-#include "base/hex.h"
 #include "custody/pin.h"
+#include "shares/pins.h"
 #include "shares/shares.h"
 
 #define TRIES 3
@@ -59,19 +59,6 @@ static enum tbs_err type_share(const struct share *shares, size_t n, struct shar
     }
 }
 
-/* The PIN of a ceremony is the secret's hexadecimal digits. */
-static enum tbs_err put_pin(const struct tbs_secret *secret, struct tbs_secret *ret_pin,
-                            struct tbs_diag *diag)
-{
-    struct tbs_secret hex TBS_SECRET_AUTO = {0};
-    enum tbs_err err = tbs_secret_alloc(2 * secret->len + 1, &hex, diag);
-
-    if (err)
-        return err;
-    tbs_hex(tbs_secret_view(secret), (char *)hex.data);
-    return tbs_secret_copy(tbs_bytes(hex.data, 2 * secret->len), ret_pin, diag);
-}
-
 enum tbs_err pin_from_shares(struct tbs_secret *ret_pin, struct tbs_diag *diag)
 {
     struct tbs_secret secret TBS_SECRET_AUTO = {0};
@@ -85,7 +72,7 @@ enum tbs_err pin_from_shares(struct tbs_secret *ret_pin, struct tbs_diag *diag)
     if (!err)
         err = shares_combine(shares, n, tbs_bytes(NULL, 0), &secret, diag);
     if (!err)
-        err = put_pin(&secret, ret_pin, diag);
+        err = shares_derive_pin(&secret, false, ret_pin, diag);
     for (size_t i = 0; i < SHARES_MAX; i++)
         share_free(&shares[i]);
     return err;

@@ -60,6 +60,7 @@
 #   keys_py ...                    lib/keys.py
 # lib/wire.sh: what crossed the network
 #   capture_start, capture_stop    all of the network, in wire.pcapng
+#                                  of whose MIKEY messages the dissector knows every octet
 #   wire FILTER FIELD...           prints fields of the frames that tshark's display filter takes
 #   on_wire N FILTER               N frames; N+: at least
 #   not_on_wire KEYS...            the keys are nowhere in the capture, neither in octets, hex nor base64

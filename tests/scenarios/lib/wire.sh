@@ -7,6 +7,8 @@ capture_start() {
 capture_stop() {
     sleep 0.3 # what was sent last
     stop capture INT
+    on_wire 1+ mikey_ticket
+    on_wire 0 'mikey_ticket.undissected || mikey_ticket.malformed || mikey_ticket.cut'
 }
 shark() {
     tshark -X "lua_script:$source/tools/wireshark/mikey-ticket.lua" -r wire.pcapng "$@" \

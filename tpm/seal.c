@@ -105,11 +105,11 @@ enum tbs_err sealed_pin_make(const char *tcti, const char *path, struct tbs_byte
         return tbs_fail(diag, TBS_ERR_LIMIT, "a TPM seals a PIN of at most %d octets",
                         SEALED_PIN_MAX);
     enum tbs_err err = authority_public(authority, &key, diag);
-    struct sealed_pin *sealed = err == TBS_OK ? calloc(1, sizeof *sealed) : NULL;
-    if (err == TBS_OK && !sealed)
-        err = tbs_fail(diag, TBS_ERR_NOMEM, "out of memory sealing a PIN");
     if (err != TBS_OK)
         return err;
+    struct sealed_pin *sealed = calloc(1, sizeof *sealed);
+    if (!sealed)
+        return tbs_fail(diag, TBS_ERR_NOMEM, "out of memory sealing a PIN");
     snprintf(sealed->path, sizeof sealed->path, "%s", path);
     memcpy(sealed->authority, authority.data, authority.len);
     sealed->authority_len = authority.len;

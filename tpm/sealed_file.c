@@ -204,7 +204,7 @@ enum tbs_err sealed_pin_read(const char *path, struct sealed_pin **ret_sealed,
                              struct tbs_diag *diag)
 {
     char text[FILE_MAX + 1];
-    size_t len;
+    size_t len = 0;
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NOCTTY | O_NONBLOCK);
     if (fd < 0)
         return io_failed("open", path, diag);

@@ -84,7 +84,7 @@ static void strip(char *text)
 
 static enum tbs_err learn(struct tpm_vault *v, struct tbs_diag *diag)
 {
-    uint32_t value;
+    uint32_t value = 0;
     VAULT_TRY(property(v, TPM2_PT_MANUFACTURER, &value, diag));
     put_text(value, v->maker);
     strip(v->maker);

@@ -121,8 +121,8 @@ static enum tbs_err read_lines(const char *text, size_t len, json_t *lines, stru
 
 static enum tbs_err read_journal(int fd, json_t *lines, struct tbs_diag *diag)
 {
-    char *text;
-    size_t len;
+    char *text = NULL;
+    size_t len = 0;
     enum tbs_err err = read_whole(fd, &text, &len, diag);
     if (err != TBS_OK)
         return err;

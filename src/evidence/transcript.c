@@ -95,7 +95,7 @@ static enum tbs_err check_lines(struct transcript *t, FILE *in, off_t *ret_whole
 enum tbs_err transcript_reopen(const char *file, struct transcript **ret_transcript,
                                struct tbs_diag *diag)
 {
-    struct transcript *t;
+    struct transcript *t = NULL;
     enum tbs_err err = open_file(file, 0, &t, diag);
     if (err != TBS_OK)
         return err;

@@ -217,7 +217,7 @@ enum tbs_err share_read_words(struct tbs_bytes words, struct share *ret_share,
 {
     uint16_t numbers[WORDS_MAX];
     struct share share = {0};
-    size_t n;
+    size_t n = 0;
     enum tbs_err err = read_numbers(words, numbers, &n, diag);
     if (err == TBS_OK)
         err = read_share(numbers, n, &share, diag);

@@ -286,5 +286,5 @@ enum tbs_err rehearsal_share(const struct run *run, const char *token, unsigned 
     char file[RUN_PATH], source[RUN_PATH + 8];
     TRY(share_file(run, token, set, number, file, diag));
     snprintf(source, sizeof source, "file:%s", file);
-    return pin_read_for("share", source, ret_words, diag);
+    return pin_read_words("share", source, ret_words, diag);
 }

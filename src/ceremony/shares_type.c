@@ -87,7 +87,7 @@ enum tbs_err shares_type_once(struct run *run, const struct shares_of *of, const
         TRY(rehearsal_share(run, of->name, set_number(set, "set"), (unsigned)automatic + 1, &words,
                             diag));
     else
-        TRY(pin_read_for(what, "prompt", &words, diag));
+        TRY(pin_read_words(what, "prompt", &words, diag));
     TRY(share_read_words(tbs_secret_view(&words), &share, diag));
     enum tbs_err err = check_typed(run, of, set, wanted, &share, diag);
     if (err == TBS_OK)

@@ -15,8 +15,8 @@ static const char forms[] =
     "write fd:N, file:/absolute/path, credential:NAME or prompt, never the PIN itself";
 static const char sealed[] = "tpm:";
 
-/* One octet more than a PIN with its line end may have, so that one too long is noticed. */
-#define ROOM (PIN_MAX + 2)
+/* Of the words of a share: 33 of at most 8 letters. */
+#define WORDS_MAX 300
 
 static const char *after(const char *source, const char *prefix)
 {
@@ -47,14 +47,14 @@ static enum tbs_err read_octets(const char *what, int fd, bool one_line, struct 
     return TBS_OK;
 }
 
-static enum tbs_err take_pin(const char *what, const struct tbs_secret *room, size_t len,
-                             struct tbs_secret *ret_pin, struct tbs_diag *diag)
+static enum tbs_err take_pin(const char *what, size_t max, const struct tbs_secret *room,
+                             size_t len, struct tbs_secret *ret_pin, struct tbs_diag *diag)
 {
     if (len > 0 && room->data[len - 1] == '\n')
         len--;
-    if (len < PIN_MIN || len > PIN_MAX)
-        return tbs_fail(diag, TBS_ERR_CONFIG, "the %s must have %d to %d octets", what, PIN_MIN,
-                        PIN_MAX);
+    if (len < PIN_MIN || len > max)
+        return tbs_fail(diag, TBS_ERR_CONFIG, "the %s must have %d to %zu octets", what, PIN_MIN,
+                        max);
     for (size_t i = 0; i < len; i++) {
         if (room->data[i] < 0x20 || room->data[i] == 0x7f)
             return tbs_fail(diag, TBS_ERR_CONFIG,
@@ -65,24 +65,30 @@ static enum tbs_err take_pin(const char *what, const struct tbs_secret *room, si
     return tbs_secret_copy(tbs_bytes(room->data, len), ret_pin, diag);
 }
 
-static enum tbs_err read_from(const char *what, int fd, bool one_line, struct tbs_secret *ret_pin,
-                              struct tbs_diag *diag)
+/* One octet more than there may be with the line end, so that one too long is noticed. */
+static enum tbs_err room_for(size_t max, struct tbs_secret *ret_room, struct tbs_diag *diag)
+{
+    return tbs_secret_alloc(max + 2, ret_room, diag);
+}
+
+static enum tbs_err read_from(const char *what, size_t max, int fd, bool one_line,
+                              struct tbs_secret *ret_pin, struct tbs_diag *diag)
 {
     TBS_SECRET_AUTO struct tbs_secret room = {0};
     size_t len = 0;
-    enum tbs_err err = tbs_secret_alloc(ROOM, &room, diag);
+    enum tbs_err err = room_for(max, &room, diag);
     if (err == TBS_OK)
         err = read_octets(what, fd, one_line, &room, &len, diag);
-    return err != TBS_OK ? err : take_pin(what, &room, len, ret_pin, diag);
+    return err != TBS_OK ? err : take_pin(what, max, &room, len, ret_pin, diag);
 }
 
-static enum tbs_err read_fd(const char *what, const char *number, struct tbs_secret *ret_pin,
-                            struct tbs_diag *diag)
+static enum tbs_err read_fd(const char *what, size_t max, const char *number,
+                            struct tbs_secret *ret_pin, struct tbs_diag *diag)
 {
     size_t digits = strspn(number, "0123456789");
     if (digits == 0 || digits > 6 || number[digits] != '\0')
         return tbs_fail(diag, TBS_ERR_CONFIG, "the %s source is not one: %s", what, forms);
-    return read_from(what, atoi(number), true, ret_pin, diag);
+    return read_from(what, max, atoi(number), true, ret_pin, diag);
 }
 
 static enum tbs_err check_file(const char *what, const char *path, int fd, mode_t forbidden,
@@ -108,7 +114,7 @@ static enum tbs_err check_file(const char *what, const char *path, int fd, mode_
     return TBS_OK;
 }
 
-static enum tbs_err read_file(const char *what, const char *path, mode_t forbidden,
+static enum tbs_err read_file(const char *what, size_t max, const char *path, mode_t forbidden,
                               struct tbs_secret *ret_pin, struct tbs_diag *diag)
 {
     /* O_NONBLOCK: opening a FIFO must not hang before it is refused. */
@@ -123,13 +129,13 @@ static enum tbs_err read_file(const char *what, const char *path, mode_t forbidd
                             path, strerror(errno));
     enum tbs_err err = check_file(what, path, fd, forbidden, diag);
     if (err == TBS_OK)
-        err = read_from(what, fd, false, ret_pin, diag);
+        err = read_from(what, max, fd, false, ret_pin, diag);
     close(fd);
     return err;
 }
 
-static enum tbs_err read_credential(const char *what, const char *name, struct tbs_secret *ret_pin,
-                                    struct tbs_diag *diag)
+static enum tbs_err read_credential(const char *what, size_t max, const char *name,
+                                    struct tbs_secret *ret_pin, struct tbs_diag *diag)
 {
     if (*name == '\0' || *name == '.' || strchr(name, '/'))
         return tbs_fail(diag, TBS_ERR_CONFIG,
@@ -147,34 +153,47 @@ static enum tbs_err read_credential(const char *what, const char *name, struct t
         return tbs_fail(diag, TBS_ERR_CONFIG, "the path of the %s credential is too long", what);
     /* systemd may let the service's user in by an ACL, whose mask shows as the group's read
      * bit; the directory keeps everybody else out. */
-    return read_file(what, path, 0037, ret_pin, diag);
+    return read_file(what, max, path, 0037, ret_pin, diag);
 }
 
-static enum tbs_err read_prompt(const char *what, struct tbs_secret *ret_pin, struct tbs_diag *diag)
+static enum tbs_err read_prompt(const char *what, size_t max, struct tbs_secret *ret_pin,
+                                struct tbs_diag *diag)
 {
     TBS_SECRET_AUTO struct tbs_secret room = {0};
     size_t len;
-    enum tbs_err err = tbs_secret_alloc(ROOM, &room, diag);
+    enum tbs_err err = room_for(max, &room, diag);
     if (err == TBS_OK)
         err = prompt_hidden(what, &room, &len, diag);
-    return err != TBS_OK ? err : take_pin(what, &room, len, ret_pin, diag);
+    return err != TBS_OK ? err : take_pin(what, max, &room, len, ret_pin, diag);
 }
 
-enum tbs_err pin_read_for(const char *what, const char *source, struct tbs_secret *ret_pin,
-                          struct tbs_diag *diag)
+static enum tbs_err read_source(const char *what, size_t max, const char *source,
+                                struct tbs_secret *ret_pin, struct tbs_diag *diag)
 {
     const char *rest;
     if (!source)
         return tbs_fail(diag, TBS_ERR_CONFIG, "no source for the %s: %s", what, forms);
     if ((rest = after(source, "fd:")))
-        return read_fd(what, rest, ret_pin, diag);
+        return read_fd(what, max, rest, ret_pin, diag);
     if ((rest = after(source, "file:")) && *rest == '/')
-        return read_file(what, rest, 0077, ret_pin, diag);
+        return read_file(what, max, rest, 0077, ret_pin, diag);
     if ((rest = after(source, "credential:")))
-        return read_credential(what, rest, ret_pin, diag);
+        return read_credential(what, max, rest, ret_pin, diag);
     if (strcmp(source, "prompt") == 0)
-        return read_prompt(what, ret_pin, diag);
+        return read_prompt(what, max, ret_pin, diag);
     return tbs_fail(diag, TBS_ERR_CONFIG, "the %s source is not one: %s", what, forms);
+}
+
+enum tbs_err pin_read_for(const char *what, const char *source, struct tbs_secret *ret_pin,
+                          struct tbs_diag *diag)
+{
+    return read_source(what, PIN_MAX, source, ret_pin, diag);
+}
+
+enum tbs_err pin_read_words(const char *what, const char *source, struct tbs_secret *ret_words,
+                            struct tbs_diag *diag)
+{
+    return read_source(what, WORDS_MAX, source, ret_words, diag);
 }
 
 enum tbs_err pin_read(const char *source, struct tbs_secret *ret_pin, struct tbs_diag *diag)
@@ -204,7 +223,7 @@ static enum tbs_err unseal(const char *tcti, const char *path, struct tbs_secret
     if (err == TBS_OK)
         err = sealed_pin_open(tcti, pin, &room, diag);
     sealed_pin_free(pin);
-    return err != TBS_OK ? err : take_pin("sealed PIN", &room, room.len, ret_pin, diag);
+    return err != TBS_OK ? err : take_pin("sealed PIN", PIN_MAX, &room, room.len, ret_pin, diag);
 }
 
 static enum tbs_err read_anew(const struct pin_keeper *keeper, struct tbs_secret *ret_pin,

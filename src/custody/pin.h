@@ -34,6 +34,10 @@ enum tbs_err pin_read(const char *source, struct tbs_secret *ret_pin, struct tbs
 enum tbs_err pin_read_for(const char *what, const char *source, struct tbs_secret *ret_pin,
                           struct tbs_diag *diag);
 
+/* The same for the words of a share, which are more octets than a PIN has. */
+enum tbs_err pin_read_words(const char *what, const char *source, struct tbs_secret *ret_words,
+                            struct tbs_diag *diag);
+
 /* A PIN that may be needed again, for a login after an outage. A file, a credential or a sealed PIN
  * is read anew each time, so that a PIN that was corrected is seen; what can be read only once
  * (fd:, prompt) is kept in secret memory, if keep says so. Not thread-safe. */

@@ -74,7 +74,7 @@ waivers() { # what people say of such a token, for the script
     local rule
     echo 'waivers:'
     for rule in R19 $([[ ${quirks[*]} != *no-local* ]] || echo R8); do
-        echo "  - {rule: $rule, of: A, reason: the token does not tell it, by: CA}"
+        echo "  - {rule: $rule, of: A, reason: the token does not tell it, by: IW}"
     done
 }
 ceremony_site() {

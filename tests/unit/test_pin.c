@@ -141,6 +141,23 @@ static void pins_have_4_to_255_octets_and_no_control_characters(void **state)
     assert_pin(read_source("file:", path_of("pin"), &pin, NULL), &pin, "se cr\xc3\xa9t");
 }
 
+/* A share of 32 octets has 33 words, of which some have eight letters. */
+static void the_words_of_a_share_are_longer_than_a_pin(void **state)
+{
+    (void)state;
+    struct tbs_secret words = {0};
+    char text[302], source[256];
+    for (size_t i = 0; i < 33; i++)
+        memcpy(text + 9 * i, "academic ", 9);
+    text[33 * 9 - 1] = '\0';
+    put_file("share", text, strlen(text), 0600);
+    snprintf(source, sizeof source, "file:%s", path_of("share"));
+    assert_pin(pin_read_words("share", source, &words, NULL), &words, text);
+    memset(text, 'x', 301);
+    put_file("share", text, 301, 0600);
+    assert_int_equal(pin_read_words("share", source, &words, NULL), TBS_ERR_CONFIG);
+}
+
 static void one_pipe_carries_several_pins(void **state)
 {
     (void)state;
@@ -331,6 +348,7 @@ int main(void)
         cmocka_unit_test(what_is_no_source_is_refused_and_not_repeated),
         cmocka_unit_test(files_must_be_private_and_regular),
         cmocka_unit_test(pins_have_4_to_255_octets_and_no_control_characters),
+        cmocka_unit_test(the_words_of_a_share_are_longer_than_a_pin),
         cmocka_unit_test(one_pipe_carries_several_pins),
         cmocka_unit_test(a_pin_from_a_pipe_is_kept_or_given_up_at_the_start),
         cmocka_unit_test(credentials_come_from_systemds_directory),

@@ -33,7 +33,7 @@ static enum tbs_err type_once(const struct share *shares, size_t n, struct share
     else
         snprintf(what, sizeof what, "another custodian's share (%zu of %u)", n + 1,
                  shares[0].threshold);
-    enum tbs_err err = pin_read_for(what, "prompt", &words, diag);
+    enum tbs_err err = pin_read_words(what, "prompt", &words, diag);
 
     if (!err)
         err = share_read_words(tbs_secret_view(&words), &share, diag);

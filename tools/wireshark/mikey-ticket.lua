@@ -768,10 +768,26 @@ local function append(column, separator, words)
     column:append((tostring(column) == "" and "" or separator) .. words)
 end
 
+-- A part of a SIP message may be in base64 (RFC 2045 6.8), which Wireshark leaves as it is. The
+-- version of MIKEY makes its first letter an A.
+local function from_base64(tvb)
+    local text = tvb(0, 1):uint() == 0x41 and tvb:raw()
+    if not text or not text:find("^[%w+/%s]+=*%s*$") then
+        return nil
+    end
+    local octets = ByteArray.new((text:gsub("%s", "")), true):base64_decode()
+    return octets:len() > 0 and octets:tvb("MIKEY message") or nil
+end
+
 function mikey.dissector(tvb, pinfo, tree)
     local len = tvb:captured_len()
     if len == 0 then
         return 0
+    end
+    local inner = from_base64(tvb)
+    if inner then
+        mikey.dissector(inner, pinfo, tree)
+        return len
     end
     if len > 1 and tvb(1, 1):uint() == SAKKE_DATA_TYPE and wiresharks_own then
         pcall(wiresharks_own.call, wiresharks_own, tvb, pinfo, tree) -- shows its problems itself
